@@ -1,0 +1,419 @@
+"""Every table, in the order of an order's life. The schema only: queries live in each package's ``store.py``.
+
+All numbers are whole: ``_lots``, ``_ticks``, ``_micro``, ``_fen``, ``_s`` (see ``units.py``). Keys are given by the market,
+never by the database. What the chain owns (cash, receivables, cycles applied) is mirrored here from ``chain_events`` and
+can be rebuilt from them.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# ------------------------------------------------------------------------------------ the market itself
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),  # JSON
+    comment="What was fixed at genesis: rules, slot length, time zone, salt, tariff, contract addresses",
+)
+
+# --------------------------------------------------------------------------------------- who takes part
+
+members = Table(
+    "members",
+    metadata,
+    Column("member_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),  # household, business, plant, bank, institution
+    Column("roles", Text, nullable=False),  # JSON list, sorted
+    Column("status", String(20), nullable=False),  # pending, admitted, suspended
+    Column("registered_s", BigInteger, nullable=False),
+    Column("admitted_s", BigInteger),
+    Column("admission_record", Text),  # what the operator checked
+    Column("credit_limit_micro", BigInteger, nullable=False, default=0),  # set by a bank
+)
+
+member_keys = Table(
+    "member_keys",
+    metadata,
+    Column("member_id", ForeignKey("members.member_id"), primary_key=True),
+    Column("from_sequence", BigInteger, primary_key=True),
+    Column("to_sequence", BigInteger),  # null: the live key
+    Column("x", LargeBinary(32), nullable=False),
+    Column("y", LargeBinary(32), nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("scopes", Text, nullable=False),  # JSON list
+    Column("expires_s", BigInteger, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("member_id", BigInteger, primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("body_hash", LargeBinary(32), nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("parent_id", ForeignKey("nodes.node_id")),
+    Column("level", SmallInteger, nullable=False),
+    Column("export_kw", String(30)),  # as given; the engine's lots are derived
+    Column("import_kw", String(30)),
+)
+
+meters = Table(
+    "meters",
+    metadata,
+    Column("node_id", ForeignKey("nodes.node_id"), primary_key=True),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("kind", String(20), nullable=False),  # household, business, pv, hydro, wind, biomass, ...
+    Column("export_lots", BigInteger, nullable=False),  # connection capacity per slot
+    Column("import_lots", BigInteger, nullable=False),
+)
+
+# ----------------------------------------------------------------------------- orders, the journal, trades
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("batch", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("recorded_s", BigInteger, nullable=False),
+    Column("previous_head", LargeBinary(32), nullable=False),
+    Column("commands", LargeBinary, nullable=False),  # matching.order.encode_commands
+    Column("head", LargeBinary(32), nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),  # the operator's, over Receipt(last_sequence, head)
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("client_order_id", String(64), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("node_id", ForeignKey("nodes.node_id"), nullable=False),
+    Column("side", SmallInteger, nullable=False),
+    Column("slot_s", BigInteger, nullable=False),
+    Column("quantity_lots", BigInteger, nullable=False),
+    Column("price_ticks", BigInteger, nullable=False),
+    Column("tif", SmallInteger, nullable=False),
+    Column("reach", SmallInteger, nullable=False),
+    Column("terms_days", SmallInteger, nullable=False),
+    Column("replaces", String(64), nullable=False),
+    Column("deadline_s", BigInteger, nullable=False),
+    Column("basket", BigInteger),  # order id of the first leg; null: no basket
+    Column("state", String(20), nullable=False),  # open, filled, or how it ended
+    Column("remaining_lots", BigInteger, nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("signature_id", ForeignKey("signatures.signature_id"), nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),  # place among the digests under one signature
+    UniqueConstraint("member_id", "client_order_id"),
+    Index(None, "state", "slot_s"),
+    Index(None, "slot_s"),
+    Index(None, "signature_id"),
+)
+
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("signature_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("kind", String(10), nullable=False),  # order: over one digest; batch: over OrderBatch(root, count, basket)
+    Column("root", LargeBinary(32), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("basket", Boolean, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
+trades = Table(
+    "trades",
+    metadata,
+    Column("trade_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("slot_s", BigInteger, nullable=False),
+    Column("buy_order", ForeignKey("orders.order_id"), nullable=False),
+    Column("sell_order", ForeignKey("orders.order_id"), nullable=False),
+    Column("buyer", BigInteger, nullable=False),
+    Column("seller", BigInteger, nullable=False),
+    Column("buy_node", BigInteger, nullable=False),
+    Column("sell_node", BigInteger, nullable=False),
+    Column("quantity_lots", BigInteger, nullable=False),
+    Column("seller_price_ticks", BigInteger, nullable=False),
+    Column("buyer_price_ticks", BigInteger, nullable=False),
+    Column("taker", SmallInteger, nullable=False),
+    Column("level", SmallInteger, nullable=False),
+    Column("terms_days", SmallInteger, nullable=False),  # of the buy
+    Column("traded_s", BigInteger, nullable=False),
+    Column("salts", LargeBinary(96), nullable=False),  # of the common part, the buyer's half, the seller's half
+    Index(None, "slot_s"),
+    Index(None, "buyer", "slot_s"),
+    Index(None, "seller", "slot_s"),
+    Index(None, "buy_order"),
+    Index(None, "sell_order"),
+)
+
+# ------------------------------------------------------------------------------------- towards the chain
+
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("commitment", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", LargeBinary(32), nullable=False),
+    Column("journal_batch", BigInteger, nullable=False),
+    Column("journal_head", LargeBinary(32), nullable=False),
+    Column("first_trade", BigInteger, nullable=False),  # first > last: none
+    Column("last_trade", BigInteger, nullable=False),
+    Column("trade_root", LargeBinary(32), nullable=False),
+    Column("outbox_id", ForeignKey("outbox.outbox_id"), nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("outbox_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(40), nullable=False),  # the contract function, as Clearing.commit
+    Column("call", LargeBinary, nullable=False),  # encoded call data
+    Column("state", String(20), nullable=False),  # waiting, sent, done, reverted
+    Column("raw", LargeBinary),  # the signed transaction, kept before it is sent: sent again, it changes nothing
+    Column("transaction_hash", LargeBinary(32)),
+    Column("block", BigInteger),
+    Column("gas", BigInteger),
+    Column("refusal", Text),  # why the contract reverted
+    Index(None, "state"),
+)
+
+chain_events = Table(
+    "chain_events",
+    metadata,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("block_s", BigInteger, nullable=False),
+    Column("transaction_hash", LargeBinary(32), nullable=False),
+    Column("contract", String(20), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("arguments", Text, nullable=False),  # JSON; integers as strings, bytes as 0x hex
+    Index(None, "contract", "event"),
+)
+
+cash = Table(
+    "cash",
+    metadata,
+    Column("member_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("free_micro", BigInteger, nullable=False),  # Cash.balance_of
+    Column("escrow_micro", BigInteger, nullable=False),  # Clearing.escrow_of
+    Column("arrears_micro", BigInteger, nullable=False),
+    comment="Mirror of the chain's balances, after every event in chain_events",
+)
+
+deposits = Table(
+    "deposits",
+    metadata,
+    Column("reference", String(100), primary_key=True),  # the bank's own
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("amount_micro", BigInteger, nullable=False),
+    Column("to_escrow", Boolean, nullable=False),
+    Column("outbox_id", ForeignKey("outbox.outbox_id"), nullable=False),
+)
+
+# --------------------------------------------------------------------------------- delivery and settlement
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("node_id", ForeignKey("meters.node_id"), primary_key=True),
+    Column("slot_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", SmallInteger, primary_key=True),  # 1, then one more for each correction
+    Column("export_lots", BigInteger, nullable=False),
+    Column("import_lots", BigInteger, nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+    Column("signature_id", BigInteger, nullable=False),  # reading_signatures
+    Column("leaf_index", BigInteger, nullable=False),
+    Index(None, "slot_s"),
+)
+
+reading_signatures = Table(
+    "reading_signatures",
+    metadata,
+    Column("signature_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("signer", ForeignKey("members.member_id"), nullable=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("cycle", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    Column("day", String(10), nullable=False, unique=True),  # local day, 2026-07-01
+    Column("start_s", BigInteger, nullable=False),
+    Column("end_s", BigInteger, nullable=False),  # half-open
+    Column("state", String(20), nullable=False),  # drafted, signed, proposed, applied
+    Column("trades_root", LargeBinary(32), nullable=False),
+    Column("readings_root", LargeBinary(32), nullable=False),
+    Column("statements_root", LargeBinary(32), nullable=False),
+    Column("parts", Text, nullable=False),  # JSON: list of parts, each a list of [account, "amount_micro"]
+    Column("parts_hash", LargeBinary(32), nullable=False),
+    Column("operator_signature", LargeBinary(64), nullable=False),
+    Column("checker_signature", LargeBinary(64)),
+    Column("disputable_until_s", BigInteger),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("trade_id", ForeignKey("trades.trade_id"), primary_key=True),
+    Column("cycle", ForeignKey("cycles.cycle"), nullable=False),
+    Column("delivered_lots", BigInteger, nullable=False),
+    Column("financeable", Boolean, nullable=False),  # from actual, signed readings
+    Index(None, "cycle"),
+)
+
+statement_lines = Table(
+    "statement_lines",
+    metadata,
+    Column("cycle", ForeignKey("cycles.cycle"), primary_key=True),
+    Column("line", BigInteger, primary_key=True, autoincrement=False),
+    Column("slot_s", BigInteger, nullable=False),
+    Column("member_id", BigInteger, nullable=False),
+    Column("node_id", BigInteger, nullable=False),
+    Column("kind", String(30), nullable=False),
+    Column("counterparty", BigInteger),
+    Column("trade_id", BigInteger),
+    Column("energy_lots", BigInteger, nullable=False),
+    Column("price_ticks", BigInteger, nullable=False),
+    Column("amount_micro", BigInteger, nullable=False),  # + received, - paid
+    Column("how", String(10), nullable=False),  # cycle: moves in this cycle; terms: owed until due; bill: residual
+    Index(None, "member_id", "slot_s"),
+)
+
+# ---------------------------------------------------------------------------------------- who advances money
+
+receivables = Table(
+    "receivables",
+    metadata,
+    Column("receivable_id", LargeBinary(32), primary_key=True),  # the leaf under the period's root
+    Column("number", BigInteger, nullable=False, unique=True),  # 1, 2, 3 ... for people
+    Column("period", BigInteger, nullable=False),
+    Column("creditor", ForeignKey("members.member_id"), nullable=False),
+    Column("debtor", ForeignKey("members.member_id"), nullable=False),
+    Column("face_fen", BigInteger, nullable=False),
+    Column("terms_days", SmallInteger, nullable=False),
+    Column("issue_day", String(10), nullable=False),
+    Column("due_day", String(10), nullable=False),
+    Column("trades_root", LargeBinary(32), nullable=False),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("holder", BigInteger, nullable=False),  # who is paid first: the creditor until it is financed
+    Column("advance_fen", BigInteger, nullable=False),  # the holder's claim once financed
+    Column("paid_fen", BigInteger, nullable=False),
+    Column("changed_s", BigInteger, nullable=False),
+    Index(None, "debtor", "state"),
+    Index(None, "creditor", "state"),
+    Index(None, "changed_s", "number"),
+)
+
+receivable_trades = Table(
+    "receivable_trades",
+    metadata,
+    Column("trade_id", ForeignKey("trades.trade_id"), primary_key=True),  # claimed once
+    Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),
+    Column("delivered_lots", BigInteger, nullable=False),
+    Column("amount_micro", BigInteger, nullable=False),
+    Index(None, "receivable_id"),
+)
+
+receivable_history = Table(
+    "receivable_history",
+    metadata,
+    Column("change", BigInteger, primary_key=True, autoincrement=False),
+    Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),
+    Column("before", String(20), nullable=False),
+    Column("after", String(20), nullable=False),
+    Column("actor", BigInteger, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "receivable_id"),
+)
+
+remainders = Table(
+    "remainders",
+    metadata,
+    Column("creditor", BigInteger, primary_key=True),
+    Column("debtor", BigInteger, primary_key=True),
+    Column("terms_days", SmallInteger, primary_key=True),
+    Column("period", BigInteger, primary_key=True),  # the period whose face it was left out of
+    Column("amount_micro", BigInteger, nullable=False),  # below one fen, carried to the next period
+)
+
+periods = Table(
+    "periods",
+    metadata,
+    Column("period", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_day", String(10), nullable=False),
+    Column("last_day", String(10), nullable=False),
+    Column("first_cycle", BigInteger, nullable=False),
+    Column("last_cycle", BigInteger, nullable=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),  # drafted, signed, issued
+    Column("operator_signature", LargeBinary(64), nullable=False),
+    Column("checker_signature", LargeBinary(64)),
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("offer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),
+    Column("bank", ForeignKey("members.member_id"), nullable=False),
+    Column("advance_fen", BigInteger, nullable=False),
+    Column("discount_fen", BigInteger, nullable=False),
+    Column("fee_fen", BigInteger, nullable=False),
+    Column("proceeds_fen", BigInteger, nullable=False),
+    Column("terms", Text, nullable=False),  # JSON: advance rate, rate, day count, days, as the bank quoted
+    Column("nonce", BigInteger, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+    Column("state", String(20), nullable=False),  # open, accepted, lapsed
+    Column("made_s", BigInteger, nullable=False),
+    Index(None, "receivable_id"),
+    Index(None, "bank"),
+)

@@ -1,0 +1,1 @@
+"""Who owes whom, and who advances the money."""

@@ -1,0 +1,1 @@
+"""The front door: HTTP in, answers out. May import every other package; nothing imports it."""

@@ -1,0 +1,1 @@
+"""From a trade to energy proven delivered and paid, on a chain that a stranger can check."""

@@ -1,0 +1,60 @@
+"""Merkle trees that commit to trades, readings, statements and batches of orders.
+
+Leaf ``keccak256(0x00 || content)``, node ``keccak256(0x01 || left || right)``, an odd node is carried up unchanged,
+as in RFC 9162; the root of nothing is 32 zero bytes. The prefixes keep a node from being shown as a leaf.
+A proof is the list of (is the sibling on the left, sibling) from the leaf upward.
+"""
+
+from collections.abc import Sequence
+
+from eth_hash.auto import keccak
+
+EMPTY_ROOT = bytes(32)
+
+Path = list[tuple[bool, bytes]]
+
+
+def leaf(content: bytes) -> bytes:
+    """The 32-byte leaf of some content."""
+    return keccak(b"\x00" + content)
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    """The 32-byte parent of two nodes."""
+    return keccak(b"\x01" + left + right)
+
+
+def _parents(nodes: Sequence[bytes]) -> list[bytes]:
+    paired = [node(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
+    return paired + [nodes[-1]] if len(nodes) % 2 else paired
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """The root over leaves (each already hashed by ``leaf``), in order."""
+    if not leaves:
+        return EMPTY_ROOT
+    level = list(leaves)
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
+
+
+def path(leaves: Sequence[bytes], index: int) -> Path:
+    """The proof of ``leaves[index]``. Raises IndexError when there is no such leaf."""
+    if not 0 <= index < len(leaves):
+        raise IndexError(f"leaf {index} of {len(leaves)}")
+    level, position, siblings = list(leaves), index, []
+    while len(level) > 1:
+        sibling = position ^ 1
+        if sibling < len(level):
+            siblings.append((sibling < position, level[sibling]))
+        level, position = _parents(level), position // 2
+    return siblings
+
+
+def climb(leaf_hash: bytes, siblings: Path) -> bytes:
+    """The root that a leaf and its proof lead to."""
+    current = leaf_hash
+    for on_left, sibling in siblings:
+        current = node(sibling, current) if on_left else node(current, sibling)
+    return current
