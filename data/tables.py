@@ -1,8 +1,8 @@
 """Every table, in the order of an order's life. The schema only: queries live in each package's ``store.py``.
 
-All numbers are whole: ``_lots``, ``_ticks``, ``_micro``, ``_fen``, ``_s`` (see ``units.py``). Keys are given by the market,
-never by the database. What the chain owns (cash, receivables, cycles applied) is mirrored here from ``chain_events`` and
-can be rebuilt from them.
+All numbers are whole: ``_lots``, ``_ticks``, ``_micro``, ``_fen``, ``_s`` (see ``units.py``). Keys are given by the
+market, never by the database. What the chain owns (cash, receivables, cycles applied) is mirrored here from
+``chain_events`` and can be rebuilt from them.
 """
 
 from sqlalchemy import (

@@ -26,7 +26,7 @@ def node(left: bytes, right: bytes) -> bytes:
 
 def _parents(nodes: Sequence[bytes]) -> list[bytes]:
     paired = [node(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
-    return paired + [nodes[-1]] if len(nodes) % 2 else paired
+    return [*paired, nodes[-1]] if len(nodes) % 2 else paired
 
 
 def root(leaves: Sequence[bytes]) -> bytes:

@@ -26,7 +26,7 @@ class PublicKey(NamedTuple):
     y: int
 
 
-class NotAPoint(ValueError):
+class NotAPointError(ValueError):
     """Two numbers that are no point on P-256."""
 
 
@@ -35,11 +35,11 @@ def _loaded(key: PublicKey) -> ec.EllipticCurvePublicKey:
     try:
         return ec.EllipticCurvePublicNumbers(key.x, key.y, ec.SECP256R1()).public_key()
     except ValueError as error:
-        raise NotAPoint("the public key is not a point on P-256") from error
+        raise NotAPointError("the public key is not a point on P-256") from error
 
 
 def check_key(key: PublicKey) -> None:
-    """Raises NotAPoint unless the key is a point on the curve."""
+    """Raises NotAPointError unless the key is a point on the curve."""
     _loaded(key)
 
 
@@ -82,6 +82,6 @@ def is_signed(key: PublicKey, digest: bytes, signature: bytes) -> bool:
         return False
     try:
         _loaded(key).verify(utils.encode_dss_signature(r, s), digest, _ECDSA_SHA256)
-    except (InvalidSignature, NotAPoint):
+    except (InvalidSignature, NotAPointError):
         return False
     return True
