@@ -157,6 +157,7 @@ signatures = Table(
     Column("member_id", ForeignKey("members.member_id"), nullable=False),
     Column("kind", String(10), nullable=False),  # order: over one digest; batch: over OrderBatch(root, count, basket)
     Column("root", LargeBinary(32), nullable=False),
+    Column("leaves", LargeBinary, nullable=False),  # of a batch, end to end, refused orders too: the root's own proof
     Column("count", BigInteger, nullable=False),
     Column("basket", Boolean, nullable=False),
     Column("signature", LargeBinary(64), nullable=False),
@@ -274,8 +275,23 @@ reading_signatures = Table(
     Column("signature_id", BigInteger, primary_key=True, autoincrement=False),
     Column("signer", ForeignKey("members.member_id"), nullable=False),
     Column("root", LargeBinary(32), nullable=False),
+    Column("leaves", LargeBinary, nullable=False),  # end to end, quarantined readings too: the root's own proof
     Column("count", BigInteger, nullable=False),
     Column("signature", LargeBinary(64), nullable=False),
+)
+
+quarantined_readings = Table(
+    "quarantined_readings",
+    metadata,
+    Column("signature_id", ForeignKey("reading_signatures.signature_id"), primary_key=True),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("meter", Text, nullable=False),  # as sent: it may be unknown
+    Column("slot_s", BigInteger, nullable=False),
+    Column("export_lots", BigInteger, nullable=False),
+    Column("import_lots", BigInteger, nullable=False),
+    Column("code", String(30), nullable=False),  # why it was not taken
+    Column("received_s", BigInteger, nullable=False),
+    Index(None, "slot_s"),
 )
 
 cycles = Table(
@@ -285,7 +301,8 @@ cycles = Table(
     Column("day", String(10), nullable=False, unique=True),  # local day, 2026-07-01
     Column("start_s", BigInteger, nullable=False),
     Column("end_s", BigInteger, nullable=False),  # half-open
-    Column("state", String(20), nullable=False),  # drafted, signed, proposed, applied
+    Column("state", String(20), nullable=False),  # drafted, refused, signed, proposed, applying, applied
+    Column("salt", LargeBinary(32), nullable=False),  # of the leaves of readings and statement lines
     Column("trades_root", LargeBinary(32), nullable=False),
     Column("readings_root", LargeBinary(32), nullable=False),
     Column("statements_root", LargeBinary(32), nullable=False),
@@ -294,6 +311,7 @@ cycles = Table(
     Column("operator_signature", LargeBinary(64), nullable=False),
     Column("checker_signature", LargeBinary(64)),
     Column("disputable_until_s", BigInteger),
+    Column("refusal", Text),  # the checker's reason, when it refused
 )
 
 deliveries = Table(

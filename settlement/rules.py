@@ -1,0 +1,38 @@
+"""What a market fixes about settlement: prices of deviations, whose accounts they go to, windows, cadence."""
+
+import msgspec
+
+
+class SettlementRules(msgspec.Struct, frozen=True):
+    """Prices in ticks, durations in seconds; ``grid_company`` is the member that residuals are handed to.
+
+    Shortfall price >= retail price >= feed-in price, so that missing on purpose never pays.
+    Source: ``docs/design/settlement-and-chain.md``, "Delivery" and "Settlement cycles".
+    """
+
+    time_zone: str
+    slot_minutes: int
+    retail_ticks: int
+    feed_in_ticks: int
+    shortfall_ticks: int
+    grid_company: int
+    reading_deadline_s: int
+    correction_window_s: int
+    commit_interval_s: int = 60
+    commit_trades: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not self.shortfall_ticks >= self.retail_ticks >= self.feed_in_ticks:
+            raise ValueError(
+                f"shortfall {self.shortfall_ticks}, retail {self.retail_ticks} and feed-in {self.feed_in_ticks} ticks "
+                "must not rise in this order, or missing on purpose would pay"
+            )
+        if self.reading_deadline_s < 0 or self.correction_window_s < 0:
+            raise ValueError("the reading deadline and the correction window must not be negative")
+        if self.slot_minutes <= 0 or 24 * 60 % self.slot_minutes:
+            raise ValueError(f"a day is no whole number of slots of {self.slot_minutes} minutes")
+
+    @property
+    def window_s(self) -> int:
+        """Seconds after the end of a local day until its readings are final."""
+        return self.reading_deadline_s + self.correction_window_s
