@@ -1,0 +1,50 @@
+# Everything starts here, with nothing installed but Python and make: `make help`.
+# The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format soak bench clean
+
+ARGS    ?=
+TESTS   ?= tests
+WORKERS ?= 2
+
+READY  := .venv/ready
+BIN    := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY)  ## a neighbourhood trades, settles and is financed for a day; ARGS=--exit stops the server at the end
+	@$(BIN)/jinsha simulate data/sample $(ARGS)
+
+test: $(READY)  ## all tests; TESTS=tests/matching for some, WORKERS=1 for one process, ARGS for pytest
+	@$(PYTEST) $(TESTS) $(ARGS)
+
+check: $(READY)  ## style, types, layers and house rules
+	@echo "ruff check" && $(BIN)/ruff check .
+	@echo "ruff format" && $(BIN)/ruff format --check .
+	@echo "mypy" && $(BIN)/mypy
+	@echo "lint-imports" && $(BIN)/lint-imports --config .importlinter
+	@echo "house rules" && $(BIN)/python -m tools.house_rules
+
+format: $(READY)  ## lay out the code as `make check` wants it
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+soak: $(READY)  ## the same tests with fifty times as many random cases: minutes to hours
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) --timeout 7200 $(TESTS) $(ARGS)
+
+bench: $(READY)  ## benchmarks one by one, with their peers beside them
+	@for each in bench/bench_*.py; do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit 1; done
+
+clean:  ## remove the environment, caches and builds; no market's data
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt tools/environment.py
+	@for python in python3.12 python3.11 python3 python; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; then \
+	    exec "$$python" tools/environment.py; \
+	  fi; \
+	done; \
+	echo "make: no Python 3 found (tried python3.12, python3.11, python3, python); install one and try again" >&2; exit 1
