@@ -1,0 +1,234 @@
+"""A market's folder: ``market.toml`` (all that was fixed for it), ``keys/``, ``market.db``, ``chain.db``.
+
+Every value is checked when the folder is opened; what is missing or odd is named with its place in the file. The
+server needs one private key, the operator's; of the other institutions the file holds the public keys.
+"""
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from data.units import UnitError, parse_price_ticks
+from market.problems import ProblemError
+from market.wire import Jwk, jwk_of, public_key
+from matching.order import Rules
+from settlement import signatures
+from settlement.signatures import PublicKey
+
+INSTITUTIONS = {
+    "operator": 1,
+    "checker": 2,
+    "meter_operator": 3,
+    "custodian": 4,
+    "grid_company": 5,
+    "governance": 6,
+    "regulator": 7,
+}
+"""Roles that exist from genesis, and the member ids of those who hold them first."""
+
+_Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+
+
+class ConfigError(ValueError):
+    """The folder can not be served; the message names file, value and what was expected."""
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """Base of the file's tables. ``dict`` lets properties be cached."""
+
+
+class MarketTerms(_Section, frozen=True):
+    time_zone: str
+    floor: str
+    cap: str
+    terms: tuple[Annotated[int, msgspec.Meta(ge=0, le=3650)], ...]
+    slot_minutes: Annotated[int, msgspec.Meta(ge=1, le=1440)] = 15
+    gate_minutes: Annotated[int, msgspec.Meta(ge=0, le=1440)] = 5
+    horizon_slots: _Count = 192
+    billing_period: Literal["month", "day"] = "month"
+
+
+class Fees(_Section, frozen=True):
+    """Wheeling fee for each distance, CNY/kWh."""
+
+    transformer: str
+    feeder: str
+    substation: str
+
+
+class Prices(_Section, frozen=True):
+    """What the grid company charges and pays outside the market, CNY/kWh."""
+
+    retail: str
+    feed_in: str
+    shortfall: str
+
+
+class Settlement(_Section, frozen=True):
+    """``reading_deadline_s`` counts from the end of the local day, ``correction_window_s`` from that deadline."""
+
+    reading_deadline_s: _Seconds = 6 * 3600
+    correction_window_s: _Seconds = 6 * 3600
+    dispute_window_s: _Seconds = 48 * 3600
+    commitment_every_s: _Count = 60
+    commitment_trades: _Count = 10_000
+
+
+class ChainTerms(_Section, frozen=True):
+    chain_id: _Count
+    salt: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Server(_Section, frozen=True):
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8420
+    queue_bound: _Count = 20_000
+    body_bytes: _Count = 8 * 2**20
+    session_s: _Count = 3600
+
+
+class Institution(_Section, frozen=True):
+    name: str
+    public_key: Jwk
+
+
+class Config(_Section, frozen=True):
+    market: MarketTerms
+    fees: Fees
+    prices: Prices
+    chain: ChainTerms
+    institutions: dict[str, Institution]
+    settlement: Settlement = Settlement()
+    server: Server = Server()
+
+    @cached_property
+    def rules(self) -> Rules:
+        fee_ticks = tuple(_ticks(f"fees.{level}", getattr(self.fees, level)) for level in self.fees.__struct_fields__)
+        floor_ticks, cap_ticks = _ticks("market.floor", self.market.floor), _ticks("market.cap", self.market.cap)
+        transformer, feeder, substation = fee_ticks
+        return Rules((transformer, feeder, substation), floor_ticks, cap_ticks, self.market.terms)
+
+    @cached_property
+    def retail_ticks(self) -> int:
+        return _ticks("prices.retail", self.prices.retail)
+
+    @cached_property
+    def feed_in_ticks(self) -> int:
+        return _ticks("prices.feed_in", self.prices.feed_in)
+
+    @cached_property
+    def shortfall_ticks(self) -> int:
+        return _ticks("prices.shortfall", self.prices.shortfall)
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.market.time_zone)
+
+    @cached_property
+    def salt(self) -> bytes:
+        return bytes.fromhex(self.chain.salt)
+
+    @property
+    def slot_s(self) -> int:
+        return self.market.slot_minutes * 60
+
+    def gate_s(self, slot: int) -> int:
+        """When a slot's gate closes."""
+        return slot - self.market.gate_minutes * 60
+
+    def key_of(self, role: str) -> PublicKey:
+        """The public key that an institution began with."""
+        return public_key(self.institutions[role].public_key)
+
+
+def _ticks(place: str, text: str) -> int:
+    try:
+        return parse_price_ticks(text)
+    except UnitError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def load(folder: Path) -> Config:
+    """Read and check ``folder/market.toml``. Raises ConfigError."""
+    path = folder / "market.toml"
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+        config = msgspec.convert(raw, Config)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is not there; make the folder with 'jinsha init {folder}'") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return config
+
+
+def check(config: Config) -> None:
+    """Whether the values fit together. Raises ConfigError."""
+    try:
+        rules = config.rules
+        config.zone  # noqa: B018 - the property reads and checks the name
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        raise ConfigError(str(error)) from error
+    terms = config.market
+    if 1440 % terms.slot_minutes:
+        raise ConfigError(f"market.slot_minutes: {terms.slot_minutes} does not divide a day")
+    if not terms.terms or list(terms.terms) != sorted(set(terms.terms)):
+        raise ConfigError("market.terms: expected ascending days, such as [0, 30, 60]")
+    if not rules.floor_ticks <= config.feed_in_ticks <= config.retail_ticks <= config.shortfall_ticks:
+        raise ConfigError("prices: expected floor <= feed_in <= retail <= shortfall, so that missing never pays")
+    missing = sorted(set(INSTITUTIONS) ^ set(config.institutions))
+    if missing:
+        raise ConfigError(f"institutions: expected exactly {', '.join(INSTITUTIONS)}; see {', '.join(missing)}")
+    for role in INSTITUTIONS:
+        try:
+            config.key_of(role)
+        except ProblemError as error:
+            raise ConfigError(f"institutions.{role}.public_key: {error.problem.detail}") from error
+
+
+def load_key(folder: Path, role: str, config: Config) -> ec.EllipticCurvePrivateKey:
+    """The private key of an institution, checked against the public one in the file. Raises ConfigError."""
+    path = folder / "keys" / f"{role}.pem"
+    try:
+        key = signatures.private_from_pem(path.read_bytes())
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if signatures.public_key(key) != config.key_of(role):
+        raise ConfigError(f"{path}: this is not the key that market.toml names for the {role}")
+    return key
+
+
+def new_institution(folder: Path, role: str, name: str) -> Institution:
+    """Make a key of an institution, keep it in ``folder/keys``, readable by its owner alone."""
+    key = signatures.new_private_key()
+    path = folder / "keys" / f"{role}.pem"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_bytes(signatures.private_to_pem(key))
+    return Institution(name, jwk_of(signatures.public_key(key)))
+
+
+def to_toml(config: Config) -> str:
+    """The file that ``load`` reads back as the same value."""
+    lines: list[str] = []
+    _write_table(lines, "", msgspec.to_builtins(config))
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _write_table(lines: list[str], name: str, table: dict[str, object]) -> None:
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    if plain:
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _write_table(lines, f"{name}.{key}".lstrip("."), value)

@@ -1,0 +1,140 @@
+"""Who asks: members, their live keys and roles, and the short-lived bearer tokens of their sessions.
+
+A token is 32 random bytes; only its SHA-256 is kept. All of it is held in memory, on the event loop's thread, and
+written to the database before it is used, so that a question of identity never waits for a disk.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from aiohttp import web
+
+from market.problems import Problem, ProblemError, refuse
+from settlement.signatures import PublicKey
+
+CHALLENGE_S = 120
+CHALLENGE_BOUND = 100_000
+
+ROLES = (
+    "producer",
+    "consumer",
+    "bank",
+    "grid_company",
+    "meter_operator",
+    "custodian",
+    "checker",
+    "operator",
+    "regulator",
+    "governance",
+    "analyst",
+)
+OPEN_ROLES = frozenset({"producer", "consumer", "bank", "analyst"})
+"""Roles that a newcomer may ask for; the others are given at genesis or by governance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """``status`` is pending, admitted or suspended; ``roles`` are names out of ``ROLES``."""
+
+    member_id: int
+    name: str
+    kind: str
+    roles: frozenset[str]
+    status: str
+    key: PublicKey
+    credit_limit_micro: int = 0
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.status == "admitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    token_hash: bytes
+    member_id: int
+    expires_s: int
+
+
+@dataclass
+class Directory:
+    """Everyone the market knows. ``now_s`` is the wall's time: sessions do not run on the market clock."""
+
+    members: dict[int, Member] = field(default_factory=dict)
+    sessions: dict[bytes, Session] = field(default_factory=dict)
+    challenges: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    now_s: Callable[[], int] = lambda: int(time.time())
+
+    def put(self, members: Iterable[Member]) -> None:
+        self.members.update((member.member_id, member) for member in members)
+
+    def set_status(self, member_id: int, status: str) -> None:
+        self.members[member_id] = replace(self.members[member_id], status=status)
+
+    def set_credit_limit(self, member_id: int, limit_micro: int) -> None:
+        self.members[member_id] = replace(self.members[member_id], credit_limit_micro=limit_micro)
+
+    def challenge(self, member_id: int) -> tuple[bytes, int]:
+        """A nonce to sign, and when it expires; also for an unknown member, so that none can be probed."""
+        now_s = self.now_s()
+        if len(self.challenges) >= CHALLENGE_BOUND:
+            self.challenges = {n: kept for n, kept in self.challenges.items() if kept[1] > now_s}
+        if len(self.challenges) >= CHALLENGE_BOUND:
+            raise ProblemError(Problem(429, "too_many_challenges", "log in again in a minute", retry_after_s=60))
+        nonce = secrets.token_bytes(32)
+        self.challenges[nonce] = (member_id, now_s + CHALLENGE_S)
+        return nonce, now_s + CHALLENGE_S
+
+    def take_challenge(self, nonce: bytes, member_id: int) -> bool:
+        """Whether the nonce was given to this member and still stands; it is used up either way."""
+        whose, expires_s = self.challenges.pop(nonce, (-1, 0))
+        return whose == member_id and expires_s > self.now_s()
+
+    def new_session(self, member_id: int, lasts_s: int) -> tuple[str, Session]:
+        """A token and its session, not in force until it is kept with ``keep``."""
+        token = secrets.token_urlsafe(32)
+        return token, Session(hash_of(token), member_id, self.now_s() + lasts_s)
+
+    def keep(self, session: Session) -> None:
+        self.sessions[session.token_hash] = session
+
+    def find(self, token: str) -> Member | None:
+        """The member of a token that is in force."""
+        session = self.sessions.get(hash_of(token))
+        if session is None:
+            return None
+        if session.expires_s <= self.now_s():
+            del self.sessions[session.token_hash]
+            return None
+        return self.members.get(session.member_id)
+
+
+def hash_of(token: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+DIRECTORY = web.AppKey("directory", Directory)
+
+
+def token_of(request: web.Request) -> str | None:
+    """The bearer token of a request, if it carries one."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else None
+
+
+def require(request: web.Request, *roles: str) -> Member:
+    """The member who asks. With ``roles``: an admitted one who holds at least one of them.
+
+    Raises ProblemError: 401 ``not_logged_in``, 403 ``forbidden``.
+    """
+    token = token_of(request)
+    member = request.app[DIRECTORY].find(token) if token else None
+    if member is None:
+        raise refuse(401, "not_logged_in", "send Authorization: Bearer <token>; POST /v1/sessions gives one")
+    if roles and not (member.is_admitted and member.roles.intersection(roles)):
+        raise refuse(403, "forbidden", f"this is for {' or '.join(roles)}, once admitted")
+    return member

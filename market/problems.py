@@ -1,0 +1,149 @@
+"""Refusals on the wire: RFC 9457 ``application/problem+json`` with a stable code, and nothing else, ever.
+
+A rule's refusal is a ``Problem``, an ordinary value; a route that can not go on raises it inside a ``ProblemError``.
+The middleware turns everything that can leave a handler into a problem: an unknown route, a wrong method, a body too
+large or too slow, an outage, and a bug, which is logged with its trace under the request's id and answered without it.
+"""
+
+import asyncio
+import logging
+import time
+from http import HTTPStatus
+from uuid import uuid4
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from sqlalchemy.exc import DBAPIError
+
+from market.logs import log
+
+REQUEST_ID_HEADER = "X-Request-Id"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A refusal: HTTP status, stable snake_case code, what to do about it, and the field at fault if there is one."""
+
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    retry_after_s: int | None = None
+
+    def body(self, request_id: str | None = None) -> dict[str, object]:
+        """The members of the problem+json object."""
+        members: dict[str, object] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        if self.field is not None:
+            members["field"] = self.field
+        if request_id is not None:
+            members["request_id"] = request_id
+        return members
+
+
+class ProblemError(Exception):
+    """Carries a problem out of a handler."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.status} {problem.code}: {problem.detail}")
+        self.problem = problem
+
+
+class StoppedError(Exception):
+    """The sequencer has stopped; nothing that changes the market can be answered."""
+
+
+def refuse(status: int, code: str, detail: str, field: str | None = None) -> ProblemError:
+    """``raise refuse(...)``: shorthand for a ProblemError."""
+    return ProblemError(Problem(status, code, detail, field))
+
+
+def not_found(what: str) -> ProblemError:
+    """404, also for what the asker may not see."""
+    return refuse(404, "not_found", f"there is no such {what}")
+
+
+def unavailable(code: str, detail: str, retry_after_s: int = 1) -> ProblemError:
+    """503: an outage; the same request may be sent again."""
+    return ProblemError(Problem(503, code, detail, retry_after_s=retry_after_s))
+
+
+def problem_response(problem: Problem, request_id: str | None = None) -> web.Response:
+    """The problem as an HTTP answer."""
+    headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s is not None else None
+    return web.Response(
+        status=problem.status,
+        body=msgspec.json.encode(problem.body(request_id)),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+_OF_STATUS = {
+    404: Problem(404, "no_such_route", "there is nothing at this address; see /v1/market"),
+    413: Problem(413, "too_large", "the body is larger than this server reads; send it in several requests"),
+}
+
+
+def _of_http_error(error: web.HTTPException) -> Problem:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Problem(405, "method_not_allowed", f"{error.method} is not served here; {allowed} are")
+    return _OF_STATUS.get(error.status) or Problem(error.status, "bad_request", "the request can not be read")
+
+
+def _of_outage(error: Exception) -> Problem:
+    if isinstance(error, StoppedError):
+        return Problem(503, "market_stopped", "the market has stopped; nothing was changed", retry_after_s=30)
+    if isinstance(error, TimeoutError):
+        return Problem(408, "too_slow", "the request did not arrive, or could not be answered, in time")
+    return Problem(503, "storage_unavailable", "the database does not answer; nothing was acknowledged", None, 2)
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Outermost middleware: gives each request its id, logs one line for it, and answers every failure in one shape."""
+    request_id = uuid4().hex[:16]
+    request["id"] = request_id
+    started = time.monotonic()
+    response = await _answer(request, handler, request_id)
+    if not response.prepared:
+        response.headers[REQUEST_ID_HEADER] = request_id
+    route = request.match_info.route.resource
+    log(
+        logging.INFO,
+        "request",
+        id=request_id,
+        method=request.method,
+        route=route.canonical if route is not None else "unknown",
+        status=response.status,
+        ms=round(1000 * (time.monotonic() - started), 1),
+    )
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)
+    except ProblemError as error:
+        return problem_response(error.problem, request_id)
+    except web.HTTPException as error:
+        response = problem_response(_of_http_error(error), request_id)
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        return response
+    except (StoppedError, TimeoutError, DBAPIError) as error:
+        log(logging.ERROR, "outage", id=request_id, error=f"{type(error).__name__}: {error}".splitlines()[0])
+        return problem_response(_of_outage(error), request_id)
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:  # noqa: BLE001 - the last resort: a bug is logged whole and answered without its trace
+        log(logging.ERROR, "bug", id=request_id, trace=True)
+        bug = Problem(500, "internal_error", "a fault on our side; it is recorded under this request's id")
+        return problem_response(bug, request_id)
+    return response

@@ -1,0 +1,243 @@
+"""JSON <-> units: the only place where text from outside becomes money, energy, prices and times.
+
+A body is read strictly: UTF-8, one JSON value, no key twice, no unknown field, no NaN or infinity, no lone surrogate,
+every value of its declared type (``"7"``, ``7.0`` and ``true`` are not ``7``). What fails is a 400 with a code and the
+field at fault; a number off its step is a 422 with the code of the rule. Nothing is rounded, nothing is guessed.
+"""
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from data.units import (
+    UnitError,
+    format_instant,
+    parse_energy_lots,
+    parse_instant_s,
+    parse_money_micro,
+    parse_price_ticks,
+)
+from market.problems import Problem, ProblemError, refuse
+from settlement.signatures import SIGNATURE_BYTES, NotAPointError, PublicKey, check_key
+
+BODY_TIMEOUT_S = 20
+PAGE_LIMIT = 1000
+"""The most items a list answers with at once."""
+
+T = TypeVar("T")
+
+Id = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+"""A member, a nonce, a count: a JSON integer that every layer below can hold."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+ClientId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+"""An id that a member chooses."""
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every request body."""
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+async def read(request: web.Request, kind: type[T]) -> T:
+    """The request's body as ``kind`` (a ``Body``). Raises ProblemError, or TimeoutError on a slow sender."""
+    if request.can_read_body and request.content_type not in ("application/json", "application/octet-stream"):
+        raise refuse(415, "unsupported_media_type", "send application/json")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            payload = await request.read()
+    except UnicodeDecodeError as error:
+        raise refuse(400, "malformed_json", "the body is not UTF-8") from error
+    return decode(payload, kind)
+
+
+def decode(payload: bytes, kind: type[T]) -> T:
+    """Strict JSON as ``kind``. Raises ProblemError with status 400."""
+    try:
+        value = msgspec.json.decode(payload, type=kind)
+        json.loads(payload, object_pairs_hook=_refuse_duplicates)
+    except _DuplicateKeyError as error:
+        raise refuse(400, "duplicate_key", f"the key {error.key!r} stands twice in one object", error.key) from error
+    except msgspec.ValidationError as error:
+        raise ProblemError(_of_validation(str(error))) from error
+    except RecursionError as error:
+        raise refuse(400, "too_deep", "the JSON is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise refuse(400, "malformed_json", f"the body is not strict JSON: {error}"[:200]) from error
+    return value
+
+
+class _DuplicateKeyError(ValueError):
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key[:64]
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _DuplicateKeyError(key)
+        seen.add(key)
+
+
+_NAMED = re.compile(r"field `([^`]*)`")
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")
+
+
+def _of_validation(message: str) -> Problem:
+    """msgspec's message as a problem: which field, and in which way it is wrong."""
+    at, named = _AT.search(message), _NAMED.search(message)
+    inside = at.group(1) if at else ""
+    plain = _AT.sub("", message)
+    if named:
+        field = f"{inside}.{named.group(1)}" if inside else named.group(1)
+        return Problem(400, "unknown_field" if "unknown" in plain else "missing_field", plain[:200], field[:100])
+    code = "wrong_type" if plain.startswith("Expected `") and "got" in plain else "bad_value"
+    return Problem(400, code, plain[:200], inside[:100] or None)
+
+
+# ------------------------------------------------------------------------------------------- one value
+
+
+def _unit(parse: Callable[[str], int], text: str, field: str, code: str) -> int:
+    try:
+        return parse(text)
+    except UnitError as error:
+        raise refuse(422, code, str(error), field) from error
+
+
+def energy_lots(text: str, field: str = "quantity") -> int:
+    """kWh to lots. Raises ProblemError ``bad_quantity``."""
+    return _unit(parse_energy_lots, text, field, "bad_quantity")
+
+
+def price_ticks(text: str, field: str = "price") -> int:
+    """CNY/kWh to ticks. Raises ProblemError ``bad_price``."""
+    return _unit(parse_price_ticks, text, field, "bad_price")
+
+
+def money_micro(text: str, field: str = "amount") -> int:
+    """CNY to micro-yuan. Raises ProblemError ``bad_amount``."""
+    return _unit(parse_money_micro, text, field, "bad_amount")
+
+
+def instant_s(text: str, field: str) -> int:
+    """An RFC 3339 instant in UTC, not before 1970, to seconds. Raises ProblemError ``bad_time``."""
+    seconds = _unit(parse_instant_s, text, field, "bad_time")
+    if seconds < 0:
+        raise refuse(422, "bad_time", "times before 1970 are not served", field)
+    return seconds
+
+
+def hex_bytes(text: str, size: int, field: str, code: str = "bad_hex") -> bytes:
+    """Lower-case hex without 0x, of exactly ``size`` bytes. Raises ProblemError."""
+    if len(text) != 2 * size or not re.fullmatch(r"[0-9a-f]*", text, re.ASCII):
+        raise refuse(422, code, f"expected {size} bytes as lower-case hex, without 0x", field)
+    return bytes.fromhex(text)
+
+
+def signature(text: str, field: str = "signature") -> bytes:
+    """64 bytes r || s. Raises ProblemError ``bad_signature``."""
+    return hex_bytes(text, SIGNATURE_BYTES, field, "bad_signature")
+
+
+class Jwk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A P-256 public key as RFC 7517 writes it."""
+
+    kty: str
+    crv: str
+    x: str
+    y: str
+
+
+_B64URL_32 = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+def public_key(jwk: Jwk, field: str = "public_key") -> PublicKey:
+    """The point, checked to be on the curve. Raises ProblemError ``bad_key``."""
+    if (jwk.kty, jwk.crv) != ("EC", "P-256") or not (_B64URL_32.fullmatch(jwk.x) and _B64URL_32.fullmatch(jwk.y)):
+        raise refuse(422, "bad_key", 'expected {"kty": "EC", "crv": "P-256"} with x and y of 32 bytes', field)
+    key = PublicKey(_from_base64url(jwk.x), _from_base64url(jwk.y))
+    try:
+        check_key(key)
+    except NotAPointError as error:
+        raise refuse(422, "bad_key", str(error), field) from error
+    return key
+
+
+def jwk_of(key: PublicKey) -> Jwk:
+    """A public key as a JWK."""
+    return Jwk("EC", "P-256", _to_base64url(key.x), _to_base64url(key.y))
+
+
+def _from_base64url(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(f"{text}="), "big")
+
+
+def _to_base64url(value: int) -> str:
+    return base64.urlsafe_b64encode(value.to_bytes(32, "big")).decode().rstrip("=")
+
+
+# ----------------------------------------------------------------------------------- query and answers
+
+
+def query(request: web.Request, *allowed: str) -> dict[str, str]:
+    """The query string as a dict. Raises ProblemError on a name that is not ``allowed`` or stands twice."""
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name not in allowed:
+            raise refuse(
+                400, "unknown_parameter", f"the parameters here are: {', '.join(allowed) or 'none'}", name[:64]
+            )
+        if name in found:
+            raise refuse(400, "duplicate_parameter", "a parameter may stand once", name)
+        found[name] = value
+    return found
+
+
+def page_limit(parameters: dict[str, str]) -> int:
+    """``limit`` of a list, 1..1000, by default 1000. Raises ProblemError."""
+    return whole_number(parameters.get("limit", str(PAGE_LIMIT)), "limit", 1, PAGE_LIMIT)
+
+
+def whole_number(text: str, field: str, lowest: int = 0, highest: int = 2**63 - 1) -> int:
+    """A whole number in a path or query. Raises ProblemError ``bad_number``."""
+    if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) or not lowest <= int(text) <= highest:
+        raise refuse(400, "bad_number", f"expected a whole number from {lowest} to {highest}", field)
+    return int(text)
+
+
+def cursor(parameters: dict[str, str]) -> int:
+    """Where a list goes on: the key of the last item seen, -1 at the start. Opaque to clients. Raises ProblemError."""
+    text = parameters.get("cursor")
+    if text is None:
+        return -1
+    if not re.fullmatch(r"c[0-9a-f]{1,16}", text, re.ASCII):
+        raise refuse(400, "bad_cursor", "use the value of next from the previous page", "cursor")
+    return int(text[1:], 16)
+
+
+def page(items: list[Any], last_key: int | None) -> dict[str, object]:
+    """A list's answer. ``last_key`` is that of the last item when there may be more, else None."""
+    return {"items": items, "next": None if last_key is None else f"c{last_key:x}"}
+
+
+def reply(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """``value`` (anything msgspec can write) as a JSON answer."""
+    return web.Response(
+        status=status, body=msgspec.json.encode(value), content_type="application/json", headers=headers
+    )
+
+
+def time_text(instant: int | None) -> str | None:
+    """An instant for an answer, or None where there is none."""
+    return None if instant is None else format_instant(instant)
