@@ -1,0 +1,249 @@
+"""What one delivery slot came to: how much of each trade was delivered, and who owes what to whom.
+
+A trade is honoured at its own price, for the buyer is always served by the grid; each side bears its *own*
+deviation. For a meter with contracted sells S and buys B, metered export E and import I:
+
+===================  ====================  ==============================  =========
+kind                 from                  to                              how
+===================  ====================  ==============================  =========
+``energy``           buyer                 seller, q x seller price        cycle, or terms for a buyer on terms
+``wheeling``         buyer                 grid company, q x fee           cycle, or bill for a buyer on terms
+``shortfall``        seller                grid company, (S - E)+          cycle, at the shortfall price
+``surplus``          grid company          seller, (E - S)+                bill, at the feed-in price
+``over_consumed``    buyer                 grid company, (I - B)+          bill, at the retail price
+``under_consumed``   grid company          buyer, (B - I)+                 bill, at the feed-in price
+``energy_due``       buyer                 seller                          cycle, when a plain debt falls due
+===================  ====================  ==============================  =========
+
+``how`` says when money moves: ``cycle`` in this cycle, ``terms`` when due, ``bill`` with the grid company's ordinary
+bill, not collected here. What a buyer did not take is handed to the grid at the feed-in price, as a seller's surplus
+is: at the retail price, buying cheap and not consuming would pay. Every line has its mirror, so that each ``how`` adds
+up over all parties to zero, to the micro-yuan.
+
+Source: ``docs/settlement_and_chain.md``, "Delivery". Pure: no clock, no SQL.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from settlement.rules import SettlementRules
+
+
+class How(StrEnum):
+    CYCLE = "cycle"
+    TERMS = "terms"
+    BILL = "bill"
+
+
+class Kind(StrEnum):
+    ENERGY = "energy"
+    WHEELING = "wheeling"
+    SHORTFALL = "shortfall"
+    SURPLUS = "surplus"
+    OVER_CONSUMED = "over_consumed"
+    UNDER_CONSUMED = "under_consumed"
+    ENERGY_DUE = "energy_due"
+
+
+class SlotTrade(NamedTuple):
+    """What delivery needs to know of a trade. Prices in ticks, ``buyer price = seller price + fee``."""
+
+    trade_id: int
+    slot_s: int
+    buyer: int
+    seller: int
+    buy_node: int
+    sell_node: int
+    quantity_lots: int
+    seller_price_ticks: int
+    buyer_price_ticks: int
+    terms_days: int
+
+
+class Reading(NamedTuple):
+    """Metered energy of one meter in one slot."""
+
+    export_lots: int
+    import_lots: int
+
+
+class Delivery(NamedTuple):
+    """How much of a trade its seller's meter delivered; financeable when that is read and not estimated."""
+
+    trade_id: int
+    delivered_lots: int
+    financeable: bool
+
+
+class Line(NamedTuple):
+    """One line of one party's statement: ``amount_micro`` is + received, - paid, ``+-energy_lots x price_ticks``."""
+
+    slot_s: int
+    member: int
+    node: int
+    kind: str
+    counterparty: int
+    trade_id: int | None
+    energy_lots: int
+    price_ticks: int
+    amount_micro: int
+    how: str
+
+
+class PlainDebt(NamedTuple):
+    """What a buyer on terms owes for energy that cannot become a receivable: not delivered, or only estimated."""
+
+    trade: SlotTrade
+    energy_lots: int
+
+
+class SlotOutcome(NamedTuple):
+    """Deliveries by trade id; lines in their canonical order: trades by id, then meters by node."""
+
+    deliveries: list[Delivery]
+    lines: list[Line]
+
+
+class _Position(NamedTuple):
+    """One meter in one slot: what it had contracted and what it did."""
+
+    slot_s: int
+    node: int
+    owner: int
+    sold_lots: int
+    bought_lots: int
+    reading: Reading
+
+
+def settle_slot(
+    slot_s: int,
+    trades: Sequence[SlotTrade],
+    readings: Mapping[int, Reading],
+    owners: Mapping[int, int],
+    rules: SettlementRules,
+) -> SlotOutcome:
+    """Deliveries and statement lines of one slot.
+
+    ``readings`` holds the final reading by node; a meter that traded and has none counts as zero for its sells and as
+    its contracted quantity for its buys. ``owners`` is the member of every node that traded or was read (KeyError
+    when one is missing).
+    """
+    in_order = sorted(trades, key=lambda trade: trade.trade_id)
+    assert all(trade.slot_s == slot_s for trade in in_order)
+    sold, bought = _contracted(in_order)
+    lines = [line for trade in in_order for line in _trade_lines(trade, rules.grid_company)]
+    for node in sorted({*sold, *bought, *readings}):
+        reading = readings.get(node, Reading(0, bought[node]))
+        lines += _deviation_lines(_Position(slot_s, node, owners[node], sold[node], bought[node], reading), rules)
+    return SlotOutcome(_deliveries(in_order, readings), lines)
+
+
+def due_lines(debts: Iterable[PlainDebt]) -> list[Line]:
+    """The lines by which plain debts are paid in the cycle of their due day, by trade id."""
+    lines: list[Line] = []
+    for debt in sorted(debts, key=lambda debt: debt.trade.trade_id):
+        lines += _energy_lines(debt.trade, debt.energy_lots, Kind.ENERGY_DUE, How.CYCLE)
+    return lines
+
+
+def plain_debt_lots(trade: SlotTrade, delivery: Delivery) -> int:
+    """The lots of a trade on terms that no receivable can hold; zero for a prepaid trade."""
+    if trade.terms_days == 0:
+        return 0
+    return trade.quantity_lots - (delivery.delivered_lots if delivery.financeable else 0)
+
+
+def _contracted(trades: Sequence[SlotTrade]) -> tuple[defaultdict[int, int], defaultdict[int, int]]:
+    sold: defaultdict[int, int] = defaultdict(int)
+    bought: defaultdict[int, int] = defaultdict(int)
+    for trade in trades:
+        sold[trade.sell_node] += trade.quantity_lots
+        bought[trade.buy_node] += trade.quantity_lots
+    return sold, bought
+
+
+def _deliveries(trades: Sequence[SlotTrade], readings: Mapping[int, Reading]) -> list[Delivery]:
+    """``min(E, S)`` of each seller's meter, given to its trades first come first served."""
+    left = {trade.sell_node: 0 for trade in trades}
+    left |= {node: readings[node].export_lots for node in left if node in readings}
+    deliveries = []
+    for trade in trades:
+        delivered_lots = min(trade.quantity_lots, left[trade.sell_node])
+        left[trade.sell_node] -= delivered_lots
+        deliveries.append(Delivery(trade.trade_id, delivered_lots, trade.sell_node in readings))
+    return deliveries
+
+
+def _trade_lines(trade: SlotTrade, grid_company: int) -> Iterator[Line]:
+    on_terms = trade.terms_days > 0
+    yield from _energy_lines(trade, trade.quantity_lots, Kind.ENERGY, How.TERMS if on_terms else How.CYCLE)
+    fee_ticks = trade.buyer_price_ticks - trade.seller_price_ticks
+    if fee_ticks:
+        yield from _pair(
+            Line(
+                trade.slot_s,
+                trade.buyer,
+                trade.buy_node,
+                Kind.WHEELING,
+                grid_company,
+                trade.trade_id,
+                trade.quantity_lots,
+                fee_ticks,
+                -trade.quantity_lots * fee_ticks,
+                How.BILL if on_terms else How.CYCLE,
+            ),
+            trade.buy_node,
+        )
+
+
+def _energy_lines(trade: SlotTrade, energy_lots: int, kind: Kind, how: How) -> Iterator[Line]:
+    yield from _pair(
+        Line(
+            trade.slot_s,
+            trade.buyer,
+            trade.buy_node,
+            kind,
+            trade.seller,
+            trade.trade_id,
+            energy_lots,
+            trade.seller_price_ticks,
+            -energy_lots * trade.seller_price_ticks,
+            how,
+        ),
+        trade.sell_node,
+    )
+
+
+def _deviation_lines(at: _Position, rules: SettlementRules) -> Iterator[Line]:
+    exported_beyond, imported_beyond = at.reading.export_lots - at.sold_lots, at.reading.import_lots - at.bought_lots
+    for kind, energy_lots, price_ticks, sign, how in (
+        (Kind.SHORTFALL, -exported_beyond, rules.shortfall_ticks, -1, How.CYCLE),
+        (Kind.SURPLUS, exported_beyond, rules.feed_in_ticks, +1, How.BILL),
+        (Kind.OVER_CONSUMED, imported_beyond, rules.retail_ticks, -1, How.BILL),
+        (Kind.UNDER_CONSUMED, -imported_beyond, rules.feed_in_ticks, +1, How.BILL),
+    ):
+        if energy_lots > 0:
+            amount_micro = sign * energy_lots * price_ticks
+            line = Line(
+                at.slot_s,
+                at.owner,
+                at.node,
+                kind,
+                rules.grid_company,
+                None,
+                energy_lots,
+                price_ticks,
+                amount_micro,
+                how,
+            )
+            yield from _pair(line, at.node)
+
+
+def _pair(line: Line, mirror_node: int) -> tuple[Line, Line]:
+    """A line and the same one as its counterparty sees it: what one pays the other receives."""
+    mirror = line._replace(
+        member=line.counterparty, node=mirror_node, counterparty=line.member, amount_micro=-line.amount_micro
+    )
+    return line, mirror
