@@ -1,0 +1,84 @@
+"""What a receivable is: who owes whom how much, until when, for which trades. Its leaf is its name.
+
+``receivable id = leaf = keccak256(0x00 || abi.encode(period, creditor, debtor, face_micro, terms_days, issue_day,
+due_day, trades_root, salt))``: nine 32-byte words, days counted since 1970-01-01, as ``Receivables`` on the chain
+computes it. The salt keeps a stranger from guessing a leaf under a period's root before the receivable is shown.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from data.units import MICRO_PER_FEN
+from finance.calendar import epoch_day
+from settlement import merkle
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def _signed_word(number: int) -> bytes:
+    return number.to_bytes(32, "big", signed=True)
+
+
+class Claim(NamedTuple):
+    """The content of one receivable; it never changes. ``face_fen`` is at least one fen."""
+
+    period: int
+    creditor: int
+    debtor: int
+    face_fen: int
+    terms_days: int
+    issue_day: date
+    due_day: date
+    trades_root: bytes
+    salt: bytes
+
+    @property
+    def face_micro(self) -> int:
+        return self.face_fen * MICRO_PER_FEN
+
+    @property
+    def receivable_id(self) -> bytes:
+        """32 bytes: the leaf under the root of its period."""
+        numbers = (
+            self.period,
+            self.creditor,
+            self.debtor,
+            self.face_micro,
+            self.terms_days,
+            epoch_day(self.issue_day),
+            epoch_day(self.due_day),
+        )
+        return merkle.leaf(b"".join(map(_word, numbers)) + self.trades_root + self.salt)
+
+
+class TermsTrade(NamedTuple):
+    """A trade on terms whose delivery is proven and financeable: the seller is the creditor, the buyer the debtor.
+
+    ``leaf`` is the salted leaf under which the trade itself is committed (``settlement/trade_leaf.py``): it ties the
+    receivable to the trades on the chain, and keeps the amounts from being guessed out of ``trades_root``.
+    """
+
+    trade_id: int
+    creditor: int
+    debtor: int
+    terms_days: int
+    delivered_lots: int
+    seller_price_ticks: int
+    leaf: bytes
+
+    @property
+    def amount_micro(self) -> int:
+        return self.delivered_lots * self.seller_price_ticks
+
+    @property
+    def claim_leaf(self) -> bytes:
+        """The leaf under ``trades_root``: trade id, amount in micro-yuan and the trade's own leaf, 32 bytes each."""
+        return merkle.leaf(_word(self.trade_id) + _signed_word(self.amount_micro) + self.leaf)
+
+
+def trades_root(trades: Sequence[TermsTrade]) -> bytes:
+    """The root over the trades of one receivable, in the order of their ids."""
+    return merkle.root([trade.claim_leaf for trade in trades])
