@@ -358,14 +358,20 @@ receivables = Table(
     Column("due_day", String(10), nullable=False),
     Column("trades_root", LargeBinary(32), nullable=False),
     Column("salt", LargeBinary(32), nullable=False),
-    Column("state", String(20), nullable=False),
+    Column("state", String(20), nullable=False),  # drafted until its period is issued, then what the chain says
     Column("holder", BigInteger, nullable=False),  # who is paid first: the creditor until it is financed
     Column("advance_fen", BigInteger, nullable=False),  # the holder's claim once financed
     Column("paid_fen", BigInteger, nullable=False),
+    Column("on_chain", Boolean, nullable=False),  # materialised there, or on its way
+    Column("act", String(20)),  # what was last sent to the chain for it and has not come back as an event
+    Column("act_outbox", ForeignKey("outbox.outbox_id")),
     Column("changed_s", BigInteger, nullable=False),
+    Column("change", BigInteger, nullable=False),  # its latest in receivable_history: lists go on from here
     Index(None, "debtor", "state"),
     Index(None, "creditor", "state"),
-    Index(None, "changed_s", "number"),
+    Index(None, "period"),
+    Index(None, "change"),
+    Index(None, "changed_s"),
 )
 
 receivable_trades = Table(
@@ -385,9 +391,11 @@ receivable_history = Table(
     Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),
     Column("before", String(20), nullable=False),
     Column("after", String(20), nullable=False),
-    Column("actor", BigInteger, nullable=False),
+    Column("actor", BigInteger, nullable=False),  # 0: nobody, the calendar
     Column("at_s", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("block", BigInteger),  # of the chain's event; null: it follows from the calendar
+    Column("log_index", BigInteger),
     Index(None, "receivable_id"),
 )
 
@@ -411,9 +419,10 @@ periods = Table(
     Column("last_cycle", BigInteger, nullable=False),
     Column("root", LargeBinary(32), nullable=False),
     Column("count", BigInteger, nullable=False),
-    Column("state", String(20), nullable=False),  # drafted, signed, issued
+    Column("state", String(20), nullable=False),  # drafted, refused, signed, issued
     Column("operator_signature", LargeBinary(64), nullable=False),
     Column("checker_signature", LargeBinary(64)),
+    Column("refusal", Text),  # the checker's reason, when it refused
 )
 
 offers = Table(
@@ -432,6 +441,7 @@ offers = Table(
     Column("signature", LargeBinary(64), nullable=False),
     Column("state", String(20), nullable=False),  # open, accepted, lapsed
     Column("made_s", BigInteger, nullable=False),
+    UniqueConstraint("bank", "nonce"),
     Index(None, "receivable_id"),
     Index(None, "bank"),
 )
