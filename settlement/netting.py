@@ -50,6 +50,7 @@ def net(lines: Iterable[Line]) -> dict[int, int]:
 def split(deltas: Mapping[int, int]) -> list[Part]:
     """Non-zero deltas by account to parts, debits ascending and then credits ascending.
 
+    When nothing moves there is one empty part, for the contract wants one to close the cycle with.
     Asserts that they add up to zero. Raises TooManyAccountsError above 64 parts of 300.
     """
     assert sum(deltas.values()) == 0, "the deltas of a cycle add up to zero"
@@ -57,7 +58,7 @@ def split(deltas: Mapping[int, int]) -> list[Part]:
     in_order = sorted(deltas.items(), key=lambda delta: (delta[1] > 0, delta[0]))
     if len(in_order) > PART_ACCOUNTS * MAX_PARTS:
         raise TooManyAccountsError(f"{len(in_order)} accounts, above {PART_ACCOUNTS * MAX_PARTS}")
-    cuts = range(0, len(in_order), PART_ACCOUNTS)
+    cuts = range(0, max(len(in_order), 1), PART_ACCOUNTS)
     return [_part(in_order[start : start + PART_ACCOUNTS]) for start in cuts]
 
 
