@@ -30,6 +30,8 @@ def from_jwk(jwk: Jwk) -> PublicKey:
         raise ValueError('a key is {"kty": "EC", "crv": "P-256"} with x and y of 32 bytes in base64url')
     key = PublicKey(_to_number(jwk.x), _to_number(jwk.y))
     check_key(key)
+    if to_jwk(key) != jwk:
+        raise ValueError("x or y has bits set beyond its 32 bytes: one key has one JWK")
     return key
 
 

@@ -198,6 +198,15 @@ def test_a_signed_order_that_does_not_allow_the_trade_is_no_proof(changes: dict[
     assert verify_trade_proof(lying, committed) == [f"the order {problem}"]
 
 
+def test_one_key_has_one_jwk() -> None:
+    """43 characters of base64url hold two bits more than 32 bytes; they must not be free to choose."""
+    jwk = to_jwk(signatures.public_key(BUYER_KEY))
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    next_letter = alphabet[alphabet.index(jwk.x[-1]) + 1]
+    with pytest.raises(ValueError, match="one JWK"):
+        from_jwk(Jwk("EC", "P-256", jwk.x[:-1] + next_letter, jwk.y))
+
+
 @pytest.mark.parametrize(
     "jwk",
     [
