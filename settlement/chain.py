@@ -1,0 +1,122 @@
+"""The chain as the house sees it: calls go in as signed transactions, receipts and events come out.
+
+One client (``rpc.py``) implements this port over JSON-RPC; behind it stands the embedded node (``embedded.py``), anvil
+in tests, or an EVM network. All methods block; they are called from threads. Calls are built by ``acts.py``.
+
+Exceptions::
+
+    ChainError
+    +-- ChainUnavailableError   nobody answers, or not in time: try again later, nothing is known to have happened
+    +-- ChainRefusedError       the node refused the request itself; the message is the node's
+    +-- CallRefusedError        a view reverted
+
+A transaction that the contract refuses is neither: its receipt says ``succeeded=False`` and why.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from settlement.intents import Domain
+
+CONTRACTS = ("Members", "Cash", "Clearing", "Receivables")
+"""In the order of deployment."""
+
+
+class ChainError(Exception):
+    """Something between us and the chain."""
+
+
+class ChainUnavailableError(ChainError):
+    """Nobody answers, or not in time."""
+
+
+class ChainRefusedError(ChainError):
+    """The node answered a request with an error of its own."""
+
+
+class CallRefusedError(ChainError):
+    """A view reverted; ``refusal`` is the contract's reason, a stable snake_case code."""
+
+    def __init__(self, refusal: str) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+class Call(NamedTuple):
+    """One contract call: the contract's name, the function's, and the whole call data."""
+
+    contract: str
+    function: str
+    data: bytes
+
+    @property
+    def kind(self) -> str:
+        """``Clearing.commit``, as the outbox names it."""
+        return f"{self.contract}.{self.function}"
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of a transaction; ``refusal`` is the contract's reason when it reverted, else empty."""
+
+    transaction_hash: bytes
+    block: int
+    gas: int
+    succeeded: bool
+    refusal: str
+
+
+class ChainEvent(msgspec.Struct, frozen=True):
+    """One event of our contracts; ``log_index`` counts within the block, ``block_s`` is the block's time."""
+
+    block: int
+    log_index: int
+    block_s: int
+    transaction_hash: bytes
+    contract: str
+    event: str
+    arguments: dict[str, int | bytes | bool]
+
+
+class Head(NamedTuple):
+    """The newest block."""
+
+    number: int
+    hash: bytes
+    timestamp_s: int
+
+
+class Chain(Protocol):
+    """One chain with our contracts on it, and one relayer whose transactions are numbered."""
+
+    chain_id: int
+    addresses: dict[str, bytes]
+    """Contract name to its 20 bytes."""
+
+    def domain(self, contract: str) -> Domain:
+        """Where intents for a contract hold."""
+
+    def sign(self, calls: Sequence[Call]) -> list[bytes]:
+        """Raw signed transactions with the relayer's next numbers, in order. Sends nothing."""
+
+    def send(self, raw: Sequence[bytes]) -> list[Receipt]:
+        """Send and wait; a transaction that is on the chain already only returns its receipt.
+
+        Raises ChainUnavailableError, ChainRefusedError.
+        """
+
+    def view(self, call: Call) -> tuple[object, ...]:
+        """Run a view at the newest block; the decoded outputs. Raises CallRefusedError when it reverts."""
+
+    def events(self, from_block: int) -> list[ChainEvent]:
+        """The events of our contracts from a block on, in order."""
+
+    def head(self) -> Head:
+        """The newest block."""
+
+    def advance_to(self, timestamp_s: int) -> None:
+        """Put the chain's clock forward; an earlier time than the head's changes nothing.
+
+        Only chains with a manual clock; others raise ChainRefusedError.
+        """

@@ -1,0 +1,560 @@
+# pragma version 0.4.3
+"""
+@title Clearing: escrow, the market's commitments, and the settlement cycles
+@notice The parts of a cycle add up to zero; a cycle applies once; nobody falls below zero. Roots are in the events,
+        under one rolling hash. Account 0 is the guarantee fund.
+"""
+
+import eip712
+
+initializes: eip712
+
+interface IMembers:
+    def check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool: view
+    def has_approvals(role: uint256, digest: bytes32, approvals: DynArray[eip712.Approval, 5]) -> bool: view
+    def both_approve(
+        role: uint256,
+        approvals: DynArray[eip712.Approval, 5],
+        other_role: uint256,
+        other_approvals: DynArray[eip712.Approval, 5],
+        digest: bytes32,
+    ) -> bool: view
+    def is_frozen(member: uint256) -> bool: view
+
+interface ICash:
+    def move(source: uint256, target: uint256, amount: uint256): nonpayable
+
+struct Entry:
+    member: uint256
+    amount: uint256
+
+struct Delta:
+    account: uint256
+    amount: int256
+
+struct Part:
+    part_hash: bytes32
+    sum: int256
+
+struct Proposal:
+    end_s: uint256
+    disputable_until_s: uint256
+    part_count: uint256
+
+# how far the cycle being applied has come
+struct Progress:
+    next_part: uint256
+    next_account: uint256
+    crediting: bool
+    debited: uint256
+    collected: uint256
+    credited: uint256
+
+struct Exit:
+    amount: uint256
+    requested_s: uint256
+    horizon_s: uint256
+
+
+event Entered:
+    member: indexed(uint256)
+    amount: uint256
+    escrow: uint256
+    arrears: uint256
+
+event ExitRequested:
+    member: indexed(uint256)
+    amount: uint256
+    horizon_s: uint256
+
+event Exited:
+    member: indexed(uint256)
+    amount: uint256
+    escrow: uint256
+
+event Committed:
+    index: indexed(uint256)
+    previous: bytes32
+    commitment: bytes32
+    journal_head: bytes32
+    trade_root: bytes32
+    trade_count: uint256
+
+event Proposed:
+    cycle: indexed(uint256)
+    start_s: uint256
+    end_s: uint256
+    trades_root: bytes32
+    readings_root: bytes32
+    statements_root: bytes32
+    parts_hash: bytes32
+    part_count: uint256
+    disputable_until_s: uint256
+
+# what the account has after its delta; a credit is in its escrow here, but spendable only after the last part
+event Settled:
+    cycle: indexed(uint256)
+    account: indexed(uint256)
+    delta: int256
+    escrow: uint256
+    arrears: uint256
+    held: uint256
+
+event FundChanged:
+    escrow: uint256
+
+event Covered:
+    cycle: indexed(uint256)
+    short: uint256
+    covered: uint256
+
+event PartApplied:
+    cycle: indexed(uint256)
+    part_index: uint256
+
+event CycleApplied:
+    cycle: indexed(uint256)
+    debited: uint256
+    collected: uint256
+    credited: uint256
+
+event Released:
+    account: indexed(uint256)
+    amount: uint256
+    escrow: uint256
+
+
+OPERATOR: constant(uint256) = 1
+CHECKER: constant(uint256) = 2
+FUND: constant(uint256) = 0
+AMOUNT_BITS: constant(uint256) = 128
+AMOUNT_MASK: constant(uint256) = 2**128 - 1
+EXIT_WITHOUT_OPERATOR_S: constant(uint256) = 14 * 86400
+
+ENTER: constant(bytes32) = keccak256("Enter(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)")
+REQUEST_EXIT: constant(bytes32) = keccak256(
+    "RequestExit(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)"
+)
+COMMIT: constant(bytes32) = keccak256(
+    "Commit(uint256 index,bytes32 previous,bytes32 journalHead,bytes32 tradeRoot,uint256 tradeCount)"
+)
+PROPOSE: constant(bytes32) = keccak256(
+    "Propose(uint256 cycle,uint256 startS,uint256 endS,bytes32 tradesRoot,bytes32 readingsRoot,bytes32 statementsRoot,bytes32 partsHash)"
+)
+
+MEMBERS: immutable(IMembers)
+CASH: immutable(ICash)
+DISPUTE_WINDOW_S: public(immutable(uint256))
+HORIZON_S: public(immutable(uint256))
+
+# what an account can spend, without the credit below
+settled: HashMap[uint256, uint256]
+# cycle << 128 | credit: the account's place in the last cycle that named it; the credit counts once that is applied
+latest: HashMap[uint256, uint256]
+arrears_of: public(HashMap[uint256, uint256])
+# credits held back because debtors were short, and their sum
+held_of: public(HashMap[uint256, uint256])
+total_held: public(uint256)
+exit_of: public(HashMap[uint256, Exit])
+
+commit_index: public(uint256)
+commitment: public(bytes32)
+
+proposed_cycle: public(uint256)
+proposed_until_s: public(uint256)
+applied_cycle: public(uint256)
+applied_until_s: public(uint256)
+applied_at_s: public(uint256)
+proposals: public(HashMap[uint256, Proposal])
+parts: HashMap[uint256, HashMap[uint256, Part]]
+progress: Progress
+
+
+@deploy
+def __init__(salt: bytes32, members: address, cash: address, dispute_window_s: uint256, horizon_s: uint256):
+    """
+    @param salt 32 random genesis bytes
+    @param cash The money contract, known before it is deployed
+    @param dispute_window_s Seconds between a proposal and its first part
+    @param horizon_s How far ahead slots are traded: money asked back may still be owed that long
+    """
+    eip712.__init__(salt)
+    MEMBERS = IMembers(members)
+    CASH = ICash(cash)
+    DISPUTE_WINDOW_S = dispute_window_s
+    HORIZON_S = horizon_s
+    self.applied_at_s = block.timestamp
+
+
+# ---------------------------------------------------------------------------------------------- escrow
+
+
+@external
+def enter(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
+    """
+    @notice A member's cash into its escrow; arrears are paid first
+    """
+    eip712._check_deadline(deadline)
+    assert amount != 0, "amount_out_of_range"
+    digest: bytes32 = eip712._digest(keccak256(abi_encode(ENTER, member, amount, nonce, deadline)))
+    assert staticcall MEMBERS.check_mover(member, digest, r, s)
+    eip712._use_nonce(member, nonce)
+    self._enter(member, amount)
+    extcall CASH.move(member, self._own_account(), amount)
+
+
+@external
+def enter_minted(entries: DynArray[Entry, 100]):
+    """
+    @notice Escrow of money that Cash has just minted onto this contract's account
+    """
+    assert msg.sender == CASH.address, "not_cash"
+    for entry: Entry in entries:
+        self._enter(entry.member, entry.amount)
+
+
+@external
+def request_exit(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
+    """
+    @notice Ask for escrow back; a later request replaces an earlier one. Until `exit` the money still settles
+    """
+    eip712._check_deadline(deadline)
+    assert amount != 0, "amount_out_of_range"
+    digest: bytes32 = eip712._digest(keccak256(abi_encode(REQUEST_EXIT, member, amount, nonce, deadline)))
+    assert staticcall MEMBERS.check_mover(member, digest, r, s)
+    eip712._use_nonce(member, nonce)
+    horizon_s: uint256 = block.timestamp + HORIZON_S
+    self.exit_of[member] = Exit(amount=amount, requested_s=block.timestamp, horizon_s=horizon_s)
+    log ExitRequested(member=member, amount=amount, horizon_s=horizon_s)
+
+
+@external
+def exit(member: uint256):
+    """
+    @notice Pay out a requested exit, as far as escrow reaches, once all that was tradable at the request is applied
+    @dev Anyone may send it. When no cycle has been applied for 14 days it needs no operator.
+    """
+    request: Exit = self.exit_of[member]
+    assert request.amount != 0, "exit_not_requested"
+    idle_since_s: uint256 = max(request.requested_s, self.applied_at_s)
+    assert (
+        self.applied_until_s >= request.horizon_s or block.timestamp >= idle_since_s + EXIT_WITHOUT_OPERATOR_S
+    ), "exit_too_early"
+    assert not staticcall MEMBERS.is_frozen(member), "member_frozen"
+    self._fold(member)
+    amount: uint256 = min(request.amount, self.settled[member])
+    self.exit_of[member] = empty(Exit)
+    self.settled[member] -= amount
+    log Exited(member=member, amount=amount, escrow=self._holding(member))
+    extcall CASH.move(self._own_account(), member, amount)
+
+
+@external
+def release(accounts: DynArray[uint256, 100]):
+    """
+    @notice Pay credits that were held back, when the fund covers all that is held: then the order does not matter
+    """
+    assert self.progress.next_part == 0, "cycle_being_applied"
+    assert self.settled[FUND] >= self.total_held, "fund_short"
+    for account: uint256 in accounts:
+        amount: uint256 = self.held_of[account]
+        if amount != 0:
+            self._fold(account)
+            self.held_of[account] = 0
+            self.total_held -= amount
+            self.settled[FUND] -= amount
+            self.settled[account] += amount
+            log Released(account=account, amount=amount, escrow=self.settled[account])
+    log FundChanged(escrow=self.settled[FUND])
+
+
+@external
+@view
+def escrow_of(account: uint256) -> uint256:
+    """
+    @notice What an account can spend or owe from; account 0 is the guarantee fund
+    """
+    latest: uint256 = self.latest[account]
+    if latest >> AMOUNT_BITS <= self.applied_cycle:
+        return self.settled[account] + (latest & AMOUNT_MASK)
+    return self.settled[account]
+
+
+# ----------------------------------------------------------------------------------------- commitments
+
+
+@external
+def commit(
+    index: uint256,
+    previous: bytes32,
+    journal_head: bytes32,
+    trade_root: bytes32,
+    trade_count: uint256,
+    approvals: DynArray[eip712.Approval, 5],
+):
+    """
+    @notice Bind the journal's head and the root of new trades; approved by the operator
+    @param index 1, 2, 3 ...
+    @param previous The commitment before, 32 zero bytes for the first
+    """
+    assert index == self.commit_index + 1, "commit_out_of_order"
+    assert previous == self.commitment, "wrong_previous"
+    content: bytes32 = keccak256(abi_encode(COMMIT, index, previous, journal_head, trade_root, trade_count))
+    assert staticcall MEMBERS.has_approvals(OPERATOR, eip712._digest(content), approvals), "approvals_missing"
+    commitment: bytes32 = keccak256(abi_encode(previous, index, journal_head, trade_root, trade_count))
+    self.commit_index = index
+    self.commitment = commitment
+    log Committed(
+        index=index,
+        previous=previous,
+        commitment=commitment,
+        journal_head=journal_head,
+        trade_root=trade_root,
+        trade_count=trade_count,
+    )
+
+
+# ------------------------------------------------------------------------------------ settlement cycles
+
+
+@external
+def propose(
+    cycle: uint256,
+    start_s: uint256,
+    end_s: uint256,
+    trades_root: bytes32,
+    readings_root: bytes32,
+    statements_root: bytes32,
+    parts: DynArray[Part, 64],
+    operator_approvals: DynArray[eip712.Approval, 5],
+    checker_approvals: DynArray[eip712.Approval, 5],
+):
+    """
+    @notice What a cycle [start_s, end_s) will move; approved by the operator and, over the same digest, the checker
+    @param cycle 1, 2, 3 ...
+    @param parts Hash and sum of each part; the sums add up to zero
+    """
+    assert cycle == self.proposed_cycle + 1, "cycle_out_of_order"
+    assert start_s < end_s and start_s >= self.proposed_until_s, "cycle_overlaps"
+    assert end_s <= block.timestamp, "cycle_not_over"
+    assert len(parts) != 0, "no_parts"
+    parts_hash: bytes32 = keccak256(abi_encode(parts))
+    digest: bytes32 = eip712._digest(
+        keccak256(
+            abi_encode(PROPOSE, cycle, start_s, end_s, trades_root, readings_root, statements_root, parts_hash)
+        )
+    )
+    assert staticcall MEMBERS.both_approve(
+        OPERATOR, operator_approvals, CHECKER, checker_approvals, digest
+    ), "approvals_missing"
+    total: int256 = 0
+    index: uint256 = 0
+    for part: Part in parts:
+        total += part.sum
+        self.parts[cycle][index] = part
+        index += 1
+    assert total == 0, "sum_not_zero"
+    disputable_until_s: uint256 = block.timestamp + DISPUTE_WINDOW_S
+    self.proposed_cycle = cycle
+    self.proposed_until_s = end_s
+    self.proposals[cycle] = Proposal(
+        end_s=end_s, disputable_until_s=disputable_until_s, part_count=len(parts)
+    )
+    log Proposed(
+        cycle=cycle,
+        start_s=start_s,
+        end_s=end_s,
+        trades_root=trades_root,
+        readings_root=readings_root,
+        statements_root=statements_root,
+        parts_hash=parts_hash,
+        part_count=len(parts),
+        disputable_until_s=disputable_until_s,
+    )
+
+
+@external
+def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]):
+    """
+    @notice Move the money of one part; anyone may send it, for its hash was signed
+    @dev Over all parts: debits before credits, accounts ascending in each. Nobody's lack of money reverts it.
+    """
+    proposal: Proposal = self.proposals[cycle]
+    part: Part = self.parts[cycle][part_index]
+    progress: Progress = self.progress
+    assert cycle == self.applied_cycle + 1 and proposal.part_count != 0, "cycle_out_of_order"
+    assert block.timestamp >= proposal.disputable_until_s, "dispute_window_open"
+    assert part_index == progress.next_part, "part_out_of_order"
+    assert keccak256(abi_encode(cycle, part_index, deltas)) == part.part_hash, "wrong_part"
+    total: int256 = 0
+    for delta: Delta in deltas:
+        total += delta.amount
+        if delta.amount < 0:
+            assert not progress.crediting, "debit_after_credit"
+            owed: uint256 = convert(-delta.amount, uint256)
+            taken: uint256 = self._debit(cycle, delta.account, owed)
+            progress.debited += owed
+            progress.collected += taken
+        else:
+            assert delta.amount != 0, "zero_delta"
+            if not progress.crediting:
+                covered: uint256 = self._cover(cycle, progress.debited - progress.collected)
+                progress.crediting = True
+                progress.next_account = 0
+                progress.collected += covered
+            paid: uint256 = self._credit(
+                cycle, delta.account, convert(delta.amount, uint256), progress.collected, progress.debited
+            )
+            progress.credited += paid
+        # the first account allowed is 1: the fund is nobody's counterparty
+        assert delta.account >= max(progress.next_account, 1), "accounts_not_ascending"
+        progress.next_account = delta.account + 1
+    assert total == part.sum, "wrong_sum"
+    progress.next_part += 1
+    self.parts[cycle][part_index] = empty(Part)
+    log PartApplied(cycle=cycle, part_index=part_index)
+    if progress.next_part == proposal.part_count:
+        self._finish(cycle, proposal.end_s, progress)
+    else:
+        self.progress = progress
+
+
+# ------------------------------------------------------------------------------------------- internals
+
+
+@internal
+def _finish(cycle: uint256, end_s: uint256, progress: Progress):
+    """
+    @dev What rounding down left of the collected money goes to the fund; credits become spendable.
+    """
+    remainder: uint256 = progress.collected - progress.credited
+    if remainder != 0:
+        self.settled[FUND] += remainder
+        log FundChanged(escrow=self.settled[FUND])
+    self.applied_cycle = cycle
+    self.applied_until_s = end_s
+    self.applied_at_s = block.timestamp
+    self.proposals[cycle] = empty(Proposal)
+    self.progress = empty(Progress)
+    log CycleApplied(
+        cycle=cycle, debited=progress.debited, collected=progress.collected, credited=progress.credited
+    )
+
+
+@internal
+def _cover(cycle: uint256, short: uint256) -> uint256:
+    """
+    @dev The guarantee fund stands in for what debtors could not pay, as far as it reaches.
+    """
+    if short == 0:
+        return 0
+    covered: uint256 = min(short, self.settled[FUND])
+    self.settled[FUND] -= covered
+    log Covered(cycle=cycle, short=short, covered=covered)
+    log FundChanged(escrow=self.settled[FUND])
+    return covered
+
+
+@internal
+def _debit(cycle: uint256, account: uint256, owed: uint256) -> uint256:
+    """
+    @dev Take what is there, record the rest as arrears; returns what was taken.
+    """
+    latest: uint256 = self.latest[account]
+    assert latest >> AMOUNT_BITS != cycle, "account_twice"
+    available: uint256 = self.settled[account] + (latest & AMOUNT_MASK)
+    taken: uint256 = min(owed, available)
+    arrears: uint256 = self.arrears_of[account]
+    if taken != owed:
+        arrears += owed - taken
+        self.arrears_of[account] = arrears
+    self.settled[account] = available - taken
+    self.latest[account] = cycle << AMOUNT_BITS
+    log Settled(
+        cycle=cycle,
+        account=account,
+        delta=-convert(owed, int256),
+        escrow=available - taken,
+        arrears=arrears,
+        held=self.held_of[account],
+    )
+    return taken
+
+
+@internal
+def _credit(cycle: uint256, account: uint256, due: uint256, collected: uint256, debited: uint256) -> uint256:
+    """
+    @dev Pay in proportion to what was collected, rounded down, arrears first; returns what was paid.
+    """
+    latest: uint256 = self.latest[account]
+    assert latest >> AMOUNT_BITS != cycle, "account_twice"
+    paid: uint256 = due
+    held: uint256 = self.held_of[account]
+    if collected != debited:
+        paid = due * collected // debited
+        held += due - paid
+        self.held_of[account] = held
+        self.total_held += due - paid
+    kept: uint256 = paid - self._pay_arrears(account, paid)
+    before: uint256 = self.settled[account] + (latest & AMOUNT_MASK)
+    if latest & AMOUNT_MASK != 0:
+        self.settled[account] = before
+    self.latest[account] = cycle << AMOUNT_BITS | kept
+    log Settled(
+        cycle=cycle,
+        account=account,
+        delta=convert(due, int256),
+        escrow=before + kept,
+        arrears=self.arrears_of[account],
+        held=held,
+    )
+    return paid
+
+
+@internal
+def _enter(member: uint256, amount: uint256):
+    self._fold(member)
+    kept: uint256 = amount - self._pay_arrears(member, amount)
+    self.settled[member] += kept
+    log Entered(
+        member=member, amount=amount, escrow=self._holding(member), arrears=self.arrears_of[member]
+    )
+
+
+@internal
+def _pay_arrears(account: uint256, amount: uint256) -> uint256:
+    """
+    @dev Arrears are owed to the fund, which covered them or will release what was held; returns what went there.
+    """
+    arrears: uint256 = self.arrears_of[account]
+    if arrears == 0:
+        return 0
+    repaid: uint256 = min(arrears, amount)
+    self.arrears_of[account] = arrears - repaid
+    self.settled[FUND] += repaid
+    log FundChanged(escrow=self.settled[FUND])
+    return repaid
+
+
+@internal
+def _fold(account: uint256):
+    """
+    @dev Move a credit of an applied cycle to what is settled; one of the cycle being applied stays where it is.
+    """
+    latest: uint256 = self.latest[account]
+    credit: uint256 = latest & AMOUNT_MASK
+    if credit != 0 and latest >> AMOUNT_BITS <= self.applied_cycle:
+        self.settled[account] += credit
+        self.latest[account] = latest - credit
+
+
+@internal
+@view
+def _holding(account: uint256) -> uint256:
+    return self.settled[account] + (self.latest[account] & AMOUNT_MASK)
+
+
+@internal
+@view
+def _own_account() -> uint256:
+    return convert(convert(self, uint160), uint256)
