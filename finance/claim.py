@@ -11,15 +11,9 @@ from typing import NamedTuple
 
 from data.units import MICRO_PER_FEN
 from finance.calendar import epoch_day
-from settlement import merkle
-
-
-def _word(number: int) -> bytes:
-    return number.to_bytes(32, "big")
-
-
-def _signed_word(number: int) -> bytes:
-    return number.to_bytes(32, "big", signed=True)
+from settlement import acts, merkle
+from settlement.delivery import Delivery
+from settlement.trade_leaf import TradeRecord, trade_leaf
 
 
 class Claim(NamedTuple):
@@ -40,9 +34,9 @@ class Claim(NamedTuple):
         return self.face_fen * MICRO_PER_FEN
 
     @property
-    def receivable_id(self) -> bytes:
-        """32 bytes: the leaf under the root of its period."""
-        numbers = (
+    def on_chain(self) -> acts.Receivable:
+        """The same content in the contract's units."""
+        return acts.Receivable(
             self.period,
             self.creditor,
             self.debtor,
@@ -50,8 +44,14 @@ class Claim(NamedTuple):
             self.terms_days,
             epoch_day(self.issue_day),
             epoch_day(self.due_day),
+            self.trades_root,
+            self.salt,
         )
-        return merkle.leaf(b"".join(map(_word, numbers)) + self.trades_root + self.salt)
+
+    @property
+    def receivable_id(self) -> bytes:
+        """32 bytes: the leaf under the root of its period."""
+        return acts.receivable_id(self.on_chain)
 
 
 class TermsTrade(NamedTuple):
@@ -76,9 +76,26 @@ class TermsTrade(NamedTuple):
     @property
     def claim_leaf(self) -> bytes:
         """The leaf under ``trades_root``: trade id, amount in micro-yuan and the trade's own leaf, 32 bytes each."""
-        return merkle.leaf(_word(self.trade_id) + _signed_word(self.amount_micro) + self.leaf)
+        trade_id = self.trade_id.to_bytes(32, "big")
+        amount_micro = self.amount_micro.to_bytes(32, "big", signed=True)
+        return merkle.leaf(trade_id + amount_micro + self.leaf)
 
 
 def trades_root(trades: Sequence[TermsTrade]) -> bytes:
     """The root over the trades of one receivable, in the order of their ids."""
     return merkle.root([trade.claim_leaf for trade in trades])
+
+
+def terms_trade(trade: TradeRecord, delivery: Delivery) -> TermsTrade | None:
+    """The part of a trade that a receivable may hold; None when it was prepaid, not delivered, or only estimated."""
+    if trade.common.terms_days == 0 or not delivery.financeable or delivery.delivered_lots == 0:
+        return None
+    return TermsTrade(
+        trade_id=trade.common.trade_id,
+        creditor=trade.sell.member,
+        debtor=trade.buy.member,
+        terms_days=trade.common.terms_days,
+        delivered_lots=delivery.delivered_lots,
+        seller_price_ticks=trade.sell.price_ticks,
+        leaf=trade_leaf(trade),
+    )

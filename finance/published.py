@@ -1,0 +1,161 @@
+"""A billing period as it is published for the checker and the auditor, and the recomputation that they run on it.
+
+``verify_period`` starts from what the verifier itself derived: the deliveries of the period's cycles, and what the
+period before carried on. It drafts the period anew with the published salts; whatever differs is named.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from itertools import pairwise
+
+import msgspec
+
+from finance.claim import Claim, TermsTrade
+from finance.period import Billing, Bundle, Draft, Pair, bundle, draft
+from settlement.hexjson import Hex
+
+
+class PublishedTrade(msgspec.Struct, frozen=True):
+    """What a receivable claims of one trade."""
+
+    trade_id: int
+    delivered_lots: int
+    amount_micro: int
+
+
+class PublishedReceivable(msgspec.Struct, frozen=True):
+    """One receivable of a period; days are ISO dates."""
+
+    receivable_id: Hex
+    creditor: int
+    debtor: int
+    face_fen: int
+    terms_days: int
+    issue_day: str
+    due_day: str
+    trades_root: Hex
+    salt: Hex
+    trades: tuple[PublishedTrade, ...]
+
+
+class PublishedRemainder(msgspec.Struct, frozen=True):
+    """What a pair that traded in the period carries on to the next one."""
+
+    creditor: int
+    debtor: int
+    terms_days: int
+    amount_micro: int
+
+
+class PublishedPeriod(msgspec.Struct, frozen=True):
+    """``first_day`` to ``last_day`` and the cycles that settled them, both ends included."""
+
+    period: int
+    billing: str
+    first_day: str
+    last_day: str
+    first_cycle: int
+    last_cycle: int
+    root: Hex
+    count: int
+    receivables: tuple[PublishedReceivable, ...]
+    remainders: tuple[PublishedRemainder, ...]
+    state: str
+    operator_signature: Hex
+    checker_signature: Hex | None = None
+
+
+def publish_receivable(claim: Claim, trades: Iterable[PublishedTrade]) -> PublishedReceivable:
+    """A receivable as it is published."""
+    return PublishedReceivable(
+        Hex(claim.receivable_id),
+        claim.creditor,
+        claim.debtor,
+        claim.face_fen,
+        claim.terms_days,
+        claim.issue_day.isoformat(),
+        claim.due_day.isoformat(),
+        Hex(claim.trades_root),
+        Hex(claim.salt),
+        tuple(trades),
+    )
+
+
+def publish_trade(trade: TermsTrade) -> PublishedTrade:
+    return PublishedTrade(trade.trade_id, trade.delivered_lots, trade.amount_micro)
+
+
+def carried_after(periods: Iterable[PublishedPeriod]) -> dict[Pair, int]:
+    """What every pair carries after some periods, in their order, in micro-yuan."""
+    carried: dict[Pair, int] = {}
+    for period in periods:
+        carried |= _remainders(period)
+    return carried
+
+
+def verify_period(
+    published: PublishedPeriod, trades: Iterable[TermsTrade], carried_micro: Mapping[Pair, int]
+) -> list[str]:
+    """Why the period is not what its trades come to; empty when it is.
+
+    ``trades`` are those of the period's cycles, as the verifier computed their deliveries (``claim.terms_trade``);
+    ``carried_micro`` what the periods before carried on (``carried_after``).
+    """
+    salts = {_pair(each): bytes(each.salt) for each in published.receivables}
+    bundles = bundle(trades, carried_micro)
+    missing = [each.pair for each in bundles if each.face_fen and each.pair not in salts]
+    if missing:
+        return [f"period {published.period}: no receivable for {_name(pair)}" for pair in missing]
+    expected = draft(published.period, date.fromisoformat(published.last_day), bundles, salts)
+    return [f"period {published.period}: {problem}" for problem in _differences(published, expected, bundles)]
+
+
+def verify_succession(periods: Iterable[PublishedPeriod]) -> list[str]:
+    """Why the periods, in their order from the first, do not follow one another without gap or overlap."""
+    periods = list(periods)
+    problems = []
+    if periods and (periods[0].period, periods[0].first_cycle) != (1, 1):
+        problems.append("the first period does not start with the first cycle")
+    for before, after in pairwise(periods):
+        if after.period != before.period + 1 or after.first_cycle != before.last_cycle + 1:
+            problems.append(f"period {after.period} does not follow period {before.period} cycle by cycle")
+        if after.first_day != (date.fromisoformat(before.last_day) + timedelta(days=1)).isoformat():
+            problems.append(f"period {after.period} does not start on the day after period {before.period}")
+    for period in periods:
+        last_day = Billing(period.billing).last_day(date.fromisoformat(period.first_day))
+        if period.last_day != last_day.isoformat():
+            problems.append(f"period {period.period} does not end on {last_day}")
+    return problems
+
+
+def _differences(published: PublishedPeriod, expected: Draft, bundles: Iterable[Bundle]) -> list[str]:
+    wanted = {
+        Pair(issue.claim.creditor, issue.claim.debtor, issue.claim.terms_days): publish_receivable(
+            issue.claim, map(publish_trade, issue.trades)
+        )
+        for issue in expected.issues
+    }
+    problems = [
+        f"the receivable of {_name(_pair(each))} is not what its trades come to"
+        for each in published.receivables
+        if wanted.get(_pair(each)) != each
+    ]
+    if [_pair(each) for each in published.receivables] != list(wanted):
+        problems.append("the receivables are not one for each pair, in order")
+    if _remainders(published) != {each.pair: each.remainder_micro for each in bundles}:
+        problems.append("what is carried on is not what is left")
+    if (bytes(published.root), published.count) != (expected.root, len(expected.issues)):
+        problems.append("the root or the count is not that of its receivables")
+    return problems
+
+
+def _remainders(period: PublishedPeriod) -> dict[Pair, int]:
+    return {Pair(each.creditor, each.debtor, each.terms_days): each.amount_micro for each in period.remainders}
+
+
+def _pair(each: PublishedReceivable) -> Pair:
+    return Pair(each.creditor, each.debtor, each.terms_days)
+
+
+def _name(pair: Pair) -> str:
+    return f"creditor {pair.creditor}, debtor {pair.debtor}, {pair.terms_days} days"
