@@ -140,6 +140,7 @@ orders = Table(
     Column("basket", BigInteger),  # order id of the first leg; null: no basket
     Column("state", String(20), nullable=False),  # open, filled, or how it ended
     Column("remaining_lots", BigInteger, nullable=False),
+    Column("changed_sequence", BigInteger, nullable=False, default=0),  # of the command that last changed the order
     Column("received_s", BigInteger, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
     Column("signature_id", ForeignKey("signatures.signature_id"), nullable=False),
@@ -361,10 +362,12 @@ receivables = Table(
     Column("state", String(20), nullable=False),  # drafted until its period is issued, then what the chain says
     Column("holder", BigInteger, nullable=False),  # who is paid first: the creditor until it is financed
     Column("advance_fen", BigInteger, nullable=False),  # the holder's claim once financed
+    Column("proceeds_fen", BigInteger, nullable=False),  # what the holder paid the creditor for it, 0 until financed
     Column("paid_fen", BigInteger, nullable=False),
     Column("on_chain", Boolean, nullable=False),  # materialised there, or on its way
     Column("act", String(20)),  # what was last sent to the chain for it and has not come back as an event
     Column("act_outbox", ForeignKey("outbox.outbox_id")),
+    Column("act_reason", Text),  # what its actor said, for the history
     Column("changed_s", BigInteger, nullable=False),
     Column("change", BigInteger, nullable=False),  # its latest in receivable_history: lists go on from here
     Index(None, "debtor", "state"),
