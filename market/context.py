@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from market.clock import Clock
 from market.config import Config
 from market.identity import Directory
+from market.sequencer import Sequencer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Context:
     clock: Clock
     directory: Directory
     operator_key: ec.EllipticCurvePrivateKey
-    sequencer: Any
+    sequencer: Sequencer
     chain: Any
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
 

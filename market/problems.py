@@ -58,6 +58,10 @@ class StoppedError(Exception):
     """The sequencer has stopped; nothing that changes the market can be answered."""
 
 
+class NotRecordedError(Exception):
+    """The database failed; nothing that was asked for is acknowledged. The same request may be sent again."""
+
+
 def refuse(status: int, code: str, detail: str, field: str | None = None) -> ProblemError:
     """``raise refuse(...)``: shorthand for a ProblemError."""
     return ProblemError(Problem(status, code, detail, field))
@@ -137,7 +141,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         return response
-    except (StoppedError, TimeoutError, DBAPIError) as error:
+    except (StoppedError, NotRecordedError, TimeoutError, DBAPIError) as error:
         log(logging.ERROR, "outage", id=request_id, error=f"{type(error).__name__}: {error}".splitlines()[0])
         return problem_response(_of_outage(error), request_id)
     except (asyncio.CancelledError, ConnectionError):

@@ -1,0 +1,316 @@
+"""Placing orders: every check that stands before the engine, in a fixed order, and what came of each order.
+
+Checks: the id (a repeat of the same order gets its first answer, another order under a used id is refused), the
+member's standing, halt, deadline, meter and its owner, slot, quantity, price, terms, the order it replaces, cover.
+Only what passes them all becomes a command in the journal. A batch's orders are independent of each other, unless they
+are a basket: then the first bad leg gets its reason and every other leg ``basket_rejected``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from market.jobs import Placed, Repeat, placed
+from market.problems import Problem
+from market.records import MeterRecord, OrderRecord, SignatureRecord
+from market.risk import Refusal
+from market.state import MarketState, stake_of
+from matching.order import Basket, Cancel, Command, Level, New, Reason, Rejected, Rules, Side, Tif
+from settlement.intents import OrderIntent
+
+_DETAILS = {
+    "not_admitted": "the operator has not admitted this member yet",
+    "frozen": "this member may not place orders; open orders can be cancelled",
+    "market_halted": "the operator has halted the market; open orders can be cancelled",
+    "duplicate_order_id": "another order was placed under this id; choose a new one",
+    "deadline_passed": "the order's own deadline has passed",
+    "unknown_meter": "there is no such meter",
+    "not_meter_owner": "the meter belongs to another member",
+    "slot_closed": "the gate of this slot has closed",
+    "slot_not_open": "no slot that takes orders starts then; see /v1/slots",
+    "bad_quantity": "the quantity must be positive",
+    "bad_price": "the price is outside the market's floor and cap; see /v1/market",
+    "bad_terms": "the market has no such terms; see /v1/market",
+    "not_open": "the order to be replaced is filled, cancelled, expired or was never placed",
+    "replaces_in_basket": "a leg of a basket replaces no order; cancel that one first",
+    "basket_rejected": "another leg of this basket was refused",
+    Refusal.INSUFFICIENT_FUNDS: "the escrow does not cover quantity x price; see /v1/account",
+    Refusal.INSUFFICIENT_CREDIT: "the credit limit does not cover quantity x price; see /v1/account",
+    Refusal.INSUFFICIENT_COVER: "the escrow does not cover a shortfall; see /v1/account",
+    Refusal.OVER_CAPACITY: "the meter's connection does not carry that much in this slot and direction",
+}
+
+_FIELDS = {
+    "duplicate_order_id": "client_order_id",
+    "deadline_passed": "deadline",
+    "unknown_meter": "meter",
+    "not_meter_owner": "meter",
+    "slot_closed": "slot",
+    "slot_not_open": "slot",
+    "bad_quantity": "quantity",
+    "bad_price": "price",
+    "bad_terms": "terms",
+    "not_open": "replaces",
+    "replaces_in_basket": "replaces",
+    Refusal.OVER_CAPACITY: "quantity",
+}
+
+_STATUS = {"not_admitted": 403, "frozen": 403, "duplicate_order_id": 409}
+
+
+def problem_of(code: str) -> Problem:
+    """The problem that a refused order is answered with."""
+    return Problem(_STATUS.get(code, 422), str(code), _DETAILS[code], _FIELDS.get(code))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOrder:
+    """An order whose signature, alone or with its batch, has been verified."""
+
+    intent: OrderIntent
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The signature over the orders of one request, see ``SignatureRecord``."""
+
+    kind: str
+    root: bytes
+    leaves: bytes
+    signature: bytes
+
+
+@dataclass
+class PlaceOrders:
+    """Answers, for each order, ``Placed``, ``Repeat`` or a Problem."""
+
+    member_id: int
+    orders: Sequence[SignedOrder]
+    signed: Signed
+    is_basket: bool = False
+    outcomes: list[OrderRecord | Repeat | Problem] = field(default_factory=list)
+    mine: dict[str, OrderRecord] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> int:
+        return len(self.orders)
+
+    def names(self) -> Iterable[tuple[int, str]]:
+        return [(self.member_id, order.intent.client_order_id) for order in self.orders]
+
+    def answer(self, state: MarketState) -> list[Placed | Repeat | Problem]:
+        return [
+            placed(state, outcome.order_id) if isinstance(outcome, OrderRecord) else outcome
+            for outcome in self.outcomes
+        ]
+
+    def run(self, state: MarketState) -> None:
+        signature_id = state.next_signature
+        if self.is_basket:
+            self._place_basket(state, signature_id)
+        else:
+            self._place_each(state, signature_id)
+        if any(isinstance(outcome, OrderRecord) and outcome.signature_id == signature_id for outcome in self.outcomes):
+            state.next_signature += 1
+            state.batch.signatures.append(
+                SignatureRecord(
+                    signature_id,
+                    self.member_id,
+                    self.signed.kind,
+                    self.signed.root,
+                    self.signed.leaves,
+                    len(self.orders),
+                    self.is_basket,
+                    self.signed.signature,
+                )
+            )
+
+    # ----------------------------------------------------------------------------------- independent orders
+
+    def _place_each(self, state: MarketState, signature_id: int) -> None:
+        waiting: list[Command] = []
+        for index, order in enumerate(self.orders):
+            replaces = order.intent.replaces
+            if replaces:  # what came before decides whether that one is still open
+                self._apply(state, waiting)
+                waiting = []
+            outcome = self._check(state, order)
+            if isinstance(outcome, MeterRecord):
+                outcome = self._cover(state, self._record(state, order, outcome, signature_id, index), outcome)
+                if isinstance(outcome, OrderRecord):
+                    if replaces:
+                        waiting.append(Cancel(state.open_by_client[self.member_id, replaces]))
+                    waiting.append(command_of(outcome))
+            self.outcomes.append(outcome)
+            if replaces:
+                self._apply(state, waiting)
+                waiting = []
+        self._apply(state, waiting)
+
+    def _cover(self, state: MarketState, record: OrderRecord, meter: MeterRecord) -> OrderRecord | Problem:
+        """The record, with all it needs reserved, or why it can not be."""
+        replaced = self._replaced(state, record.replaces)
+        refused = state.exposures.refusal(stake_of(record), _capacity_lots(record, meter), replaced)
+        if refused is not None:
+            return problem_of(refused)
+        state.next_order += 1
+        state.expect(record)
+        self.mine[record.client_order_id] = record
+        return record
+
+    def _apply(self, state: MarketState, commands: list[Command]) -> None:
+        """The engine's own refusals, of what no check above saw, are answered as such."""
+        if not commands:
+            return
+        reasons = {
+            event.order_id: event.reason
+            for event in state.apply(commands)
+            if isinstance(event, Rejected) and event.reason is not Reason.NOT_OPEN
+        }
+        if reasons:
+            self.outcomes = [
+                problem_of(reasons[outcome.order_id].code)
+                if isinstance(outcome, OrderRecord) and outcome.order_id in reasons
+                else outcome
+                for outcome in self.outcomes
+            ]
+
+    # --------------------------------------------------------------------------------------------- baskets
+
+    def _place_basket(self, state: MarketState, signature_id: int) -> None:
+        """The engine sees a basket only when every leg passed and all of them together are covered."""
+        found = [self._check(state, order) for order in self.orders]
+        repeated = [outcome for outcome in found if isinstance(outcome, Repeat | OrderRecord)]
+        if len(repeated) == len(found):
+            self.outcomes.extend(repeated)
+            return
+        legs: list[OrderRecord] = []
+        for index, (order, outcome) in enumerate(zip(self.orders, found, strict=True)):
+            leg = self._leg(state, order, outcome, signature_id, index)
+            if isinstance(leg, Problem):
+                for earlier in legs:
+                    state.forget(earlier)
+                rejected = problem_of("basket_rejected")
+                self.outcomes = [leg if each == index else rejected for each in range(len(self.orders))]
+                return
+            leg.basket = legs[0].order_id if legs else leg.order_id
+            legs.append(leg)
+        self.outcomes.extend(legs)
+        self._apply(state, [Basket(tuple(command_of(leg) for leg in legs))])
+
+    def _leg(
+        self,
+        state: MarketState,
+        order: SignedOrder,
+        found: MeterRecord | OrderRecord | Repeat | Problem,
+        signature_id: int,
+        index: int,
+    ) -> OrderRecord | Problem:
+        if isinstance(found, Problem):
+            return found
+        if not isinstance(found, MeterRecord) or order.intent.client_order_id in self.mine:
+            return problem_of("duplicate_order_id")
+        if order.intent.replaces:
+            return problem_of("replaces_in_basket")
+        return self._cover(state, self._record(state, order, found, signature_id, index), found)
+
+    # ----------------------------------------------------------------------------------------------- checks
+
+    def _check(self, state: MarketState, order: SignedOrder) -> MeterRecord | OrderRecord | Repeat | Problem:
+        """The meter of an order that may go on; an order of this batch, or of an earlier one, that it repeats."""
+        intent = order.intent
+        name = (self.member_id, intent.client_order_id)
+        twin = self.mine.get(intent.client_order_id)
+        if twin is None and name in state.batch.by_client:
+            twin = state.batch.orders[state.batch.by_client[name]]
+        if twin is not None:
+            return twin if twin.digest == order.digest else problem_of("duplicate_order_id")
+        if name in state.known:
+            order_id, digest = state.known[name]
+            return Repeat(order_id) if digest == order.digest else problem_of("duplicate_order_id")
+        code = self._standing(state) or _rule_refusal(state, intent)
+        if code is not None:
+            return problem_of(code)
+        if intent.replaces and self._replaced(state, intent.replaces) is None:
+            return problem_of("not_open")
+        return state.meters[intent.meter]
+
+    def _standing(self, state: MarketState) -> str | None:
+        member = state.members.get(self.member_id)
+        if member is None or member.status == "pending":
+            return "not_admitted"
+        if not member.is_admitted:
+            return "frozen"
+        return "market_halted" if state.is_halted else None
+
+    def _replaced(self, state: MarketState, replaces: str) -> int | None:
+        return state.open_by_client.get((self.member_id, replaces)) if replaces else None
+
+    def _record(
+        self, state: MarketState, order: SignedOrder, meter: MeterRecord, signature_id: int, leaf_index: int
+    ) -> OrderRecord:
+        intent = order.intent
+        return OrderRecord(
+            order_id=state.next_order,
+            member_id=self.member_id,
+            client_order_id=intent.client_order_id,
+            sequence=0,
+            node_id=meter.node_id,
+            side=intent.side,
+            slot_s=intent.slot,
+            quantity_lots=intent.quantity_lots,
+            price_ticks=intent.price_ticks,
+            tif=intent.tif,
+            reach=intent.reach,
+            terms_days=intent.terms_days,
+            replaces=intent.replaces,
+            deadline_s=intent.deadline,
+            basket=None,
+            received_s=state.now_s,
+            digest=order.digest,
+            signature_id=signature_id,
+            leaf_index=leaf_index,
+            state="open",
+            remaining_lots=intent.quantity_lots,
+            changed_sequence=0,
+        )
+
+
+def _rule_refusal(state: MarketState, intent: OrderIntent) -> str | None:
+    """The first rule that an order breaks, in the order of the module."""
+    if intent.deadline <= state.now_s:
+        return "deadline_passed"
+    meter = state.meters.get(intent.meter)
+    if meter is None:
+        return "unknown_meter"
+    if meter.member_id != intent.member:
+        return "not_meter_owner"
+    return state.timing.refusal(intent.slot, state.now_s) or _value_refusal(state.rules, intent)
+
+
+def _value_refusal(rules: Rules, intent: OrderIntent) -> str | None:
+    if intent.quantity_lots <= 0:
+        return "bad_quantity"
+    if not rules.floor_ticks <= intent.price_ticks <= rules.cap_ticks:
+        return "bad_price"
+    return None if intent.terms_days in rules.terms_days else "bad_terms"
+
+
+def _capacity_lots(record: OrderRecord, meter: MeterRecord) -> int:
+    return meter.export_lots if record.side == Side.SELL else meter.import_lots
+
+
+def command_of(record: OrderRecord) -> New:
+    """The command that an order becomes."""
+    return New(
+        record.order_id,
+        record.member_id,
+        record.node_id,
+        Side(record.side),
+        record.slot_s,
+        record.quantity_lots,
+        record.price_ticks,
+        Tif(record.tif),
+        Level(record.reach),
+        record.terms_days,
+    )

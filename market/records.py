@@ -1,0 +1,147 @@
+"""What one batch of commands leaves behind: the rows that are written, and the receipts that are given, for it."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from matching.order import Command, Side
+
+
+@dataclass(slots=True)
+class OrderRecord:
+    """One accepted order, column for column as ``orders`` keeps it. Only the last three change after acceptance."""
+
+    order_id: int
+    member_id: int
+    client_order_id: str
+    sequence: int
+    node_id: int
+    side: int
+    slot_s: int
+    quantity_lots: int
+    price_ticks: int
+    tif: int
+    reach: int
+    terms_days: int
+    replaces: str
+    deadline_s: int
+    basket: int | None
+    received_s: int
+    digest: bytes
+    signature_id: int
+    leaf_index: int
+    state: str
+    remaining_lots: int
+    changed_sequence: int
+
+
+@dataclass(slots=True)
+class TradeRecord:
+    """One trade, column for column as ``trades`` keeps it."""
+
+    trade_id: int
+    sequence: int
+    slot_s: int
+    buy_order: int
+    sell_order: int
+    buyer: int
+    seller: int
+    buy_node: int
+    sell_node: int
+    quantity_lots: int
+    seller_price_ticks: int
+    buyer_price_ticks: int
+    taker: int
+    level: int
+    terms_days: int
+    traded_s: int
+    salts: bytes
+
+    def side_of(self, order_id: int) -> Side:
+        return Side.BUY if self.buy_order == order_id else Side.SELL
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureRecord:
+    """A member's signature over one order (``kind`` order) or over the root of many (``kind`` batch)."""
+
+    signature_id: int
+    member_id: int
+    kind: str
+    root: bytes
+    leaves: bytes
+    count: int
+    basket: bool
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One node of the grid. Limits in kW as they were given; None is no limit."""
+
+    node_id: int
+    name: str
+    parent_id: int | None
+    level: int
+    export_kw: str | None
+    import_kw: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRecord:
+    """A meter, which is a node too; capacities of its connection in lots per slot."""
+
+    node_id: int
+    member_id: int
+    kind: str
+    export_lots: int
+    import_lots: int
+
+
+class JournalLink(NamedTuple):
+    """One batch in the journal, column for column."""
+
+    batch: int
+    first_sequence: int
+    last_sequence: int
+    recorded_s: int
+    previous_head: bytes
+    commands: bytes
+    head: bytes
+    signature: bytes
+
+
+class Receipt(NamedTuple):
+    """The operator's word that a batch is recorded: its last sequence, the journal's head after it, a signature."""
+
+    sequence: int
+    journal_head: bytes
+    signature: bytes
+
+    def body(self) -> dict[str, object]:
+        return {
+            "sequence": self.sequence,
+            "journal_head": self.journal_head.hex(),
+            "signature": self.signature.hex(),
+        }
+
+
+@dataclass
+class Batch:
+    """Everything that one database transaction writes."""
+
+    first_sequence: int
+    commands: list[Command] = field(default_factory=list)
+    orders: dict[int, OrderRecord] = field(default_factory=dict)
+    by_client: dict[tuple[int, str], int] = field(default_factory=dict)
+    changed: dict[int, OrderRecord] = field(default_factory=dict)
+    trades: list[TradeRecord] = field(default_factory=list)
+    trades_of: dict[int, list[TradeRecord]] = field(default_factory=dict)
+    signatures: list[SignatureRecord] = field(default_factory=list)
+    nodes: list[NodeRecord] = field(default_factory=list)
+    limits: list[NodeRecord] = field(default_factory=list)
+    meters: list[MeterRecord] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.commands or self.settings)

@@ -1,0 +1,209 @@
+"""What members have at stake: reserved by open orders, committed by trades, checked before anything is matched.
+
+Two purses stand behind a member's orders: its *escrow* on the chain and the *credit limit* that a bank gave it.
+
+======================  ===========================================  =========================================
+for each lot            while the order is open                      once it traded
+======================  ===========================================  =========================================
+prepaid buy             cash: limit price                            cash: buyer price, until its cycle is applied
+buy on terms            credit: limit price                          credit: seller price, until it is paid
+sell, terms 0 only      cash: shortfall price - limit, if above 0    cash: shortfall - seller price, if above 0
+sell that accepts       cash: the whole shortfall price              on terms, the whole shortfall price; prepaid
+terms                                                                the line above; until its cycle is applied
+======================  ===========================================  =========================================
+
+Both sides also take connection capacity of their meter in their slot: open and traded lots together never exceed it.
+A trade's price is never worse than the limit, so a commitment never exceeds what was reserved for it, and nobody can
+owe what was not set aside. All amounts are micro-yuan, exact. Source: docs/market_rules.md and "Reserved, never
+just checked" in the design of settlement.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from matching.order import Side
+
+
+class Refusal(StrEnum):
+    """Why an order can not be covered."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    INSUFFICIENT_CREDIT = "insufficient_credit"
+    INSUFFICIENT_COVER = "insufficient_cover"
+    OVER_CAPACITY = "over_capacity"
+
+
+@dataclass(slots=True)
+class Stake:
+    """The part of an order that matters here. ``remaining_lots`` is what is still open."""
+
+    member: int
+    meter: int
+    side: Side
+    slot: int
+    price_ticks: int
+    terms_days: int
+    remaining_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What others decide: the chain (escrow, payments, cycles applied) and the banks (credit limits).
+
+    Micro-yuan by member; ``paid_micro`` is all that was ever paid on debts that arose from buys on terms. Slots that
+    start before ``applied_until_s`` are settled.
+    """
+
+    escrow_micro: Mapping[int, int] = field(default_factory=dict)
+    credit_limit_micro: Mapping[int, int] = field(default_factory=dict)
+    paid_micro: Mapping[int, int] = field(default_factory=dict)
+    applied_until_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One member's position, micro-yuan. ``available`` and ``credit_available`` may be negative after a loss."""
+
+    escrow_micro: int
+    reserved_micro: int
+    committed_micro: int
+    credit_limit_micro: int
+    credit_used_micro: int
+
+    @property
+    def available_micro(self) -> int:
+        return self.escrow_micro - self.reserved_micro - self.committed_micro
+
+    @property
+    def credit_available_micro(self) -> int:
+        return self.credit_limit_micro - self.credit_used_micro
+
+
+def cash_ticks(stake: Stake, shortfall_ticks: int) -> int:
+    """Cash that one open lot reserves, in ticks."""
+    if stake.side is Side.BUY:
+        return 0 if stake.terms_days else stake.price_ticks
+    return seller_cash_ticks(stake.price_ticks, stake.terms_days, shortfall_ticks)
+
+
+def credit_ticks(stake: Stake) -> int:
+    """Credit that one open lot reserves, in ticks."""
+    return stake.price_ticks if stake.side is Side.BUY and stake.terms_days else 0
+
+
+def seller_cash_ticks(price_ticks: int, terms_days: int, shortfall_ticks: int) -> int:
+    """What a seller must be able to add for a lot that it sold at this price and does not deliver."""
+    return shortfall_ticks if terms_days else max(0, shortfall_ticks - price_ticks)
+
+
+class Exposures:
+    """Everyone's reservations and commitments. Prices must not be negative."""
+
+    def __init__(self, shortfall_ticks: int) -> None:
+        self._shortfall_ticks = shortfall_ticks
+        self._facts = Facts()
+        self._stakes: dict[int, Stake] = {}
+        self._reserved_cash: defaultdict[int, int] = defaultdict(int)
+        self._reserved_credit: defaultdict[int, int] = defaultdict(int)
+        self._committed_cash: defaultdict[int, int] = defaultdict(int)
+        self._committed_by_slot: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+        self._owed: defaultdict[int, int] = defaultdict(int)
+        self._lots: defaultdict[int, defaultdict[tuple[int, Side], int]] = defaultdict(lambda: defaultdict(int))
+
+    def learn(self, facts: Facts) -> None:
+        """Take over new facts; what was committed for slots that are settled by now is released."""
+        self._facts = facts
+        for slot in [slot for slot in self._committed_by_slot if slot < facts.applied_until_s]:
+            for member, amount_micro in self._committed_by_slot.pop(slot).items():
+                self._committed_cash[member] -= amount_micro
+        for slot in [slot for slot in self._lots if slot < facts.applied_until_s]:
+            del self._lots[slot]
+
+    def account(self, member: int) -> Account:
+        """A member's position now."""
+        facts = self._facts
+        owed_micro = self._owed.get(member, 0) - facts.paid_micro.get(member, 0)
+        return Account(
+            escrow_micro=facts.escrow_micro.get(member, 0),
+            reserved_micro=self._reserved_cash.get(member, 0),
+            committed_micro=self._committed_cash.get(member, 0),
+            credit_limit_micro=facts.credit_limit_micro.get(member, 0),
+            credit_used_micro=self._reserved_credit.get(member, 0) + owed_micro,
+        )
+
+    def refusal(self, stake: Stake, capacity_lots: int, releasing: int | None = None) -> Refusal | None:
+        """Why a new order can not be covered, None when it can. ``capacity_lots`` is that of its meter, its direction.
+
+        ``releasing`` is the id of an open order of the same member that the new one replaces.
+        """
+        old = self._stakes.get(releasing) if releasing is not None else None
+        lots = self.lots_used(stake.meter, stake.slot, stake.side) + stake.remaining_lots
+        if old is not None and (old.meter, old.slot, old.side) == (stake.meter, stake.slot, stake.side):
+            lots -= old.remaining_lots
+        if lots > capacity_lots:
+            return Refusal.OVER_CAPACITY
+        account = self.account(stake.member)
+        cash_micro = stake.remaining_lots * cash_ticks(stake, self._shortfall_ticks)
+        credit_micro = stake.remaining_lots * credit_ticks(stake)
+        freed_cash = old.remaining_lots * cash_ticks(old, self._shortfall_ticks) if old is not None else 0
+        freed_credit = old.remaining_lots * credit_ticks(old) if old is not None else 0
+        if cash_micro and cash_micro > account.available_micro + freed_cash:
+            return Refusal.INSUFFICIENT_FUNDS if stake.side is Side.BUY else Refusal.INSUFFICIENT_COVER
+        if credit_micro and credit_micro > account.credit_available_micro + freed_credit:
+            return Refusal.INSUFFICIENT_CREDIT
+        return None
+
+    def lots_used(self, meter: int, slot: int, side: Side) -> int:
+        """Open and traded lots of a meter in a slot, one direction."""
+        used = self._lots.get(slot)
+        return used.get((meter, side), 0) if used is not None else 0
+
+    def reserve(self, order_id: int, stake: Stake) -> None:
+        """An order is open, with all its quantity."""
+        assert order_id not in self._stakes
+        self._stakes[order_id] = stake
+        self._change(stake, stake.remaining_lots)
+        self._lots[stake.slot][stake.meter, stake.side] += stake.remaining_lots
+
+    def trade(
+        self, buy_order: int, sell_order: int, quantity_lots: int, seller_price_ticks: int, buyer_price_ticks: int
+    ) -> None:
+        """Two open orders traded: what was reserved for these lots becomes a commitment."""
+        buy, sell = self._stakes[buy_order], self._stakes[sell_order]
+        for stake in (buy, sell):
+            assert quantity_lots <= stake.remaining_lots
+            self._change(stake, -quantity_lots)
+            stake.remaining_lots -= quantity_lots
+        self.commit(buy, sell, quantity_lots, seller_price_ticks, buyer_price_ticks)
+
+    def commit(
+        self, buy: Stake, sell: Stake, quantity_lots: int, seller_price_ticks: int, buyer_price_ticks: int
+    ) -> None:
+        """The commitments of a trade alone, as when they are read back from the record."""
+        if buy.terms_days:
+            self._owed[buy.member] += quantity_lots * seller_price_ticks
+        else:
+            self._commit_cash(buy.slot, buy.member, quantity_lots * buyer_price_ticks)
+        cover_ticks = seller_cash_ticks(seller_price_ticks, buy.terms_days, self._shortfall_ticks)
+        self._commit_cash(sell.slot, sell.member, quantity_lots * cover_ticks)
+
+    def release(self, order_id: int) -> None:
+        """An order is no longer open; what it had not traded is free again."""
+        stake = self._stakes.pop(order_id)
+        self._change(stake, -stake.remaining_lots)
+        self._lots[stake.slot][stake.meter, stake.side] -= stake.remaining_lots
+
+    def stakes(self) -> Mapping[int, Stake]:
+        """The open orders, by id."""
+        return self._stakes
+
+    def _change(self, stake: Stake, lots: int) -> None:
+        self._reserved_cash[stake.member] += lots * cash_ticks(stake, self._shortfall_ticks)
+        self._reserved_credit[stake.member] += lots * credit_ticks(stake)
+
+    def _commit_cash(self, slot: int, member: int, amount_micro: int) -> None:
+        if amount_micro and slot >= self._facts.applied_until_s:
+            self._committed_by_slot[slot][member] += amount_micro
+            self._committed_cash[member] += amount_micro

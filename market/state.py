@@ -1,0 +1,204 @@
+"""The market in memory: engine, exposures, open orders, grid names, the journal's head.
+
+It belongs to the writer's thread, which changes it job by job and collects what is to be written in ``batch``. The
+same ``apply`` runs when commands come in and when they are replayed from the journal, so both lead to the same state.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from market.identity import Member
+from market.records import Batch, MeterRecord, NodeRecord, OrderRecord, TradeRecord
+from market.risk import Exposures, Stake
+from matching.engine import Engine
+from matching.order import (
+    Accepted,
+    Amended,
+    Closed,
+    Command,
+    Event,
+    Rejected,
+    Removed,
+    Rules,
+    Side,
+    Traded,
+    sequences_of,
+)
+from settlement.journal import GENESIS_HEAD
+
+SALTS_BYTES = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Slots and gates, in seconds."""
+
+    slot_s: int
+    gate_s: int
+    horizon_slots: int
+
+    def gate_of(self, slot: int) -> int:
+        """When the gate of a slot closes."""
+        return slot - self.gate_s
+
+    def refusal(self, slot: int, now_s: int) -> str | None:
+        """Why no order for this slot is taken now: ``slot_closed``, ``slot_not_open``, or None when it is open."""
+        if slot % self.slot_s:
+            return "slot_not_open"
+        if self.gate_of(slot) <= now_s:
+            return "slot_closed"
+        return "slot_not_open" if slot >= now_s + self.horizon_slots * self.slot_s else None
+
+    def open_slots(self, now_s: int) -> range:
+        """The slots that take orders now, ascending."""
+        first = (now_s + self.gate_s) // self.slot_s * self.slot_s + self.slot_s
+        return range(first, now_s + self.horizon_slots * self.slot_s, self.slot_s)
+
+
+class MarketState:
+    """See the module. ``members`` is the directory's, read only."""
+
+    def __init__(self, rules: Rules, timing: Timing, shortfall_ticks: int, members: Mapping[int, Member]) -> None:
+        self.rules, self.timing, self.members = rules, timing, members
+        self.engine = Engine(rules)
+        self.exposures = Exposures(shortfall_ticks)
+        self.open: dict[int, OrderRecord] = {}
+        self.open_by_client: dict[tuple[int, str], int] = {}
+        self.live_slots: set[int] = set()
+        self.nodes: dict[str, NodeRecord] = {}
+        self.node_names: list[str] = []
+        self.meters: dict[str, MeterRecord] = {}
+        self.head, self.journal_batch = GENESIS_HEAD, 0
+        self.next_order, self.next_trade, self.next_signature = 1, 1, 1
+        self.is_halted = False
+        self.now_s = 0
+        self.batch = Batch(first_sequence=1)
+        self.known: Mapping[tuple[int, str], tuple[int, bytes]] = {}
+
+    def begin(self, now_s: int) -> None:
+        """Start a new batch at this time of the market clock."""
+        self.now_s = now_s
+        self.batch = Batch(first_sequence=self.engine.sequence + 1)
+        self.known = {}
+
+    def add_node(self, node: NodeRecord) -> None:
+        """A node is connected; its id is its place in the order of connection."""
+        assert node.node_id == len(self.node_names)
+        self.nodes[node.name] = node
+        self.node_names.append(node.name)
+
+    # ----------------------------------------------------------------------------------------- commands
+
+    def expect(self, record: OrderRecord) -> None:
+        """Reserve what a new order needs, before its command is applied."""
+        self.exposures.reserve(record.order_id, stake_of(record))
+        self.batch.orders[record.order_id] = record
+
+    def forget(self, record: OrderRecord) -> None:
+        """Take back ``expect`` of an order whose command is not applied after all."""
+        self.exposures.release(record.order_id)
+        del self.batch.orders[record.order_id]
+
+    def apply(self, commands: Sequence[Command]) -> list[Event]:
+        """Carry out commands; what they change is changed here and noted in the batch."""
+        first = self.engine.sequence + 1
+        events = self.engine.apply(commands)
+        assert self.engine.sequence == first + sum(map(sequences_of, commands)) - 1
+        self.batch.commands.extend(commands)
+        for event in events:
+            match event:
+                case Accepted():
+                    self._accepted(event)
+                case Rejected():
+                    self._rejected(event)
+                case Traded():
+                    self._traded(event)
+                case Removed():
+                    self._removed(event)
+                case Closed():
+                    self.live_slots.discard(event.slot)
+                case Amended():
+                    raise AssertionError("no command of this market amends")
+        return events
+
+    def _rejected(self, event: Rejected) -> None:
+        record = self.batch.orders.get(event.order_id)
+        if record is not None and not record.sequence:
+            self.forget(record)
+
+    def _accepted(self, event: Accepted) -> None:
+        record = self.batch.orders[event.order_id]
+        record.sequence = record.changed_sequence = event.sequence
+        self.open[record.order_id] = record
+        self.open_by_client[record.member_id, record.client_order_id] = record.order_id
+        self.batch.by_client[record.member_id, record.client_order_id] = record.order_id
+        self.live_slots.add(record.slot_s)
+
+    def _traded(self, event: Traded) -> None:
+        buy, sell = self.open[event.buy_order], self.open[event.sell_order]
+        self.exposures.trade(
+            buy.order_id, sell.order_id, event.quantity_lots, event.seller_price_ticks, event.buyer_price_ticks
+        )
+        trade = TradeRecord(
+            trade_id=self.next_trade,
+            sequence=event.sequence,
+            slot_s=event.slot,
+            buy_order=buy.order_id,
+            sell_order=sell.order_id,
+            buyer=buy.member_id,
+            seller=sell.member_id,
+            buy_node=buy.node_id,
+            sell_node=sell.node_id,
+            quantity_lots=event.quantity_lots,
+            seller_price_ticks=event.seller_price_ticks,
+            buyer_price_ticks=event.buyer_price_ticks,
+            taker=event.taker,
+            level=event.level,
+            terms_days=buy.terms_days,
+            traded_s=self.now_s,
+            salts=os.urandom(SALTS_BYTES),
+        )
+        self.next_trade += 1
+        self.batch.trades.append(trade)
+        for order in (buy, sell):
+            self.batch.trades_of.setdefault(order.order_id, []).append(trade)
+            order.remaining_lots -= event.quantity_lots
+            self._note(order, event.sequence)
+            if not order.remaining_lots:
+                self._end(order, "filled")
+
+    def _removed(self, event: Removed) -> None:
+        record = self.open[event.order_id]
+        assert record.remaining_lots == event.remaining_lots
+        self._note(record, event.sequence)
+        self._end(record, event.ended.code)
+
+    def _end(self, record: OrderRecord, state: str) -> None:
+        record.state = state
+        self.exposures.release(record.order_id)
+        del self.open[record.order_id]
+        del self.open_by_client[record.member_id, record.client_order_id]
+
+    def _note(self, record: OrderRecord, sequence: int) -> None:
+        record.changed_sequence = sequence
+        if record.order_id not in self.batch.orders:
+            self.batch.changed[record.order_id] = record
+
+    # --------------------------------------------------------------------------------------------- views
+
+    def order(self, order_id: int) -> OrderRecord | None:
+        """An open order, or one that this batch accepted or changed."""
+        return self.open.get(order_id) or self.batch.orders.get(order_id) or self.batch.changed.get(order_id)
+
+
+def stake_of(record: OrderRecord) -> Stake:
+    return Stake(
+        record.member_id,
+        record.node_id,
+        Side(record.side),
+        record.slot_s,
+        record.price_ticks,
+        record.terms_days,
+        record.remaining_lots,
+    )

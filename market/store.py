@@ -1,0 +1,282 @@
+"""SQL of the market itself: the journal with orders, trades and grid; written by the sequencer alone, read by all."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from data.database import reading
+from data.tables import (
+    cash,
+    cycles,
+    journal,
+    members,
+    meters,
+    nodes,
+    orders,
+    receivables,
+    settings,
+    signatures,
+    statement_lines,
+    trades,
+)
+from market.records import (
+    Batch,
+    JournalLink,
+    MeterRecord,
+    NodeRecord,
+    OrderRecord,
+    TradeRecord,
+)
+from market.risk import Facts
+
+NAMES_AT_ONCE = 400
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+def write_batch(connection: Connection, batch: Batch, link: JournalLink | None) -> None:
+    """All rows of one batch, in one transaction of the caller's. ``link`` is None when there were no commands."""
+    if link is not None:
+        connection.execute(insert(journal), link._asdict())
+    _insert(connection, nodes, batch.nodes)
+    _insert(connection, meters, batch.meters)
+    if batch.limits:
+        connection.execute(_SET_LIMITS, [_columns(node, "at_", _LIMIT_COLUMNS) for node in batch.limits])
+    _insert(connection, signatures, batch.signatures)
+    _insert(connection, orders, list(batch.orders.values()))
+    if batch.changed:
+        changed = [_columns(order, "at_", _ORDER_COLUMNS) for order in batch.changed.values()]
+        connection.execute(_CHANGE_ORDER, changed)
+    _insert(connection, trades, batch.trades)
+    put_settings(connection, batch.settings)
+
+
+_LIMIT_COLUMNS = ("node_id", "export_kw", "import_kw")
+_SET_LIMITS = (
+    update(nodes)
+    .where(nodes.c.node_id == bindparam("at_node_id"))
+    .values(export_kw=bindparam("at_export_kw"), import_kw=bindparam("at_import_kw"))
+)
+_ORDER_COLUMNS = ("order_id", "state", "remaining_lots", "changed_sequence")
+_CHANGE_ORDER = (
+    update(orders)
+    .where(orders.c.order_id == bindparam("at_order_id"))
+    .values(
+        state=bindparam("at_state"),
+        remaining_lots=bindparam("at_remaining_lots"),
+        changed_sequence=bindparam("at_changed_sequence"),
+    )
+)
+
+
+def _columns(record: object, prefix: str, names: Iterable[str]) -> dict[str, Any]:
+    return {prefix + name: getattr(record, name) for name in names}
+
+
+def _insert(connection: Connection, table: Table, records: Sequence[Any]) -> None:
+    if records:
+        names = [field.name for field in fields(records[0])]
+        connection.execute(insert(table), [_columns(record, "", names) for record in records])
+
+
+def put_settings(connection: Connection, values: dict[str, Any]) -> None:
+    """Write settings, over what stands there."""
+    if not values:
+        return
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    write = dialect.insert(settings)
+    connection.execute(
+        write.on_conflict_do_update(index_elements=["name"], set_={"value": write.excluded.value}),
+        [{"name": name, "value": msgspec.json.encode(value).decode()} for name, value in values.items()],
+    )
+
+
+def read_settings(connection: Connection) -> dict[str, Any]:
+    return {name: msgspec.json.decode(value) for name, value in connection.execute(select(settings))}
+
+
+# --------------------------------------------------------------------------------------------- rebuilding
+
+
+def read_links(connection: Connection, after: int = 0) -> Iterator[JournalLink]:
+    """The journal from batch ``after + 1`` on."""
+    rows = connection.execution_options(yield_per=1_000).execute(
+        select(journal).where(journal.c.batch > after).order_by(journal.c.batch)
+    )
+    return (JournalLink(*row) for row in rows)
+
+
+def read_nodes(connection: Connection) -> list[NodeRecord]:
+    """All nodes, in order of connection."""
+    rows = connection.execute(select(*_of(nodes, NodeRecord)).order_by(nodes.c.node_id))
+    return [NodeRecord(*row) for row in rows]
+
+
+def read_meters(connection: Connection) -> list[MeterRecord]:
+    rows = connection.execute(select(*_of(meters, MeterRecord)).order_by(meters.c.node_id))
+    return [MeterRecord(*row) for row in rows]
+
+
+def read_orders(connection: Connection) -> Iterator[OrderRecord]:
+    """All orders ever accepted, by id."""
+    rows = connection.execution_options(yield_per=10_000).execute(
+        select(*_of(orders, OrderRecord)).order_by(orders.c.order_id)
+    )
+    return (OrderRecord(*row) for row in rows)
+
+
+def read_trades(connection: Connection) -> Iterator[TradeRecord]:
+    """All trades, by id."""
+    rows = connection.execution_options(yield_per=10_000).execute(
+        select(*_of(trades, TradeRecord)).order_by(trades.c.trade_id)
+    )
+    return (TradeRecord(*row) for row in rows)
+
+
+def last_signature_id(connection: Connection) -> int:
+    return connection.scalar(select(func.coalesce(func.max(signatures.c.signature_id), 0))) or 0
+
+
+def _of(table: Table, record: type) -> list[Any]:
+    return [table.c[field.name] for field in fields(record)]
+
+
+# --------------------------------------------------------------------------------------- what others decide
+
+
+def read_facts(connection: Connection) -> Facts:
+    """Escrow, credit limits, what was paid on debts, and up to when slots are settled; one snapshot."""
+    escrow = connection.execute(select(cash.c.member_id, cash.c.escrow_micro))
+    limits = connection.execute(
+        select(members.c.member_id, members.c.credit_limit_micro).where(members.c.credit_limit_micro != 0)
+    )
+    paid: dict[int, int] = {}
+    on_receivables = select(receivables.c.debtor, func.sum(receivables.c.paid_fen)).group_by(receivables.c.debtor)
+    for debtor, paid_fen in connection.execute(on_receivables):
+        paid[debtor] = int(paid_fen) * 10_000
+    in_cycles = (
+        select(statement_lines.c.member_id, func.sum(statement_lines.c.amount_micro))
+        .join(cycles, cycles.c.cycle == statement_lines.c.cycle)
+        .where(statement_lines.c.kind == "energy_due", statement_lines.c.amount_micro < 0, cycles.c.state == "applied")
+        .group_by(statement_lines.c.member_id)
+    )
+    for debtor, amount_micro in connection.execute(in_cycles):
+        paid[debtor] = paid.get(debtor, 0) - int(amount_micro)
+    applied_until_s = connection.scalar(select(func.max(cycles.c.end_s)).where(cycles.c.state == "applied"))
+    return Facts(
+        escrow_micro=dict(escrow.tuples()),
+        credit_limit_micro=dict(limits.tuples()),
+        paid_micro=paid,
+        applied_until_s=applied_until_s or 0,
+    )
+
+
+# ---------------------------------------------------------------------------------------- orders and trades
+
+
+def known_orders(connection: Connection, names: Sequence[tuple[int, str]]) -> dict[tuple[int, str], tuple[int, bytes]]:
+    """Order id and digest of every (member, client order id) that was accepted before."""
+    found = {}
+    name = tuple_(orders.c.member_id, orders.c.client_order_id)
+    for start in range(0, len(names), NAMES_AT_ONCE):
+        asked = select(orders.c.member_id, orders.c.client_order_id, orders.c.order_id, orders.c.digest).where(
+            name.in_(names[start : start + NAMES_AT_ONCE])
+        )
+        for member, client_order_id, order_id, digest in connection.execute(asked):
+            found[member, client_order_id] = (order_id, digest)
+    return found
+
+
+def orders_of(
+    database: Engine, member_id: int, *, state: str | None, slot: int | None, after: int, limit: int
+) -> list[OrderRecord]:
+    """A member's orders, by id, from the one after ``after`` on."""
+    asked = select(*_of(orders, OrderRecord)).where(orders.c.member_id == member_id, orders.c.order_id > after)
+    if state is not None:
+        asked = asked.where(orders.c.state == state)
+    if slot is not None:
+        asked = asked.where(orders.c.slot_s == slot)
+    with reading(database) as connection:
+        return [OrderRecord(*row) for row in connection.execute(asked.order_by(orders.c.order_id).limit(limit))]
+
+
+def order_of(database: Engine, member_id: int, client_order_id: str) -> tuple[OrderRecord, list[TradeRecord]] | None:
+    """A member's order as it stands, and its trades."""
+    with reading(database) as connection:
+        row = connection.execute(
+            select(*_of(orders, OrderRecord)).where(
+                orders.c.member_id == member_id, orders.c.client_order_id == client_order_id
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        order = OrderRecord(*row)
+        return order, _trades_of_order(connection, order.order_id)
+
+
+def _trades_of_order(connection: Connection, order_id: int) -> list[TradeRecord]:
+    rows = connection.execute(
+        select(*_of(trades, TradeRecord))
+        .where(or_(trades.c.buy_order == order_id, trades.c.sell_order == order_id))
+        .order_by(trades.c.trade_id)
+    )
+    return [TradeRecord(*row) for row in rows]
+
+
+def first_answer(database: Engine, order_id: int) -> tuple[OrderRecord, list[TradeRecord], JournalLink]:
+    """An order, its trades and the journal link as they stood when the order's batch was recorded.
+
+    What happened to the order later is left out: a later change means that it was open then.
+    """
+    with reading(database) as connection:
+        order = OrderRecord(*connection.execute(select(*_of(orders, OrderRecord)).filter_by(order_id=order_id)).one())
+        link = JournalLink(
+            *connection.execute(
+                select(journal)
+                .where(journal.c.last_sequence >= order.sequence)
+                .order_by(journal.c.last_sequence)
+                .limit(1)
+            ).one()
+        )
+        found = [trade for trade in _trades_of_order(connection, order_id) if trade.sequence <= link.last_sequence]
+    if order.changed_sequence > link.last_sequence:
+        order.state = "open"
+        order.remaining_lots = order.quantity_lots - sum(trade.quantity_lots for trade in found)
+    return order, found, link
+
+
+def trades_of(
+    database: Engine, member_id: int | None, *, slot: int | None, after: int, limit: int
+) -> list[TradeRecord]:
+    """Trades by id from the one after ``after`` on: those of a member, or (None) everyone's."""
+    asked = select(*_of(trades, TradeRecord)).where(trades.c.trade_id > after)
+    if member_id is not None:
+        asked = asked.where(or_(trades.c.buyer == member_id, trades.c.seller == member_id))
+    if slot is not None:
+        asked = asked.where(trades.c.slot_s == slot)
+    with reading(database) as connection:
+        return [TradeRecord(*row) for row in connection.execute(asked.order_by(trades.c.trade_id).limit(limit))]
+
+
+def client_ids(database: Engine, order_ids: Sequence[int]) -> dict[int, str]:
+    """The client order ids of orders."""
+    found: dict[int, str] = {}
+    with reading(database) as connection:
+        for start in range(0, len(order_ids), NAMES_AT_ONCE):
+            some = order_ids[start : start + NAMES_AT_ONCE]
+            rows = connection.execute(
+                select(orders.c.order_id, orders.c.client_order_id).where(orders.c.order_id.in_(some))
+            )
+            found.update((order_id, client_order_id) for order_id, client_order_id in rows)
+    return found
+
+
+def links_after(database: Engine, after: int, limit: int) -> list[JournalLink]:
+    """Journal links from batch ``after + 1`` on."""
+    asked = select(journal).where(journal.c.batch > after).order_by(journal.c.batch).limit(limit)
+    with reading(database) as connection:
+        return [JournalLink(*row) for row in connection.execute(asked)]
