@@ -5,7 +5,7 @@ period before carried on. It drafts the period anew with the published salts; wh
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
 
 import msgspec
@@ -110,8 +110,11 @@ def verify_period(
     return [f"period {published.period}: {problem}" for problem in _differences(published, expected, bundles)]
 
 
-def verify_succession(periods: Iterable[PublishedPeriod]) -> list[str]:
-    """Why the periods, in their order from the first, do not follow one another without gap or overlap."""
+def verify_succession(periods: Iterable[PublishedPeriod], cycle_days: Mapping[int, str]) -> list[str]:
+    """Why the periods, in their order from the first, do not take in every cycle once, each in the period of its day.
+
+    ``cycle_days`` holds the local day of every cycle of these periods. A time without any cycle may have no period.
+    """
     periods = list(periods)
     problems = []
     if periods and (periods[0].period, periods[0].first_cycle) != (1, 1):
@@ -119,13 +122,20 @@ def verify_succession(periods: Iterable[PublishedPeriod]) -> list[str]:
     for before, after in pairwise(periods):
         if after.period != before.period + 1 or after.first_cycle != before.last_cycle + 1:
             problems.append(f"period {after.period} does not follow period {before.period} cycle by cycle")
-        if after.first_day != (date.fromisoformat(before.last_day) + timedelta(days=1)).isoformat():
-            problems.append(f"period {after.period} does not start on the day after period {before.period}")
     for period in periods:
-        last_day = Billing(period.billing).last_day(date.fromisoformat(period.first_day))
-        if period.last_day != last_day.isoformat():
-            problems.append(f"period {period.period} does not end on {last_day}")
+        days = [cycle_days.get(cycle) for cycle in range(period.first_cycle, period.last_cycle + 1)]
+        if not days or None in days or {_span_of(period.billing, day) for day in days if day} != {_span(period)}:
+            problems.append(f"period {period.period} does not hold the cycles of its days")
     return problems
+
+
+def _span(period: PublishedPeriod) -> tuple[str, str]:
+    return period.first_day, period.last_day
+
+
+def _span_of(billing: str, day: str) -> tuple[str, str]:
+    length, of_day = Billing(billing), date.fromisoformat(day)
+    return length.first_day(of_day).isoformat(), length.last_day(of_day).isoformat()
 
 
 def _differences(published: PublishedPeriod, expected: Draft, bundles: Iterable[Bundle]) -> list[str]:

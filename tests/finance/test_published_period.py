@@ -1,6 +1,6 @@
 """A published period is recomputed from its trades: any one changed value is found, and named."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 import pytest
@@ -112,20 +112,26 @@ def test_a_receivable_more_or_twice_is_named(published: PublishedPeriod) -> None
     assert verify_period(published, TRADES, {})
 
 
-def test_periods_follow_one_another_without_gap_or_overlap(published: PublishedPeriod) -> None:
+def test_periods_take_in_every_cycle_once_in_the_period_of_its_day(published: PublishedPeriod) -> None:
     before = msgspec.structs.replace(
-        published, period=1, first_day="2026-05-02", last_day="2026-05-31", first_cycle=1, last_cycle=30
+        published, period=1, first_day="2026-05-01", last_day="2026-05-31", first_cycle=1, last_cycle=30
     )
-    assert verify_succession([before, published]) == []
-    assert verify_succession([published]) == ["the first period does not start with the first cycle"]
+    days = {n: (date(2026, 5, 1) + timedelta(days=n)).isoformat() for n in range(1, 61)}
+    assert verify_succession([before, published], days) == []
+    assert verify_succession([], {}) == []
+    assert verify_succession([published], days) == ["the first period does not start with the first cycle"]
     for change in (
         {"first_cycle": 32},
         {"first_cycle": 30},
+        {"last_cycle": 61},
+        {"last_cycle": 30},
         {"period": 3},
         {"first_day": "2026-06-02"},
         {"last_day": "2026-06-29"},
+        {"billing": "day"},
     ):
-        assert verify_succession([before, msgspec.structs.replace(published, **change)])
+        assert verify_succession([before, msgspec.structs.replace(published, **change)], days)
+    assert verify_succession([before, published], days | {40: "2026-07-01"})
 
 
 def test_only_delivered_and_read_energy_on_terms_is_claimed() -> None:
