@@ -60,7 +60,7 @@ class TradeRecord(NamedTuple):
 class Commitment(msgspec.Struct, frozen=True):
     """What the chain's ``Committed`` event says."""
 
-    index: int
+    number: int
     previous: Hex
     journal_head: Hex
     trade_root: Hex
