@@ -399,9 +399,18 @@ def issue_period(
     return call("Receivables", "issue_period", types, period, root, count, *approvals)
 
 
+def materialise_many(proven: Sequence[tuple[Receivable, merkle.Path]]) -> Call:
+    """Bring at most 20 receivables of issued periods onto the chain, all or none.
+
+    Needs no signature: the proofs are all it takes.
+    """
+    types = (f"({_RECEIVABLE},(bool,bytes32)[])[]",)
+    return call("Receivables", "materialise_many", types, list(proven))
+
+
 def materialise(receivable: Receivable, proof: merkle.Path) -> Call:
-    """Bring a receivable of an issued period onto the chain; needs no signature, the proof is all it takes."""
-    return call("Receivables", "materialise", (_RECEIVABLE, "(bool,bytes32)[]"), receivable, proof)
+    """Bring one receivable of an issued period onto the chain."""
+    return materialise_many([(receivable, proof)])
 
 
 def acknowledge_many_digest(
