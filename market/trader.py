@@ -138,13 +138,11 @@ class Trader:
         self.wants = tuple(wants)
         self._standing: dict[str, _Standing] = {}
 
-    def first_orders(self, deadline_s: int) -> list[OrderIntent]:
+    def first_orders(self) -> list[OrderIntent]:
         """An order for every want."""
-        return [self._order(want, 1, want.quantity_lots, want.first_ticks, deadline_s) for want in self.wants]
+        return [self._order(want, 1, want.quantity_lots, want.first_ticks) for want in self.wants]
 
-    def next_orders(
-        self, number: int, open_lots: Mapping[str, int], deadline_s: int, *, is_last: bool
-    ) -> list[OrderIntent]:
+    def next_orders(self, number: int, open_lots: Mapping[str, int], *, is_last: bool) -> list[OrderIntent]:
         """Round ``number``: what is open (lots by client order id) again, nearer to its way out."""
         found = []
         for want in self.wants:
@@ -153,10 +151,10 @@ class Trader:
                 continue
             price_ticks = conceded_ticks_nearest(standing.price_ticks, want.way_out_ticks, is_last=is_last)
             if price_ticks != standing.price_ticks:
-                found.append(self._order(want, number, left_lots, price_ticks, deadline_s))
+                found.append(self._order(want, number, left_lots, price_ticks))
         return found
 
-    def _order(self, want: Want, number: int, quantity_lots: int, price_ticks: int, deadline_s: int) -> OrderIntent:
+    def _order(self, want: Want, number: int, quantity_lots: int, price_ticks: int) -> OrderIntent:
         replaced = self._standing.get(want.name)
         standing = _Standing(f"{want.name}.{number}", price_ticks)
         self._standing[want.name] = standing
@@ -172,5 +170,5 @@ class Trader:
             terms_days=want.terms_days,
             tif=Tif.GTC,
             replaces=replaced.client_order_id if replaced else "",
-            deadline=deadline_s,
+            deadline=want.slot_s,
         )

@@ -36,6 +36,7 @@ TARIFF = Tariff(
     dispute_window_hours=48,
     escrow_days=2,
     credit_days=60,
+    guarantee_fund_fen=0,
     banks=(),
 )
 SLOTS = np.arange(96, dtype=np.int64) * 900 + 1_782_835_200
@@ -128,23 +129,23 @@ SELL = Want("1782836100.3", "M1", Side.SELL, 1_782_836_100, 70, 5100, 4100, 60)
 
 
 def test_the_first_round_asks_for_every_want() -> None:
-    orders = Trader(100, [BUY, SELL]).first_orders(deadline_s=9)
+    orders = Trader(100, [BUY, SELL]).first_orders()
     assert [(order.client_order_id, order.side, order.quantity_lots, order.price_ticks) for order in orders] == [
         ("1782835200.3.1", Side.BUY, 400, 4100),
         ("1782836100.3.1", Side.SELL, 70, 5100),
     ]
     assert [(order.member, order.terms_days, order.replaces, order.deadline) for order in orders] == [
-        (100, 30, "", 9),
-        (100, 60, "", 9),
+        (100, 30, "", BUY.slot_s),
+        (100, 60, "", SELL.slot_s),
     ]
 
 
 def test_later_rounds_replace_what_is_open_and_only_that() -> None:
     trader = Trader(100, [BUY, SELL])
-    trader.first_orders(deadline_s=9)
-    (second,) = trader.next_orders(2, {"1782835200.3.1": 150}, deadline_s=9, is_last=False)
+    trader.first_orders()
+    (second,) = trader.next_orders(2, {"1782835200.3.1": 150}, is_last=False)
     assert (second.client_order_id, second.replaces) == ("1782835200.3.2", "1782835200.3.1")
     assert (second.quantity_lots, second.price_ticks) == (150, 4700)
-    (third,) = trader.next_orders(3, {"1782835200.3.2": 20, "1782835200.3.1": 150}, deadline_s=9, is_last=True)
+    (third,) = trader.next_orders(3, {"1782835200.3.2": 20, "1782835200.3.1": 150}, is_last=True)
     assert (third.replaces, third.quantity_lots, third.price_ticks) == ("1782835200.3.2", 20, 5100)
-    assert trader.next_orders(4, {"1782835200.3.3": 20}, deadline_s=9, is_last=True) == []
+    assert trader.next_orders(4, {"1782835200.3.3": 20}, is_last=True) == []
