@@ -109,7 +109,10 @@ def readings_root(salt: bytes, readings: Mapping[tuple[int, int], Reading]) -> b
 
 
 class PlainDebts:
-    """The plain debts of cycles that were settled, by the day on which they fall due. Each is paid exactly once."""
+    """The plain debts of cycles that were settled, by the day on which they fall due.
+
+    Each is paid exactly once, because every cycle takes the days after the one before it.
+    """
 
     def __init__(self, time_zone: str) -> None:
         self._time_zone = time_zone
@@ -124,14 +127,18 @@ class PlainDebts:
                 day = calendar.due_day(trade.slot_s, trade.terms_days, self._time_zone)
                 self._by_day[day].append(PlainDebt(trade, energy_lots))
 
-    def take_due(self, day: date) -> list[PlainDebt]:
-        """What is due on this day or was before it, by trade id; it is not given out again."""
-        due = [debt for each in sorted(self._by_day) if each <= day for debt in self._by_day.pop(each)]
-        return sorted(due, key=lambda debt: debt.trade.trade_id)
+    def due(self, after: date | None, upto: date) -> list[PlainDebt]:
+        """What falls due on the days after one and up to another, by trade id."""
+        days = [day for day in self._by_day if (after is None or day > after) and day <= upto]
+        return sorted((debt for day in days for debt in self._by_day[day]), key=lambda debt: debt.trade.trade_id)
+
+    def next_due_day(self, after: date | None) -> date | None:
+        """The first day after another on which something falls due."""
+        return min((day for day in self._by_day if after is None or day > after), default=None)
 
 
-def first_difference(stated: CycleOutcome, computed: CycleOutcome) -> str | None:
-    """Where two outcomes first differ, in words that name line, trade, account or root; None when they are the same."""
+def first_difference(stated: CycleOutcome, computed: CycleOutcome) -> tuple[str, str] | None:
+    """Where two outcomes first differ: the line, trade, account or root, and in what; None when they are the same."""
     return (
         _first_of("statement line", stated.lines, computed.lines)
         or _first_of("delivery", stated.deliveries, computed.deliveries)
@@ -140,29 +147,31 @@ def first_difference(stated: CycleOutcome, computed: CycleOutcome) -> str | None
     )
 
 
-def _first_of(name: str, stated: Sequence[Any], computed: Sequence[Any]) -> str | None:
+def _first_of(name: str, stated: Sequence[Any], computed: Sequence[Any]) -> tuple[str, str] | None:
     for number, (ours, theirs) in enumerate(zip(computed, stated, strict=False), start=1):
         if ours != theirs:
             field = next(field for field in ours._fields if getattr(ours, field) != getattr(theirs, field))
-            return f"{name} {number}, {field}: stated {getattr(theirs, field)!r}, computed {getattr(ours, field)!r}"
+            where = f"{name} {number}, {field}"
+            return where, f"stated {getattr(theirs, field)!r}, computed {getattr(ours, field)!r}"
     if len(stated) != len(computed):
-        return f"{name}s: {len(stated)} stated, {len(computed)} computed"
+        return f"{name}s", f"stated {len(stated)}, computed {len(computed)}"
     return None
 
 
-def _first_delta(stated: Sequence[netting.Part], computed: Sequence[netting.Part]) -> str | None:
+def _first_delta(stated: Sequence[netting.Part], computed: Sequence[netting.Part]) -> tuple[str, str] | None:
     if stated == computed:
         return None
     theirs = dict(delta for part in stated for delta in part.deltas)
     ours = dict(delta for part in computed for delta in part.deltas)
     for account in sorted({*ours, *theirs}):
         if ours.get(account) != theirs.get(account):
-            return f"delta of account {account}: stated {theirs.get(account)}, computed {ours.get(account)}"
-    return "parts: the deltas are right, their order, their cut or their sums are not"
+            where = f"parts, delta of account {account}"
+            return where, f"stated {theirs.get(account)}, computed {ours.get(account)}"
+    return "parts", "the deltas are right, their order, their cut or their sums are not"
 
 
-def _first_root(stated: CycleOutcome, computed: CycleOutcome) -> str | None:
+def _first_root(stated: CycleOutcome, computed: CycleOutcome) -> tuple[str, str] | None:
     for name in ("trades_root", "readings_root", "statements_root"):
         if getattr(stated, name) != getattr(computed, name):
-            return f"{name}: stated {getattr(stated, name).hex()}, computed {getattr(computed, name).hex()}"
+            return name, f"stated {getattr(stated, name).hex()}, computed {getattr(computed, name).hex()}"
     return None
