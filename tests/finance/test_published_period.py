@@ -86,7 +86,9 @@ def test_any_changed_field_of_a_receivable_is_named(published: PublishedPeriod, 
     first, *rest = published.receivables
     changed = msgspec.structs.replace(first, **{field: value})
     tampered = msgspec.structs.replace(published, receivables=(changed, *rest))
-    assert verify_period(tampered, TRADES, CARRIED)
+    found = {each.column for each in verify_period(tampered, TRADES, CARRIED)}
+    renames = {"debtor", "terms_days", "salt"}  # another pair, or another leaf: the receivable is another one
+    assert "receivables" in found or "receivable_id" in found if field in renames else field in found
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_periods_take_in_every_cycle_once_in_the_period_of_its_day(published: Pu
     days = {n: (date(2026, 5, 1) + timedelta(days=n)).isoformat() for n in range(1, 61)}
     assert verify_succession([before, published], days) == []
     assert verify_succession([], {}) == []
-    assert verify_succession([published], days) == ["the first period does not start with the first cycle"]
+    assert [each.column for each in verify_succession([published], days)] == ["period", "first_cycle"]
     for change in (
         {"first_cycle": 32},
         {"first_cycle": 30},

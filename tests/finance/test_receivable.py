@@ -167,13 +167,6 @@ def test_an_offer_advances_at_most_the_face_and_pays_something(advance: int, pro
     assert code_of(refused) == "bad_amount"
 
 
-@pytest.mark.parametrize("own", [PLANT, FACTORY])
-def test_nobody_finances_its_own_receivable(own: int) -> None:
-    with pytest.raises(IllegalTransitionError) as refused:
-        listed().finance(OFFER._replace(bank=own), BY_CREDITOR)
-    assert code_of(refused) == "not_a_party"
-
-
 @pytest.mark.parametrize("payment", [0, -1, FACE_FEN + 1])
 def test_a_payment_is_above_zero_and_at_most_what_is_left(payment: int) -> None:
     for value in (acknowledged(), financed()):
