@@ -7,13 +7,17 @@ written to the database before it is used, so that a question of identity never 
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
 from market.problems import Problem, ProblemError, refuse
 from settlement.signatures import PublicKey
+
+FIRST_ORDINARY_ID = 100
+"""Ids below are those of institutions, from genesis."""
 
 CHALLENGE_S = 120
 CHALLENGE_BOUND = 100_000
@@ -67,9 +71,32 @@ class Directory:
     sessions: dict[bytes, Session] = field(default_factory=dict)
     challenges: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     now_s: Callable[[], int] = lambda: int(time.time())
+    _keys: set[PublicKey] = field(default_factory=set)
+    _next_id: int = FIRST_ORDINARY_ID
 
     def put(self, members: Iterable[Member]) -> None:
-        self.members.update((member.member_id, member) for member in members)
+        for member in members:
+            self.members[member.member_id] = member
+            self._keys.add(member.key)
+            self._next_id = max(self._next_id, member.member_id + 1)
+
+    def next_id(self) -> int:
+        """An id that nobody has had; not given again, even when what it was for fails."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    @contextmanager
+    def claiming(self, keys: Sequence[PublicKey]) -> Iterator[None]:
+        """Nobody else can register with these keys; they are free again when what is done inside fails."""
+        self._keys.update(keys)
+        try:
+            yield
+        except BaseException:
+            self._keys.difference_update(keys)
+            raise
+
+    def has_key(self, key: PublicKey) -> bool:
+        return key in self._keys
 
     def set_status(self, member_id: int, status: str) -> None:
         self.members[member_id] = replace(self.members[member_id], status=status)

@@ -34,6 +34,7 @@ class Placed:
 
     order: OrderRecord
     trades: Sequence[TradeRecord]
+    meter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def placed(state: MarketState, order_id: int) -> Placed:
     """The answer for an order of this batch."""
     order = state.order(order_id)
     assert order is not None
-    return Placed(order, tuple(state.batch.trades_of.get(order_id, ())))
+    return Placed(order, tuple(state.batch.trades_of.get(order_id, ())), state.node_names[order.node_id])
 
 
 @dataclass
