@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN, format_money
 from finance import period_store, store
@@ -69,14 +69,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """``domain`` is that of Receivables. Every method may raise RefusedError or IllegalTransitionError."""
+    """``domain`` is that of Receivables. Each method takes a ``Connection`` inside the caller's writing transaction.
 
-    database: Engine
+    Each may raise RefusedError or IllegalTransitionError: then nothing was written.
+    """
+
     domain: Domain
 
     # ------------------------------------------------------------------------------------------- the debtor
 
-    def acknowledge(self, word: Word, receivable_ids: Sequence[bytes], now_s: int) -> None:
+    def acknowledge(self, connection: Connection, word: Word, receivable_ids: Sequence[bytes], now_s: int) -> None:
         """The debtor agrees to owe up to 100 receivables; what is not on the chain yet is brought there first."""
         _check_named(receivable_ids)
         digest = acts.acknowledge_many_digest(
@@ -85,107 +87,102 @@ class Book:
         call = acts.acknowledge_many(
             word.member, receivable_ids, word.signature, nonce=word.nonce, deadline_s=word.deadline_s
         )
-        with self.database.begin() as connection:
-            rows = _visible(connection, word.viewer, receivable_ids)
-            if _is_repeat(rows, call):
-                return
-            for row in rows:
-                value = restore(row)
-                if not isinstance(value, IssuedReceivable):
-                    _explain(row, Act.ACKNOWLEDGE)
-                value.acknowledge(Signed(row.receivable_id, word.member))
-            _check_word(connection, word, digest, now_s)
-            _send(connection, rows, Act.ACKNOWLEDGE, call)
+        rows = _visible(connection, word.viewer, receivable_ids)
+        if _is_repeat(rows, call):
+            return
+        for row in rows:
+            value = restore(row)
+            if not isinstance(value, IssuedReceivable):
+                _explain(row, Act.ACKNOWLEDGE)
+            value.acknowledge(Signed(row.receivable_id, word.member))
+        _check_word(connection, word, digest, now_s)
+        _send(connection, rows, Act.ACKNOWLEDGE, call)
 
-    def reject(self, word: Word, receivable_id: bytes, reason: str, now_s: int) -> None:
+    def reject(self, connection: Connection, word: Word, receivable_id: bytes, reason: str, *, now_s: int) -> None:
         """The debtor says that it does not owe this, and why."""
         digest = acts.reject_digest(
             self.domain, receivable_id, word.member, nonce=word.nonce, deadline_s=word.deadline_s
         )
         call = acts.reject(receivable_id, word.signature, nonce=word.nonce, deadline_s=word.deadline_s)
-        with self.database.begin() as connection:
-            rows = _visible(connection, word.viewer, [receivable_id])
-            if _is_repeat(rows, call):
-                return
-            value = restore(rows[0])
-            if not isinstance(value, IssuedReceivable):
-                _explain(rows[0], Act.REJECT)
-            value.reject(Signed(receivable_id, word.member))
-            _check_word(connection, word, digest, now_s)
-            _send(connection, rows, Act.REJECT, call, reason)
+        rows = _visible(connection, word.viewer, [receivable_id])
+        if _is_repeat(rows, call):
+            return
+        value = restore(rows[0])
+        if not isinstance(value, IssuedReceivable):
+            _explain(rows[0], Act.REJECT)
+        value.reject(Signed(receivable_id, word.member))
+        _check_word(connection, word, digest, now_s)
+        _send(connection, rows, Act.REJECT, call, reason)
 
-    def repay(self, word: Word, receivable_id: bytes, amount_fen: int, now_s: int) -> None:
+    def repay(self, connection: Connection, word: Word, receivable_id: bytes, amount_fen: int, *, now_s: int) -> None:
         """The debtor pays, in part or whole, out of its free cash."""
         if amount_fen <= 0:
             refuse("bad_amount", "a payment must be above 0")
         amount_micro = amount_fen * MICRO_PER_FEN
         terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
-        with self.database.begin() as connection:
-            rows = _visible(connection, word.viewer, [receivable_id])
-            check_actor(claim_of(rows[0]), Act.REPAY, word.member)
-            digest = acts.repay_digest(self.domain, receivable_id, word.member, amount_micro, **terms)
-            call = acts.repay(receivable_id, amount_micro, word.signature, **terms)
-            if _is_repeat(rows, call):
-                return
-            value = restore(rows[0])
-            if not isinstance(value, AcknowledgedReceivable | FinancedReceivable):
-                _explain(rows[0], Act.REPAY)
-            value.repay(Signed(receivable_id, word.member), amount_fen)
-            _check_word(connection, word, digest, now_s)
-            if store.free_cash_micro(connection, word.member) < amount_micro:
-                refuse("insufficient_cash", f"{format_money(amount_micro)} CNY are more than you hold outside escrow")
-            _send(connection, rows, Act.REPAY, call)
+        rows = _visible(connection, word.viewer, [receivable_id])
+        check_actor(claim_of(rows[0]), Act.REPAY, word.member)
+        digest = acts.repay_digest(self.domain, receivable_id, word.member, amount_micro, **terms)
+        call = acts.repay(receivable_id, amount_micro, word.signature, **terms)
+        if _is_repeat(rows, call):
+            return
+        value = restore(rows[0])
+        if not isinstance(value, AcknowledgedReceivable | FinancedReceivable):
+            _explain(rows[0], Act.REPAY)
+        value.repay(Signed(receivable_id, word.member), amount_fen)
+        _check_word(connection, word, digest, now_s)
+        if store.free_cash_micro(connection, word.member) < amount_micro:
+            refuse("insufficient_cash", f"{format_money(amount_micro)} CNY are more than you hold outside escrow")
+        _send(connection, rows, Act.REPAY, call)
 
     # ----------------------------------------------------------------------------------------- the creditor
 
-    def set_listed(self, word: Word, receivable_id: bytes, listed: bool, now_s: int) -> None:
+    def set_listed(self, connection: Connection, word: Word, receivable_id: bytes, *, listed: bool, now_s: int) -> None:
         """The creditor puts an acknowledged receivable up for sale, or takes it back."""
         act = Act.LIST if listed else Act.WITHDRAW
         terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
         digest = acts.set_listed_digest(self.domain, receivable_id, word.member, listed, **terms)
         call = acts.set_listed(receivable_id, listed, word.signature, **terms)
-        with self.database.begin() as connection:
-            rows = _visible(connection, word.viewer, [receivable_id])
-            if _is_repeat(rows, call):
-                return
-            value, signed = restore(rows[0]), Signed(receivable_id, word.member)
-            if not isinstance(value, AcknowledgedReceivable):
-                _explain(rows[0], act)
-            _ = value.show(signed) if listed else value.withdraw(signed)
-            _check_word(connection, word, digest, now_s)
-            _send(connection, rows, act, call)
+        rows = _visible(connection, word.viewer, [receivable_id])
+        if _is_repeat(rows, call):
+            return
+        value, signed = restore(rows[0]), Signed(receivable_id, word.member)
+        if not isinstance(value, AcknowledgedReceivable):
+            _explain(rows[0], act)
+        _ = value.show(signed) if listed else value.withdraw(signed)
+        _check_word(connection, word, digest, now_s)
+        _send(connection, rows, act, call)
 
-    def accept(self, word: Word, offer_id: int, now_s: int) -> Row[Any]:
+    def accept(self, connection: Connection, word: Word, offer_id: int, now_s: int) -> Row[Any]:
         """The creditor takes an offer: proceeds against claim in one transaction. Returns the offer."""
-        with self.database.begin() as connection:
-            offer = store.offer(connection, offer_id)
-            row = None if offer is None else store.receivable(connection, offer.receivable_id)
-            if offer is None or row is None or word.member not in (row.creditor, offer.bank):
-                refuse("not_found", "there is no such offer")
-            on_chain = chain_offer(offer)
-            terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
-            digest = acts.acceptance_digest(self.domain, on_chain, word.member, **terms)
-            call = acts.finance(
-                on_chain,
-                offer.signature,
-                word.signature,
-                seller_nonce=word.nonce,
-                seller_deadline_s=word.deadline_s,
-            )
-            if _is_repeat([row], call):
-                return offer
-            value = restore(row)
-            if not isinstance(value, AcknowledgedReceivable):
-                _explain(row, Act.FINANCE)
-            offered = Offered(row.receivable_id, offer.bank, offer.advance_fen, offer.proceeds_fen)
-            value.finance(offered, Signed(row.receivable_id, word.member))
-            if offer.state != "open" or offer.expires_s < now_s:
-                refuse("not_open", "the offer has lapsed")
-            _check_word(connection, word, digest, now_s)
-            if store.free_cash_micro(connection, offer.bank) < on_chain.proceeds_micro:
-                refuse("insufficient_cash", "the bank does not hold the proceeds now")
-            _send(connection, [row], Act.FINANCE, call)
+        offer = store.offer(connection, offer_id)
+        row = None if offer is None else store.receivable(connection, offer.receivable_id)
+        if offer is None or row is None or word.member not in (row.creditor, offer.bank):
+            refuse("not_found", "there is no such offer")
+        on_chain = chain_offer(offer)
+        terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
+        digest = acts.acceptance_digest(self.domain, on_chain, word.member, **terms)
+        call = acts.finance(
+            on_chain,
+            offer.signature,
+            word.signature,
+            seller_nonce=word.nonce,
+            seller_deadline_s=word.deadline_s,
+        )
+        if _is_repeat([row], call):
             return offer
+        value = restore(row)
+        if not isinstance(value, AcknowledgedReceivable):
+            _explain(row, Act.FINANCE)
+        offered = Offered(row.receivable_id, offer.bank, offer.advance_fen, offer.proceeds_fen)
+        value.finance(offered, Signed(row.receivable_id, word.member))
+        if offer.state != "open" or offer.expires_s < now_s:
+            refuse("not_open", "the offer has lapsed")
+        _check_word(connection, word, digest, now_s)
+        if store.free_cash_micro(connection, offer.bank) < on_chain.proceeds_micro:
+            refuse("insufficient_cash", "the bank does not hold the proceeds now")
+        _send(connection, [row], Act.FINANCE, call)
+        return offer
 
 
 def chain_offer(offer: Row[Any]) -> Offer:

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN
 from finance import store
@@ -37,35 +37,36 @@ class QuotedTerms(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class OfferBook:
-    """``domain`` is that of Receivables. Methods may raise RefusedError, IllegalTransitionError or OfferError."""
+    """``domain`` is that of Receivables."""
 
-    database: Engine
     domain: Domain
     time_zone: str
 
-    def make(self, word: Word, receivable_id: bytes, quote: Quote, now_s: int) -> int:
-        """A bank offers on a listed receivable; returns the offer's id. The same offer again gives the same id."""
-        with self.database.begin() as connection:
-            row = store.receivable(connection, receivable_id)
-            if row is None or not word.viewer.may_see(row):
-                refuse("not_found", "there is no such receivable")
-            if word.member in (row.creditor, row.debtor):
-                refuse("own_receivable", "creditor and debtor do not finance their own receivable")
-            check_transition(State(row.state), Act.FINANCE)
-            if word.deadline_s < now_s:
-                refuse("deadline_passed", "the deadline is over by the market's clock")
-            again = store.offer_by_nonce(connection, word.member, word.nonce)
-            if again is not None:
-                return _same_offer(again, row, word)
-            days = self._days(row, now_s)
-            terms = terms_of(row.face_fen, quote, days)
-            self._check_signature(connection, word, row, terms, days)
-            if store.open_offers_of(connection, word.member, receivable_id, now_s) >= MOST_OPEN:
-                refuse("too_many", f"you have {MOST_OPEN} open offers on this receivable")
-            quoted = QuotedTerms(
-                format_rate(quote.advance_rate_ppm), format_rate(quote.rate_ppm), quote.day_count.value, days
-            )
-            return store.add_offer(connection, _offer_row(word, receivable_id, quoted, terms) | {"made_s": now_s})
+    def make(self, connection: Connection, word: Word, receivable_id: bytes, quote: Quote, *, now_s: int) -> int:
+        """A bank offers on a listed receivable; returns the offer's id. The same offer again gives the same id.
+
+        Within the caller's writing transaction. Raises RefusedError, IllegalTransitionError, OfferError.
+        """
+        row = store.receivable(connection, receivable_id)
+        if row is None or not word.viewer.may_see(row):
+            refuse("not_found", "there is no such receivable")
+        if word.member in (row.creditor, row.debtor):
+            refuse("own_receivable", "creditor and debtor do not finance their own receivable")
+        check_transition(State(row.state), Act.FINANCE)
+        if word.deadline_s < now_s:
+            refuse("deadline_passed", "the deadline is over by the market's clock")
+        again = store.offer_by_nonce(connection, word.member, word.nonce)
+        if again is not None:
+            return _same_offer(again, row, word)
+        days = self._days(row, now_s)
+        terms = terms_of(row.face_fen, quote, days)
+        self._check_signature(connection, word, row, terms, days)
+        if store.open_offers_of(connection, word.member, receivable_id, now_s) >= MOST_OPEN:
+            refuse("too_many", f"you have {MOST_OPEN} open offers on this receivable")
+        quoted = QuotedTerms(
+            format_rate(quote.advance_rate_ppm), format_rate(quote.rate_ppm), quote.day_count.value, days
+        )
+        return store.add_offer(connection, _offer_row(word, receivable_id, quoted, terms) | {"made_s": now_s})
 
     def _days(self, row: Row[Any], now_s: int) -> int:
         return days_between(calendar.day_of(now_s, self.time_zone), date.fromisoformat(row.due_day))

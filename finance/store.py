@@ -75,8 +75,8 @@ def history(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
     return connection.execute(query).all()
 
 
-def claimed_trades(connection: Connection, receivable_id: bytes, after: int, limit: int) -> Sequence[Row[Any]]:
-    """The trades that a receivable claims, with slot and price, by trade id from the one after ``after`` on."""
+def claimed_trades(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
+    """The trades that a receivable claims, with slot and price, by trade id."""
     query: Select[Any] = (
         select(
             receivable_trades.c.trade_id,
@@ -86,9 +86,8 @@ def claimed_trades(connection: Connection, receivable_id: bytes, after: int, lim
             trades.c.seller_price_ticks,
         )
         .join(trades, trades.c.trade_id == receivable_trades.c.trade_id)
-        .where(receivable_trades.c.receivable_id == receivable_id, receivable_trades.c.trade_id > after)
+        .where(receivable_trades.c.receivable_id == receivable_id)
         .order_by(receivable_trades.c.trade_id)
-        .limit(limit)
     )
     return connection.execute(query).all()
 
