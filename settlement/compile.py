@@ -31,11 +31,12 @@ class Compiled(msgspec.Struct, frozen=True):
     abi: list[dict[str, Any]]
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
+    """Says nothing, to those who do not want to hear of progress."""
     del line
 
 
-def compiled(say: Callable[[str], None] = _silent) -> dict[str, Compiled]:
+def compiled(say: Callable[[str], None] = silent) -> dict[str, Compiled]:
     """All contracts by name. ``say`` gets a line for each one that must be compiled first."""
     path = cache_folder() / f"contracts-{_content_hash()}.json"
     kept = _read(path)

@@ -40,12 +40,11 @@ def unfinished(connection: Connection, limit: int) -> list[Entry]:
         .order_by(outbox.c.outbox_id)
         .limit(limit)
     )
-    return [
-        Entry(
-            row.outbox_id, Call(*row.kind.split(".", 1), bytes(row.call)), None if row.raw is None else bytes(row.raw)
-        )
-        for row in connection.execute(query)
-    ]
+    entries = []
+    for outbox_id, kind, data, raw in connection.execute(query):
+        contract, function = kind.split(".")
+        entries.append(Entry(outbox_id, Call(contract, function, data), raw))
+    return entries
 
 
 def count_unfinished(connection: Connection) -> int:
