@@ -1,8 +1,8 @@
 """A member's side of the HTTP interface: logs in, signs, sends, and sends again when that is safe.
 
 Every POST carries an ``Idempotency-Key`` and every order its own id, so a request whose answer was lost is simply
-repeated: the market answers a repeat with the first answer. Repeated are lost connections, 503, 429 and 408; a session
-that has run out is opened again once.
+repeated: the market answers a repeat with the first answer. Repeated are lost connections, 503, 429, 408, and whatever
+says ``Retry-After``; a session that has run out is opened again once.
 
 Exceptions::
 
@@ -222,7 +222,7 @@ class Client:
                     method, f"{self.server}{path}", data=payload, params=query, headers={**headers, **self._bearer()}
                 ) as response:
                     answer = await response.read()
-                    if response.status not in REPEATABLE:
+                    if response.status not in REPEATABLE and "Retry-After" not in response.headers:
                         return response.status, answer
                     reason = str(RefusedError(_refusal(response.status, answer)))
                     asked_s = _seconds(response.headers.get("Retry-After"))

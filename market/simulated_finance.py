@@ -217,7 +217,6 @@ async def _offer(client: Client, bank: Bank, owed: Owed, *, today: date, deadlin
 async def sell(town: Town, listed: Sequence[Owed], step: Step) -> list[Owed]:
     """Every seller takes the offer that costs it least for its money."""
     deadline_s = await _deadline_s(town)
-    today = day_of(deadline_s - VALID_S, town.tariff.time_zone)
     sold = 0
 
     async def one(owed: Owed) -> None:
@@ -226,19 +225,13 @@ async def sell(town: Town, listed: Sequence[Owed], step: Step) -> list[Owed]:
         offers = await client.items("/v1/offers", receivable=owed.receivable, state="open")
         if not offers:
             return
-        best = min(offers, key=lambda offer: (_cost_ppm(offer, days_between(today, owed.due_day)), offer["offer"]))
+        best = min(offers, key=lambda offer: (parse_rate_ppm(offer["yearly_cost"]), offer["offer"]))
         await _accept(client, best, deadline_s)
         sold += 1
         step(1, f"{sold} receivables sold")
 
     await _each(listed, one)
     return await _until(town, "financed", sold)
-
-
-def _cost_ppm(offer: dict[str, Any], days: int) -> int:
-    """What the money costs: discount and fee for each yuan that is advanced, parts per million, rounded down."""
-    advance_fen, proceeds_fen = parse_money_fen(offer["advance"]), parse_money_fen(offer["proceeds"])
-    return (advance_fen - proceeds_fen) * 1_000_000 // advance_fen if days > 0 else 0
 
 
 async def _accept(client: Client, offer: dict[str, Any], deadline_s: int) -> None:

@@ -98,6 +98,18 @@ async def test_a_busy_market_is_asked_again_under_the_same_idempotency_key() -> 
     assert len(set(seen)) == 1
 
 
+async def test_what_says_when_to_retry_is_asked_again() -> None:
+    calls = 0
+
+    async def under_way(_: web.Request) -> web.Response:
+        nonlocal calls
+        calls += 1
+        return problem(409, "in_progress", **{"Retry-After": "0"}) if calls == 1 else web.json_response({})
+
+    async with client_of(web.post("/v1/thing", under_way)) as client:
+        assert await client.post("/v1/thing", {}) == {}
+
+
 async def test_each_request_has_an_idempotency_key_of_its_own() -> None:
     keys = []
 
