@@ -167,8 +167,8 @@ def read_facts(connection: Connection) -> Facts:
         paid[debtor] = paid.get(debtor, 0) - int(amount_micro)
     applied_until_s = connection.scalar(select(func.max(cycles.c.end_s)).where(cycles.c.state == "applied"))
     return Facts(
-        escrow_micro=dict(escrow.tuples()),
-        credit_limit_micro=dict(limits.tuples()),
+        escrow_micro={row.member_id: row.escrow_micro for row in escrow},
+        credit_limit_micro={row.member_id: row.credit_limit_micro for row in limits},
         paid_micro=paid,
         applied_until_s=applied_until_s or 0,
     )

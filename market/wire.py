@@ -32,7 +32,7 @@ PAGE_LIMIT = 1000
 
 T = TypeVar("T")
 
-Id = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A member, a nonce, a count: a JSON integer that every layer below can hold."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -63,16 +63,34 @@ def decode(payload: bytes, kind: type[T]) -> T:
     """Strict JSON as ``kind``. Raises ProblemError with status 400."""
     try:
         value = msgspec.json.decode(payload, type=kind)
-        json.loads(payload, object_pairs_hook=_refuse_duplicates)
-    except _DuplicateKeyError as error:
-        raise refuse(400, "duplicate_key", f"the key {error.key!r} stands twice in one object", error.key) from error
     except msgspec.ValidationError as error:
         raise ProblemError(_of_validation(str(error))) from error
     except RecursionError as error:
-        raise refuse(400, "too_deep", "the JSON is nested too deeply") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise refuse(400, "malformed_json", f"the body is not strict JSON: {error}"[:200]) from error
+        raise _too_deep() from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(error) from error
+    _check_keys(payload)
     return value
+
+
+def _check_keys(payload: bytes) -> None:
+    """Raises ProblemError when a key stands twice in one object: parsers differ on which of the two they take."""
+    try:
+        json.loads(payload, object_pairs_hook=_refuse_duplicates)
+    except _DuplicateKeyError as error:
+        raise refuse(400, "duplicate_key", f"the key {error.key!r} stands twice in one object", error.key) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise _malformed(error) from error
+
+
+def _too_deep() -> ProblemError:
+    return refuse(400, "too_deep", "the JSON is nested too deeply")
+
+
+def _malformed(error: Exception) -> ProblemError:
+    return refuse(400, "malformed_json", f"the body is not strict JSON: {error}"[:200])
 
 
 class _DuplicateKeyError(ValueError):
