@@ -92,7 +92,11 @@ def _content() -> list[tuple[Table, str, list[tuple[Any, ...]]]]:
         (tables.orders, f"{ORDER} client_order_id", [(*row, f"c{row[0]}") for row in ORDERS]),
         (tables.trades, TRADE, [*TRADES]),
         (tables.readings, READING, [*READINGS]),
-        (tables.cycles, "cycle day start_s end_s state", [(1, "2026-07-01", MIDNIGHT_S, NEXT_DAY_S, "applied")]),
+        (
+            tables.cycles,
+            "cycle day start_s end_s state parts",
+            [(1, "2026-07-01", MIDNIGHT_S, NEXT_DAY_S, "applied", "[]")],
+        ),
         (tables.deliveries, "trade_id delivered_lots financeable cycle", [(*row, 1) for row in DELIVERIES]),
         (tables.statement_lines, f"{LINE} cycle", [(*row, 1) for row in LINES]),
         (
