@@ -39,6 +39,8 @@ def charts(figures: Figures) -> dict[str, go.Figure]:
     limited = [use for use in figures.links if use.export_limit_lots is not None or use.import_limit_lots is not None]
     if limited:
         found["links"] = links(figures, limited[:LINKS_SHOWN])
+    if figures.acts:
+        found["gas"] = gas(figures)
     if figures.stages.get("issued") and figures.stages["issued"].receivables:
         found["receivables"] = receivables(figures)
     return found
@@ -133,6 +135,22 @@ def benefits(figures: Figures) -> go.Figure:
         worth = [amount / MICRO_PER_CNY for amount in amounts if amount]
         chart.add_histogram(x=worth, name=name, marker={"color": colour}, opacity=0.75, nbinsx=50)
     chart.update_layout(barmode="overlay", xaxis_title="CNY per member 元/户")
+    return chart
+
+
+def gas(figures: Figures) -> go.Figure:
+    """What the chain was asked to do, by contract function, and how much gas it took."""
+    acts = sorted(figures.acts, key=lambda act: act.gas)
+    chart = _chart("")
+    chart.add_bar(
+        x=[act.gas for act in acts],
+        y=[act.kind for act in acts],
+        text=[f"{act.sent:,} ×" for act in acts],
+        orientation="h",
+        marker={"color": TEAL},
+    )
+    chart.update_layout(height=90 + 26 * len(acts), hovermode="closest", xaxis_title="gas")
+    chart.update_yaxes(automargin=True)
     return chart
 
 
