@@ -87,7 +87,7 @@ class CycleExaminer:
             yield place
         yield from self._missing_trades(published)
         yield from examine_trades(published.trades, self._replay)
-        meters = {meter.node: meter for meter in (*published.meters, *readings.meters)}
+        meters = {meter.node: meter for meter in published.meters}
         signatures = {signature.signature_id: signature for signature in published.order_signatures}
         yield from examine_orders(published.orders, signatures, meters, self._replay, self._domain)
         yield from examine_signatures(published.order_signatures)
@@ -175,7 +175,7 @@ class CycleExaminer:
             trades=[slot_trade_of(trade) for trade in published.trades],
             trade_leaves=[trade_leaf(record) for record in records],
             readings=final,
-            owners={meter.node: meter.member for meter in (*published.meters, *readings.meters)},
+            owners={meter.node: meter.member for meter in published.meters},
             debts=self._debts.due(self._last_day, day) if self._last_day is not None else [],
         )
         computed = compute(inputs, self._rules)

@@ -32,6 +32,8 @@ def examine_readings(
         meter, signature = meters.get(reading.node), signatures.get(reading.signature_id)
         if meter is None:
             yield Contradiction("readings", key, "node_id", "there is no such meter")
+        elif meter.name != reading.meter:
+            yield Contradiction("readings", key, "meter", f"is not the name of node {reading.node}")
         elif signature is None:
             yield Contradiction("readings", key, "signature_id", "there is no such signature")
         elif not (0 <= reading.export_lots <= meter.export_lots and 0 <= reading.import_lots <= meter.import_lots):

@@ -200,7 +200,8 @@ def readings_of_day(connection: Connection, day: date, time_zone: str) -> Publis
     """All readings of a local day, as ``GET /v1/readings`` shows them."""
     start_s, end_s = calendar.bounds(day, time_zone)
     query = (
-        select(readings)
+        select(readings, nodes.c.name.label("meter"))
+        .join(nodes, nodes.c.node_id == readings.c.node_id)
         .where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s)
         .order_by(readings.c.slot_s, readings.c.node_id, readings.c.version)
     )
@@ -211,12 +212,13 @@ def readings_of_day(connection: Connection, day: date, time_zone: str) -> Publis
         matching = connection.execute(by_id.where(reading_signatures.c.signature_id.in_(chunk)))
         signed += [_reading_signature(row) for row in matching]
     keys = keys_of(connection, {signature.signer for signature in signed})
-    return PublishedReadings(day.isoformat(), tuple(found), tuple(signed), tuple(all_meters(connection)), tuple(keys))
+    return PublishedReadings(day.isoformat(), tuple(found), tuple(signed), tuple(keys))
 
 
 def _reading(row: Row[Any]) -> PublishedReading:
     return PublishedReading(
         row.node_id,
+        row.meter,
         row.slot_s,
         row.version,
         row.export_lots,

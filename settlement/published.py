@@ -99,9 +99,10 @@ class PublishedTrade(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PublishedReading(msgspec.Struct, frozen=True, array_like=True):
-    """One version of a reading, column for column."""
+    """One version of a reading, column for column, with the meter's name."""
 
     node: int
+    meter: str
     slot_s: int
     version: int
     export_lots: int
@@ -128,7 +129,6 @@ class PublishedReadings(msgspec.Struct, frozen=True):
     day: str
     readings: tuple[PublishedReading, ...]
     signatures: tuple[PublishedReadingSignature, ...]
-    meters: tuple[PublishedMeter, ...]
     keys: tuple[PublishedKey, ...]
 
 

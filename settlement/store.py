@@ -92,6 +92,12 @@ def trades_between(connection: Connection, first_trade: int, last_trade: int) ->
     return [_leaf_trade(row) for row in connection.execute(query)]
 
 
+def orders_of_trade(connection: Connection, trade_id: int) -> tuple[int, int]:
+    """The buy order and the sell order of a trade that exists."""
+    row = connection.execute(select(trades.c.buy_order, trades.c.sell_order).where(trades.c.trade_id == trade_id)).one()
+    return row.buy_order, row.sell_order
+
+
 def last_trade(connection: Connection) -> int:
     """The newest trade id, 0 when nothing was traded."""
     return connection.scalar(select(func.max(trades.c.trade_id))) or 0
