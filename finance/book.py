@@ -35,6 +35,9 @@ from settlement.intents import Domain
 MOST_AT_ONCE = 100
 """The contract's bound on receivables under one acknowledgement."""
 
+MATERIALISED_AT_ONCE = 20
+"""The contract's bound on receivables brought onto the chain in one call."""
+
 
 class RefusedError(Exception):
     """An act that is not taken, for a reason outside the receivable's own life; ``code`` is stable.
@@ -264,9 +267,12 @@ def _materialisations(connection: Connection, rows: Sequence[Row[Any]]) -> list[
         period: [each.receivable_id for each in period_store.receivables_of(connection, period)]
         for period in {row.period for row in rows}
     }
-    return [
-        acts.materialise(
-            claim_of(row).on_chain, merkle.path(leaves[row.period], leaves[row.period].index(row.receivable_id))
-        )
+    proven = [
+        (claim_of(row).on_chain, merkle.path(under, under.index(row.receivable_id)))
         for row in rows
+        for under in [leaves[row.period]]
+    ]
+    return [
+        acts.materialise_many(proven[start : start + MATERIALISED_AT_ONCE])
+        for start in range(0, len(proven), MATERIALISED_AT_ONCE)
     ]
