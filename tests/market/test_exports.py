@@ -14,7 +14,6 @@ import pyarrow.parquet
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from data import frames, store
 from market.clock import ManualClock
@@ -54,8 +53,10 @@ async def client(market: frames.Market) -> AsyncIterator[Client]:
         ]
     )
     config = cast(Config, SimpleNamespace(market=SimpleNamespace(time_zone=TIME_ZONE)))
-    key = ec.generate_private_key(ec.SECP256R1())
-    context = Context(config, market.database, ManualClock(0), directory, key, sequencer=None, chain=None)
+    unused = cast(Any, None)
+    context = Context(
+        config, market.database, ManualClock(0), unused, directory, operator=unused, sequencer=unused, chain=unused
+    )
     app = web.Application(middlewares=[answer_problems])
     app[CONTEXT], app[DIRECTORY] = context, directory
     app.add_routes(exports.routes())
