@@ -4,6 +4,7 @@ Every value is checked when the folder is opened; what is missing or odd is name
 server needs one private key, the operator's; of the other institutions the file holds the public keys.
 """
 
+import secrets
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ INSTITUTIONS = {
     "regulator": 7,
 }
 """Roles that exist from genesis, and the member ids of those who hold them first."""
+
+RELAYER = "relayer.hex"
 
 _Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -233,6 +236,25 @@ def new_institution(folder: Path, role: str, name: str) -> Institution:
     path.touch(mode=0o600, exist_ok=False)
     path.write_bytes(signatures.private_to_pem(key))
     return Institution(name, to_jwk(signatures.public_key(key)))
+
+
+def write_relayer_key(folder: Path) -> None:
+    """Make the key of the account that carries transactions to the chain; it moves nothing by itself."""
+    path = folder / "keys" / RELAYER
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(secrets.token_hex(32), "ascii")
+
+
+def load_relayer_key(folder: Path) -> bytes:
+    """Its 32 bytes. Raises ConfigError."""
+    path = folder / "keys" / RELAYER
+    try:
+        key = bytes.fromhex(path.read_text("ascii"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if len(key) != 32:
+        raise ConfigError(f"{path}: expected 32 bytes as hex")
+    return key
 
 
 def to_toml(config: Config) -> str:

@@ -77,6 +77,10 @@ def admit(connection: Connection, member_id: int, admitted_s: int, record: str) 
     )
 
 
+def set_status(connection: Connection, member_id: int, status: str) -> None:
+    connection.execute(update(members).where(members.c.member_id == member_id).values(status=status))
+
+
 def admission_calls(connection: Connection) -> int:
     """How many calls to admit members have been queued and have not failed."""
     asked = select(func.count()).select_from(outbox)

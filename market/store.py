@@ -16,6 +16,7 @@ from data.tables import (
     meters,
     nodes,
     orders,
+    outbox,
     receivables,
     settings,
     signatures,
@@ -33,6 +34,11 @@ from market.records import (
 from market.risk import Facts
 
 NAMES_AT_ONCE = 400
+CLOCK = "clock_s"
+"""The setting that holds where a manual clock stands."""
+
+ADVISORY_LOCK = 0x6A696E736861
+"""Any number, the same for all servers: "jinsha" in ASCII."""
 
 # ------------------------------------------------------------------------------------------------ writing
 
@@ -185,3 +191,21 @@ def known_orders(connection: Connection, names: Sequence[tuple[int, str]]) -> di
         for member, client_order_id, order_id, digest in connection.execute(asked):
             found[member, client_order_id] = (order_id, digest)
     return found
+
+
+def latest_time_s(connection: Connection) -> int:
+    """The latest market time that is on record, 0 in a new market."""
+    recorded_s = connection.scalar(select(func.max(journal.c.recorded_s))) or 0
+    kept_s: int = read_settings(connection).get(CLOCK, 0)
+    return max(recorded_s, kept_s)
+
+
+def reverted_calls(connection: Connection) -> list[tuple[str, str]]:
+    """Kind and refusal of calls that the contracts did not take."""
+    asked = select(outbox.c.kind, outbox.c.refusal).where(outbox.c.state == "reverted").order_by(outbox.c.outbox_id)
+    return [(kind, refusal or "") for kind, refusal in connection.execute(asked)]
+
+
+def try_advisory_lock(connection: Connection) -> bool:
+    """Whether this connection got PostgreSQL's lock for serving; it holds it until it closes."""
+    return bool(connection.scalar(select(func.pg_try_advisory_lock(ADVISORY_LOCK))))

@@ -13,6 +13,7 @@ from market.context import CONTEXT
 from market.identity import require
 from market.jobs import CloseGates, Halt
 from market.problems import refuse, unavailable
+from market.store import CLOCK, put_settings, reverted_calls
 from settlement import cycle_store, outbox, store
 
 _UNDER_WAY = ("drafted", "signed", "applying")
@@ -44,6 +45,7 @@ async def move_clock(request: web.Request) -> web.Response:
         context.clock.move_to(now_s)
     except BackwardsError as error:
         raise refuse(409, "clock_backwards", str(error), "now") from error
+    await context.write(lambda connection: put_settings(connection, {CLOCK: context.clock.now_s()}))
     outcome = await context.sequencer.submit(CloseGates())
     context.poke()
     return wire.reply(
@@ -60,6 +62,7 @@ async def show_status(request: web.Request) -> web.Response:
         commitment = store.last_commitment(connection)
         return {
             "outbox_waiting": outbox.count_unfinished(connection),
+            "outbox_reverted": [{"call": kind, "refusal": refusal} for kind, refusal in reverted_calls(connection)],
             "cycles": [
                 {"cycle": row.cycle, "day": row.day, "state": row.state} for row in cycle_store.cycles_in(connection)
             ],
