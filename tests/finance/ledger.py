@@ -4,6 +4,7 @@ The chain is the embedded one, run in this process; its contracts are deployed o
 """
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from eth_account import Account
 from eth_hash.auto import keccak
 from sqlalchemy import Row, insert
 
 from data import tables
-from data.database import reading
+from data.database import open_database, reading, sqlite_url
 from data.units import MICRO_PER_CNY, MICRO_PER_FEN
 from finance import mirror as finance_mirror
 from finance import periods, store
@@ -28,7 +30,8 @@ from finance.store import Viewer
 from settlement import acts, calendar, cycle, cycle_store, mirror, outbox, signatures
 from settlement.acts import Admission, Mint, Offer, Role
 from settlement.chain_store import ChainStore
-from settlement.deploy import Genesis, deploy_over
+from settlement.compile import compiled
+from settlement.deploy import Genesis, contract_addresses, deploy_over
 from settlement.jsonrpc import JsonRpc
 from settlement.node import Node
 from settlement.node_methods import answer
@@ -89,8 +92,19 @@ def new_chain_file(folder: Path) -> Path:
 
 
 def connect(kept: ChainStore) -> RpcChain:
+    """The chain in a file, with the contracts on it; deployed now in a new one."""
     node = Node(kept, CHAIN_ID, None)
-    return deploy_over(JsonRpc(lambda body: answer(node, body)), GENESIS, RELAYER)
+    rpc = JsonRpc(lambda body: answer(node, body))
+    if node.head.number == 0:
+        return deploy_over(rpc, GENESIS, RELAYER)
+    return RpcChain(
+        rpc,
+        chain_id=CHAIN_ID,
+        addresses=contract_addresses(bytes.fromhex(Account.from_key(RELAYER).address[2:])),
+        salt=GENESIS.salt,
+        contracts=compiled(),
+        relayer_key=RELAYER,
+    )
 
 
 @dataclass
@@ -307,8 +321,7 @@ def a_day_on_terms(ledger: Ledger, day: date = DAY) -> None:
 @contextmanager
 def open_ledger(folder: Path, chain_file: Path) -> Iterator[Ledger]:
     """A populated market and a copy of the chain."""
-    copy = folder / "chain.db"
-    shutil.copy(chain_file, copy)
+    shutil.copy(chain_file, folder / "chain.db")
     world = new_world(folder)
     with world.database.begin() as connection:
         for bank in (BANK, OTHER_BANK):
@@ -317,10 +330,23 @@ def open_ledger(folder: Path, chain_file: Path) -> Iterator[Ledger]:
             key = signatures.public_key(key_of(bank))
             point = {"x": key.x.to_bytes(32, "big"), "y": key.y.to_bytes(32, "big")}
             connection.execute(insert(tables.member_keys), {"member_id": bank, "from_sequence": 0, **point})
-    with closing(ChainStore(copy, CHAIN_ID, 0)) as kept:
+    with closing(ChainStore(folder / "chain.db", CHAIN_ID, 0)) as kept:
         ledger = Ledger(world, connect(kept))
         ledger.pull()
         yield ledger
+    (folder / "now").write_text(str(ledger.now_s), "ascii")
+    world.database.dispose()
+
+
+@contextmanager
+def copy_ledger(source: Path, folder: Path) -> Iterator[Ledger]:
+    """The market of a folder that ``open_ledger`` left, as it stood then; trading goes on only in the original."""
+    for name in ("market.db", "chain.db"):
+        with closing(sqlite3.connect(source / name)) as kept, closing(sqlite3.connect(folder / name)) as copy:
+            kept.backup(copy)
+    world = World(open_database(sqlite_url(folder / "market.db")))
+    with closing(ChainStore(folder / "chain.db", CHAIN_ID, 0)) as kept:
+        yield Ledger(world, connect(kept), now_s=int((source / "now").read_text("ascii")))
     world.database.dispose()
 
 

@@ -244,3 +244,16 @@ def test_a_chain_that_issued_another_root_is_not_this_databases(ledger: Ledger) 
     unknown = msgspec.structs.replace(event, arguments=arguments | {"period": 4})
     with ledger.database.begin() as connection, pytest.raises(MirrorError):
         mirror.follow(connection, [unknown], ledger.now_s)
+
+
+def test_one_signature_acknowledges_many_and_brings_them_onto_the_chain(ledger: Ledger) -> None:
+    for n in range(3):
+        day = DAY + timedelta(days=n)
+        a_day_on_terms(ledger, day)
+        ledger.issue(day)
+    ids = [row.receivable_id for row in ledger.receivables() if row.debtor == FACTORY]
+    assert len(ids) == 3
+    ledger.acknowledge(FACTORY, *ids)
+    assert ledger.queued() == ["Receivables.materialise_many", "Receivables.acknowledge_many"]
+    ledger.sync()
+    assert {ledger.receivable(each).state for each in ids} == {"acknowledged"}
