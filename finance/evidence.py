@@ -146,6 +146,8 @@ def verify_evidence(
     if trades_root(claimed) != content.trades_root:
         problems.append(("trades_root", "it is not that of the trades"))
     total_micro = evidence.carried_micro + sum(trade.amount_micro for trade in claimed)
+    if evidence.carried_micro >= MICRO_PER_FEN:
+        problems.append(("carried_micro", "a whole fen is never carried"))
     if floor_fen(total_micro) * MICRO_PER_FEN != content.face_micro:
         problems.append(("face_micro", f"the trades and what was carried come to {total_micro}"))
     for trade, shown in zip(claimed, evidence.trades, strict=True):

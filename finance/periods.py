@@ -113,7 +113,7 @@ def published_period(connection: Connection, number: int) -> PublishedPeriod | N
         root=Hex(row.root),
         count=period_store.count_of(row),
         receivables=tuple(
-            publish_receivable(claim_of(each), trades[each.receivable_id])
+            publish_receivable(each.receivable_id, claim_of(each), trades[each.receivable_id])
             for each in period_store.receivables_of(connection, number)
         ),
         remainders=tuple(

@@ -66,10 +66,10 @@ class PublishedPeriod(msgspec.Struct, frozen=True):
     checker_signature: Hex | None = None
 
 
-def publish_receivable(claim: Claim, trades: Iterable[PublishedTrade]) -> PublishedReceivable:
-    """A receivable as it is published."""
+def publish_receivable(receivable_id: bytes, claim: Claim, trades: Iterable[PublishedTrade]) -> PublishedReceivable:
+    """A receivable as it is published, under the id that it is kept by."""
     return PublishedReceivable(
-        Hex(claim.receivable_id),
+        Hex(receivable_id),
         claim.creditor,
         claim.debtor,
         claim.face_fen,
@@ -143,7 +143,7 @@ def _span_of(billing: str, day: str) -> tuple[str, str]:
 def _differences(published: PublishedPeriod, expected: Draft, bundles: Iterable[Bundle]) -> list[Contradiction]:
     wanted = {
         Pair(issue.claim.creditor, issue.claim.debtor, issue.claim.terms_days): publish_receivable(
-            issue.claim, map(publish_trade, issue.trades)
+            issue.claim.receivable_id, issue.claim, map(publish_trade, issue.trades)
         )
         for issue in expected.issues
     }

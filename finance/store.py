@@ -178,6 +178,25 @@ def fallen_due(connection: Connection, standing: Standing, today: date) -> Seque
     return connection.execute(query.order_by(receivables.c.number)).all()
 
 
+# ------------------------------------------------------------------------------------------- all there is
+
+
+def all_receivables(connection: Connection) -> Sequence[Row[Any]]:
+    """Every receivable, drafted ones too, by number."""
+    return connection.execute(select(receivables).order_by(receivables.c.number)).all()
+
+
+def all_changes(connection: Connection) -> Sequence[Row[Any]]:
+    """Every change that the chain made, in order."""
+    query = select(receivable_history).where(receivable_history.c.block.is_not(None))
+    return connection.execute(query.order_by(receivable_history.c.change)).all()
+
+
+def all_offers(connection: Connection) -> Sequence[Row[Any]]:
+    """Every offer, by id."""
+    return connection.execute(select(offers).order_by(offers.c.offer_id)).all()
+
+
 # -------------------------------------------------------------------------------------------------- offers
 
 

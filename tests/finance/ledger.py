@@ -332,6 +332,7 @@ def open_ledger(folder: Path, chain_file: Path) -> Iterator[Ledger]:
             connection.execute(insert(tables.member_keys), {"member_id": bank, "from_sequence": 0, **point})
     with closing(ChainStore(folder / "chain.db", CHAIN_ID, 0)) as kept:
         ledger = Ledger(world, connect(kept))
+        world.domain = ledger.chain.domain("Clearing")
         ledger.pull()
         yield ledger
     (folder / "now").write_text(str(ledger.now_s), "ascii")

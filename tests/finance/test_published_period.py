@@ -42,7 +42,8 @@ def publish(period: int, drafted: Draft, first_day: str, cycles: tuple[int, int]
         root=Hex(drafted.root),
         count=len(drafted.issues),
         receivables=tuple(
-            publish_receivable(issue.claim, map(publish_trade, issue.trades)) for issue in drafted.issues
+            publish_receivable(issue.claim.receivable_id, issue.claim, map(publish_trade, issue.trades))
+            for issue in drafted.issues
         ),
         remainders=tuple(PublishedRemainder(*pair, amount) for pair, amount in drafted.remainders_micro.items()),
         state="drafted",
