@@ -32,6 +32,16 @@ _DISTANCES = {
 }
 
 
+_ENDS = {
+    "by_owner": "withdrawn",
+    "slot_closed": "expired at the gate",
+    "self_trade": "met the owner's own",
+    "unfilled_ioc": "unfilled (ioc)",
+    "unfilled_fok": "unfilled (fok)",
+    "unfilled_basket": "unfilled (basket)",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The same figures twice: plain text, and one HTML page."""
@@ -72,10 +82,12 @@ def trading(f: Figures) -> Section:
     made, sold = sum(slot.generation_lots for slot in f.energy), sum(slot.generation_sold_lots for slot in f.energy)
     at_limit = sum(use.slots_at_limit for use in f.links)
     rows = [
-        Row("members", "成员", _list(f.members)),
+        Row(
+            "members", "成员", _list({kind: n for kind, n in f.members.items() if kind not in ("fund", "institution")})
+        ),
         Row("meters", "电表", _list(f.meters)),
         Row("orders accepted", "接受订单", f"{_count(sum(f.orders.values()))} of {_count(f.traders)} members"),
-        Row("how they ended", "订单结果", _list(f.orders)),
+        Row("- how they ended", "订单结果", _list({_ENDS.get(state, state): n for state, n in f.orders.items()})),
         Row("trades", "成交笔数", _count(f.trades)),
         Row("traded locally", "本地成交电量", _kwh(f.traded_lots)),
         *(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from data.units import LOTS_PER_KWH, MICRO_PER_CNY, TICKS_PER_CNY
+from data.units import LOTS_PER_KWH, TICKS_PER_CNY
 from market.report_figures import Figures, LinkUse
 
 GOLD, TEAL, BLUE, RED, GREY, INK = "#c58b1b", "#12766f", "#2f6db3", "#b8432f", "#b9c0c4", "#23323a"
@@ -126,15 +126,19 @@ def links(figures: Figures, shown: Sequence[LinkUse]) -> go.Figure:
 
 
 def benefits(figures: Figures) -> go.Figure:
-    """How members' gains are spread, CNY each."""
+    """How members' gains are spread, percent of what each would have paid or received without the market."""
+    saved = [(each.saved_micro, each.paid_without_micro) for each in figures.benefits]
+    gained = [(each.gained_micro, each.received_without_micro) for each in figures.benefits]
     chart = _chart("members 户数")
-    for name, amounts, colour in (
-        ("saved by buyers 买方节省", [benefit.saved_micro for benefit in figures.benefits], BLUE),
-        ("gained by sellers 卖方增收", [benefit.gained_micro for benefit in figures.benefits], GOLD),
+    for name, parts, colour in (
+        ("saved by buyers 买方节省", saved, BLUE),
+        ("gained by sellers 卖方增收", gained, GOLD),
     ):
-        worth = [amount / MICRO_PER_CNY for amount in amounts if amount]
-        chart.add_histogram(x=worth, name=name, marker={"color": colour}, opacity=0.75, nbinsx=50)
-    chart.update_layout(barmode="overlay", xaxis_title="CNY per member 元/户")
+        percents = [100 * part / whole for part, whole in parts if whole]
+        chart.add_histogram(x=percents, name=name, marker={"color": colour}, opacity=0.75, xbins={"size": 1})
+    chart.update_layout(
+        barmode="overlay", xaxis_title="% of what each would have paid or received 占比", hovermode="closest"
+    )
     return chart
 
 

@@ -43,15 +43,13 @@ class Facts:
 
 
 class Benefit(NamedTuple):
-    """One member's settled day with the market, against the same day without it."""
+    """One member's settled day: what it would have paid and received without the market, and how much better it did."""
 
     member_id: int
+    paid_without_micro: int
     saved_micro: int
+    received_without_micro: int
     gained_micro: int
-
-    @property
-    def total_micro(self) -> int:
-        return self.saved_micro + self.gained_micro
 
 
 class SlotEnergy(NamedTuple):
@@ -109,8 +107,6 @@ class Figures:
     lots_by_kinds: dict[tuple[str, str], int]
     energy: list[SlotEnergy]
     benefits: list[Benefit]
-    paid_without_micro: int
-    received_without_micro: int
     links: list[LinkUse]
     contracted_lots: int
     delivered_lots: int
@@ -137,6 +133,14 @@ class Figures:
     @property
     def traded_lots(self) -> int:
         return sum(slot.lots for slot in self.slots)
+
+    @property
+    def paid_without_micro(self) -> int:
+        return sum(benefit.paid_without_micro for benefit in self.benefits)
+
+    @property
+    def received_without_micro(self) -> int:
+        return sum(benefit.received_without_micro for benefit in self.benefits)
 
     @property
     def saved_micro(self) -> int:
@@ -186,8 +190,6 @@ def _collect(connection: Connection, facts: Facts) -> Figures:
         lots_by_kinds=by_kinds(flows, store.meter_kinds(connection)),
         energy=energy_by_slot(lines),
         benefits=benefits(lines, facts),
-        paid_without_micro=sum(_imported(lines).values()) * facts.retail_ticks,
-        received_without_micro=sum(_exported(lines).values()) * facts.feed_in_ticks,
         links=link_uses(nodes, flows, facts.slot_minutes),
         contracted_lots=contracted,
         delivered_lots=delivered,
@@ -218,14 +220,6 @@ _SOLD = {("energy", True): 1, ("surplus", True): 1, ("shortfall", False): -1}
 _BUYING = {"wheeling", "over_consumed", "under_consumed"}
 
 
-def _imported(lines: Iterable[Lines]) -> dict[int, int]:
-    return _lots_by_member(lines, _BOUGHT)
-
-
-def _exported(lines: Iterable[Lines]) -> dict[int, int]:
-    return _lots_by_member(lines, _SOLD)
-
-
 def _lots_by_member(lines: Iterable[Lines], signs: Mapping[tuple[str, bool], int]) -> dict[int, int]:
     lots: defaultdict[int, int] = defaultdict(int)
     for line in lines:
@@ -242,15 +236,15 @@ def benefits(lines: Sequence[Lines], facts: Facts) -> list[Benefit]:
             paid[line.member_id] -= line.amount_micro
         else:
             received[line.member_id] += line.amount_micro
-    imported, exported = _imported(lines), _exported(lines)
-    return [
-        Benefit(
-            member_id,
-            imported[member_id] * facts.retail_ticks - paid[member_id],
-            received[member_id] - exported[member_id] * facts.feed_in_ticks,
-        )
-        for member_id in sorted(imported)
-    ]
+    imported, exported = _lots_by_member(lines, _BOUGHT), _lots_by_member(lines, _SOLD)
+    found = []
+    for member_id in sorted(imported):
+        paid_without_micro = imported[member_id] * facts.retail_ticks
+        received_without_micro = exported[member_id] * facts.feed_in_ticks
+        saved_micro = paid_without_micro - paid[member_id]
+        gained_micro = received[member_id] - received_without_micro
+        found.append(Benefit(member_id, paid_without_micro, saved_micro, received_without_micro, gained_micro))
+    return found
 
 
 def energy_by_slot(lines: Iterable[Lines]) -> list[SlotEnergy]:

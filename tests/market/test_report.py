@@ -135,9 +135,9 @@ def test_trades_are_summed(figures: Figures) -> None:
 
 def test_benefits_are_the_difference_to_a_day_without_the_market(figures: Figures) -> None:
     assert figures.benefits == [
-        Benefit(PLANT, 0, 1_750_000 - 400_000 - 450 * FEED_IN),
-        Benefit(LI, 300 * RETAIL - 1_110_000, 0),
-        Benefit(WANG, 200 * RETAIL - 740_000, 0),
+        Benefit(PLANT, 0, 0, 450 * FEED_IN, 1_750_000 - 400_000 - 450 * FEED_IN),
+        Benefit(LI, 300 * RETAIL, 300 * RETAIL - 1_110_000, 0, 0),
+        Benefit(WANG, 200 * RETAIL, 200 * RETAIL - 740_000, 0, 0),
     ]
     assert figures.paid_without_micro == 500 * RETAIL
     assert figures.received_without_micro == 450 * FEED_IN
@@ -150,7 +150,7 @@ def _lines(*rows: tuple[str, bool, int, int]) -> list[Lines]:
 def test_a_buyer_who_took_less_saved_less() -> None:
     lines = _lines(("energy", False, 100, -40_000), ("under_consumed", True, 30, 30 * FEED_IN))
     [benefit] = benefits(lines, FACTS)
-    assert benefit == Benefit(LI, 70 * RETAIL - (40_000 - 30 * FEED_IN), 0)
+    assert benefit == Benefit(LI, 70 * RETAIL, 70 * RETAIL - (40_000 - 30 * FEED_IN), 0, 0)
 
 
 def test_a_seller_with_a_surplus_gained_only_on_what_it_sold() -> None:
@@ -161,7 +161,7 @@ def test_a_seller_with_a_surplus_gained_only_on_what_it_sold() -> None:
 
 def test_whoever_traded_nothing_gained_nothing() -> None:
     lines = _lines(("over_consumed", False, 80, -80 * RETAIL), ("surplus", True, 50, 50 * FEED_IN))
-    assert benefits(lines, FACTS) == [Benefit(LI, 0, 0)]
+    assert benefits(lines, FACTS) == [Benefit(LI, 80 * RETAIL, 0, 50 * FEED_IN, 0)]
 
 
 def test_energy_by_slot_counts_what_was_really_taken() -> None:
