@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+from finance.examine import PeriodExaminer
 from market.logs import start_logging
 from settlement import checker, signatures
 
@@ -32,5 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
         key,
         member=arguments.member,
         keep_going=arguments.keep_going,
+        verify_period=PeriodExaminer(),
         is_stopped=stopped.is_set,
     )
