@@ -52,6 +52,13 @@ def output_types(compiled: Compiled) -> dict[str, list[str]]:
     return {entry["name"]: [_type(each) for each in entry["outputs"]] for entry in functions}
 
 
+def functions(compiled: Compiled) -> dict[bytes, str]:
+    """The names of a contract's functions by their selectors, four bytes each."""
+    entries = [entry for entry in compiled.abi if entry["type"] == "function"]
+    signatures = [f"{entry['name']}({','.join(_type(each) for each in entry['inputs'])})" for entry in entries]
+    return {keccak(each.encode())[:4]: each.partition("(")[0] for each in signatures}
+
+
 def constructor_types(compiled: Compiled) -> list[str]:
     """What the constructor takes."""
     for entry in compiled.abi:

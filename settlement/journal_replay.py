@@ -17,6 +17,7 @@ from matching.order import (
     Command,
     Connect,
     Event,
+    Limited,
     New,
     Removed,
     Rules,
@@ -51,7 +52,11 @@ class ReplayedTrade(NamedTuple):
 
 
 class JournalReplay:
-    """``trades[i]`` is trade ``i + 1``; ``orders`` holds every order that was accepted, ``nodes`` the grid."""
+    """``trades[i]`` is trade ``i + 1``; ``orders`` holds every order that was accepted, ``nodes`` the grid.
+
+    ``last_sequences`` and ``heads`` hold those of each batch; ``limits`` the (export, import) limits in lots that hold
+    now for all slots, by node, where None is no limit.
+    """
 
     def __init__(self, rules: Rules, domain: Domain, operator: int, keys: KeyHistory) -> None:
         self._engine = Engine(rules)
@@ -60,6 +65,9 @@ class JournalReplay:
         self.trades: list[ReplayedTrade] = []
         self.orders: dict[int, OrderEnd] = {}
         self.nodes: dict[int, Connect] = {}
+        self.limits: dict[int, tuple[int | None, int | None]] = {}
+        self.last_sequences: dict[int, int] = {}
+        self.heads: dict[int, bytes] = {}
         self._commands: dict[int, tuple[New, int | None]] = {}
 
     def add(self, link: JournalLink) -> Contradiction | None:
@@ -104,12 +112,15 @@ class JournalReplay:
             self._follow(event, link.recorded_s)
         self._commands.clear()
         self.batch, self.head = link.batch, link.head
+        self.last_sequences[link.batch] = link.last_sequence
+        self.heads[link.batch] = link.head
         return None
 
     def _note(self, commands: list[Command]) -> None:
         for command in commands:
             if isinstance(command, Connect):
                 self.nodes[command.node] = command
+                self.limits[command.node] = (command.export_lots, command.import_lots)
             elif isinstance(command, New):
                 self._commands[command.order_id] = (command, None)
             elif isinstance(command, Basket):
@@ -139,6 +150,9 @@ class JournalReplay:
                 remaining_lots=event.remaining_lots,
                 changed_sequence=event.sequence,
             )
+        elif isinstance(event, Limited):
+            if event.slot is None:
+                self.limits[event.node] = (event.export_lots, event.import_lots)
         elif isinstance(event, Amended):
             self._change(event.order_id, remaining_lots=event.remaining_lots, changed_sequence=event.sequence)
 

@@ -53,7 +53,7 @@ def apply_to(balances: dict[int, Balance], events: Iterable[ChainEvent]) -> set[
         handle = _HANDLERS.get((event.contract, event.event))
         if handle is None:
             continue
-        for member, name, value in handle(event.arguments, balances):
+        for member, name, value in handle(event.arguments):
             if member < CONTRACT_ACCOUNTS_FROM:
                 balances.setdefault(member, new_balance())[name] = value
                 changed.add(member)
@@ -76,58 +76,37 @@ def _number(arguments: Arguments, name: str) -> int:
     return value
 
 
-def _escrow(balances: dict[int, Balance], member: int) -> int:
-    return balances.get(member, new_balance())["escrow_micro"]
-
-
-def _minted(arguments: Arguments, _: dict[int, Balance]) -> list[Change]:
+def _free(arguments: Arguments) -> list[Change]:
     return [(_number(arguments, "member"), "free_micro", _number(arguments, "balance"))]
 
 
-def _moved(arguments: Arguments, _: dict[int, Balance]) -> list[Change]:
+def _moved(arguments: Arguments) -> list[Change]:
     sides = ("source", "target")
     return [(_number(arguments, side), "free_micro", _number(arguments, f"{side}_balance")) for side in sides]
 
 
-def _entered(arguments: Arguments, balances: dict[int, Balance]) -> list[Change]:
-    """Counted up rather than copied: between a cycle's parts the event's escrow lacks a credit not yet spendable."""
-    member, arrears_micro = _number(arguments, "member"), _number(arguments, "arrears")
-    repaid_micro = balances.get(member, new_balance())["arrears_micro"] - arrears_micro
-    escrow_micro = _escrow(balances, member) + _number(arguments, "amount") - repaid_micro
-    if member == FUND:
-        escrow_micro = _number(arguments, "escrow")
-    return [(member, "escrow_micro", escrow_micro), (member, "arrears_micro", arrears_micro)]
+def _escrow(account: str, *, arrears: bool = False) -> Callable[[Arguments], list[Change]]:
+    """What an event says of the escrow of the account it names, and of its arrears."""
+    columns = {"escrow_micro": "escrow"} | ({"arrears_micro": "arrears"} if arrears else {})
+
+    def changes(arguments: Arguments) -> list[Change]:
+        member = _number(arguments, account)
+        return [(member, column, _number(arguments, name)) for column, name in columns.items()]
+
+    return changes
 
 
-def _exited(arguments: Arguments, balances: dict[int, Balance]) -> list[Change]:
-    member = _number(arguments, "member")
-    return [(member, "escrow_micro", _escrow(balances, member) - _number(arguments, "amount"))]
-
-
-def _settled(arguments: Arguments, _: dict[int, Balance]) -> list[Change]:
-    member = _number(arguments, "account")
-    return [
-        (member, "escrow_micro", _number(arguments, "escrow")),
-        (member, "arrears_micro", _number(arguments, "arrears")),
-    ]
-
-
-def _fund_changed(arguments: Arguments, _: dict[int, Balance]) -> list[Change]:
+def _fund_changed(arguments: Arguments) -> list[Change]:
     return [(FUND, "escrow_micro", _number(arguments, "escrow"))]
 
 
-def _released(arguments: Arguments, balances: dict[int, Balance]) -> list[Change]:
-    member = _number(arguments, "account")
-    return [(member, "escrow_micro", _escrow(balances, member) + _number(arguments, "amount"))]
-
-
-_HANDLERS: dict[tuple[str, str], Callable[[Arguments, dict[int, Balance]], list[Change]]] = {
-    ("Cash", "Minted"): _minted,
-    ("Cash", "Burned"): _minted,
+_HANDLERS: dict[tuple[str, str], Callable[[Arguments], list[Change]]] = {
+    ("Cash", "Minted"): _free,
+    ("Cash", "Burned"): _free,
     ("Cash", "Moved"): _moved,
-    ("Clearing", "Entered"): _entered,
-    ("Clearing", "Exited"): _exited,
-    ("Clearing", "Settled"): _settled,
+    ("Clearing", "Entered"): _escrow("member", arrears=True),
+    ("Clearing", "Exited"): _escrow("member"),
+    ("Clearing", "Settled"): _escrow("account", arrears=True),
     ("Clearing", "FundChanged"): _fund_changed,
-    ("Clearing", "Released"): _released,
+    ("Clearing", "Released"): _escrow("account"),
 }

@@ -3,9 +3,9 @@
 Every function takes a ``Connection`` inside the caller's transaction and works alike on SQLite and PostgreSQL.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, func, select
 
@@ -43,6 +43,8 @@ from settlement.store import chunks
 
 AT_ONCE = 5_000
 
+T = TypeVar("T")
+
 
 # -------------------------------------------------------------------------------------------------- journal
 
@@ -57,7 +59,7 @@ def journal_after(connection: Connection, batch: int, limit: int) -> PublishedJo
 def all_links(connection: Connection) -> Iterator[JournalLink]:
     """The whole journal, link by link."""
     query = select(journal).order_by(journal.c.batch)
-    return _stream(connection, query, _link)
+    return stream(connection, query, _link)
 
 
 def count_links(connection: Connection) -> int:
@@ -112,18 +114,19 @@ def all_meters(connection: Connection) -> list[PublishedMeter]:
 
 def all_orders(connection: Connection) -> Iterator[PublishedOrder]:
     """Every order ever accepted, by id."""
-    return _stream(connection, _orders(), _order)
+    return stream(connection, orders_query(), order_of)
 
 
 def orders_by_id(connection: Connection, order_ids: Iterable[int]) -> list[PublishedOrder]:
     """Some orders, by id."""
     found = []
     for chunk in chunks(sorted(set(order_ids))):
-        found += [_order(row) for row in connection.execute(_orders().where(orders.c.order_id.in_(chunk)))]
+        found += [order_of(row) for row in connection.execute(orders_query().where(orders.c.order_id.in_(chunk)))]
     return found
 
 
-def _orders() -> Select[Any]:
+def orders_query() -> Select[Any]:
+    """Orders with the names of their meters, by id."""
     return (
         select(orders, nodes.c.name.label("meter"))
         .join(nodes, nodes.c.node_id == orders.c.node_id)
@@ -131,7 +134,8 @@ def _orders() -> Select[Any]:
     )
 
 
-def _order(row: Row[Any]) -> PublishedOrder:
+def order_of(row: Row[Any]) -> PublishedOrder:
+    """A row of ``orders`` with the name of its ``meter``."""
     intent = OrderIntent(
         member=row.member_id,
         client_order_id=row.client_order_id,
@@ -153,7 +157,7 @@ def _order(row: Row[Any]) -> PublishedOrder:
 
 def all_signatures(connection: Connection) -> Iterator[PublishedSignature]:
     """Every signature over orders, by id."""
-    return _stream(connection, select(signatures).order_by(signatures.c.signature_id), _signature)
+    return stream(connection, select(signatures).order_by(signatures.c.signature_id), _signature)
 
 
 def signatures_by_id(connection: Connection, signature_ids: Iterable[int]) -> list[PublishedSignature]:
@@ -180,7 +184,7 @@ def _signature(row: Row[Any]) -> PublishedSignature:
 
 def all_trades(connection: Connection) -> Iterator[PublishedTrade]:
     """Every trade, by id."""
-    return _stream(connection, select(trades).order_by(trades.c.trade_id), _trade)
+    return stream(connection, select(trades).order_by(trades.c.trade_id), _trade)
 
 
 def _trades_of_slots(connection: Connection, start_s: int, end_s: int) -> list[PublishedTrade]:
@@ -199,13 +203,8 @@ def _trade(row: Row[Any]) -> PublishedTrade:
 def readings_of_day(connection: Connection, day: date, time_zone: str) -> PublishedReadings:
     """All readings of a local day, as ``GET /v1/readings`` shows them."""
     start_s, end_s = calendar.bounds(day, time_zone)
-    query = (
-        select(readings, nodes.c.name.label("meter"))
-        .join(nodes, nodes.c.node_id == readings.c.node_id)
-        .where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s)
-        .order_by(readings.c.slot_s, readings.c.node_id, readings.c.version)
-    )
-    found = [_reading(row) for row in connection.execute(query)]
+    query = readings_query().where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s)
+    found = [reading_of(row) for row in connection.execute(query)]
     signed: list[PublishedReadingSignature] = []
     by_id = select(reading_signatures).order_by(reading_signatures.c.signature_id)
     for chunk in chunks(sorted({reading.signature_id for reading in found})):
@@ -215,7 +214,24 @@ def readings_of_day(connection: Connection, day: date, time_zone: str) -> Publis
     return PublishedReadings(day.isoformat(), tuple(found), tuple(signed), tuple(keys))
 
 
-def _reading(row: Row[Any]) -> PublishedReading:
+def readings_query() -> Select[Any]:
+    """All versions of all readings with the names of their meters, by slot, node and version."""
+    return (
+        select(readings, nodes.c.name.label("meter"))
+        .join(nodes, nodes.c.node_id == readings.c.node_id)
+        .order_by(readings.c.slot_s, readings.c.node_id, readings.c.version)
+    )
+
+
+def all_reading_signatures(connection: Connection) -> Iterator[PublishedReadingSignature]:
+    """Every signature over readings, by id."""
+    return stream(
+        connection, select(reading_signatures).order_by(reading_signatures.c.signature_id), _reading_signature
+    )
+
+
+def reading_of(row: Row[Any]) -> PublishedReading:
+    """A row of ``readings`` with the name of its ``meter``."""
     return PublishedReading(
         row.node_id,
         row.meter,
@@ -267,6 +283,7 @@ def published_cycle(connection: Connection, number: int) -> PublishedCycle | Non
     )
 
 
-def _stream(connection: Connection, query: Select[Any], read: Any) -> Iterator[Any]:
+def stream(connection: Connection, query: Select[Any], read: Callable[[Row[Any]], T]) -> Iterator[T]:
+    """The rows of a large query, read one by one as they come."""
     rows = connection.execution_options(yield_per=AT_ONCE).execute(query)
     return (read(row) for row in rows)

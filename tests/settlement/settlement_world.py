@@ -130,9 +130,10 @@ class World:
             commands: list[Command] = []
             for node, (name, parent, level) in enumerate(NODES):
                 self.nodes[name] = node
+                limit_kw, lots = (f"{CAPACITY_LOTS // 100}.00", CAPACITY_LOTS) if name in OWNERS else (None, None)
                 place = {"node_id": node, "name": name, "parent_id": parent, "level": level}
-                connection.execute(insert(tables.nodes), place)
-                commands.append(Connect(node, -1 if parent is None else parent, Level(level)))
+                connection.execute(insert(tables.nodes), {**place, "export_kw": limit_kw, "import_kw": limit_kw})
+                commands.append(Connect(node, -1 if parent is None else parent, Level(level), lots, lots))
             for name, member in OWNERS.items():
                 capacity = {"export_lots": CAPACITY_LOTS, "import_lots": CAPACITY_LOTS}
                 row = {"node_id": self.nodes[name], "member_id": member, "kind": "household", **capacity}
@@ -314,11 +315,11 @@ class World:
             )
 
 
-def new_world(folder: Path) -> World:
+def new_world(folder: Path, domain: Domain = DOMAIN) -> World:
     """A populated market in a fresh database."""
     database = open_database(sqlite_url(folder / "market.db"))
     create_tables(database)
-    world = World(database)
+    world = World(database, domain)
     world.populate()
     return world
 
