@@ -6,9 +6,9 @@ Source: Solidity contract ABI specification; ``Error(string)`` and ``Panic(uint2
 from typing import Any, NamedTuple
 
 from eth_abi.abi import decode
-from eth_hash.auto import keccak
 
 from settlement.compile import Compiled
+from settlement.keccak import keccak
 
 _ERROR = keccak(b"Error(string)")[:4]
 _PANIC = keccak(b"Panic(uint256)")[:4]

@@ -14,12 +14,12 @@ from enum import IntFlag
 from typing import NamedTuple
 
 from eth_abi.abi import encode
-from eth_hash.auto import keccak
 
 from settlement import merkle
 from settlement.calls import APPROVALS, SIGNATURE, abi_hash, approval_rows, call, halves
 from settlement.chain import Call
 from settlement.intents import Domain, IntentType, Value
+from settlement.keccak import keccak
 from settlement.signatures import PublicKey
 
 FUND = 0

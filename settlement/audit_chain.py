@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eth_hash.auto import keccak
 from sqlalchemy import Row
 
 from settlement import abi, audit_store, calls, chain_audit, mirror, store
@@ -18,6 +17,7 @@ from settlement.chain_store import ChainReader
 from settlement.compile import compiled
 from settlement.contradiction import Contradiction, differs
 from settlement.deploy import creation_codes
+from settlement.keccak import keccak
 
 BLOCKS_RUN_AGAIN = 300
 """Chosen at random, unless all are; links, hashes and the final state are always checked for every block."""

@@ -7,9 +7,9 @@ The genesis block's parent is the hash of the chain's name and id, so that no tw
 from collections.abc import Sequence
 
 import msgspec
-from eth_hash.auto import keccak
 
 from settlement.evm import BlockContext, Changes, Executed, InvalidTransactionError, Machine
+from settlement.keccak import keccak
 
 DAY_S = 86_400
 NO_ROOT = b""

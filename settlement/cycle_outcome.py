@@ -11,10 +11,10 @@ from datetime import date
 from typing import Any, NamedTuple
 
 import msgspec
-from eth_hash.auto import keccak
 
 from settlement import acts, calendar, delivery, merkle, netting
 from settlement.delivery import Delivery, Line, PlainDebt, Reading, SlotTrade
+from settlement.keccak import keccak
 from settlement.rules import SettlementRules
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
-from eth_hash.auto import keccak
 from ethereum import trace
 from ethereum.crypto.hash import Hash32
 from ethereum.exceptions import EthereumException
@@ -39,6 +38,8 @@ from ethereum_rlp import rlp
 from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes20, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
+
+from settlement.keccak import keccak
 
 TRANSACTION_GAS_CAP = int(TX_MAX_GAS_LIMIT)
 """Osaka lets no transaction have more gas than this (EIP-7825)."""

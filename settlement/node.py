@@ -7,11 +7,10 @@ A transaction that is on the chain already is not run again: its sender simply l
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from eth_hash.auto import keccak
-
 from settlement.blocks import Block, context_after, next_block
 from settlement.chain_store import ChainStore
 from settlement.evm import Executed, InvalidTransactionError, LogEntry, Machine
+from settlement.keccak import keccak
 
 
 class NotManualError(Exception):

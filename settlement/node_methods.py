@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from eth_hash.auto import keccak
 
 from settlement.blocks import Block
 from settlement.evm import TRANSACTION_GAS_CAP
+from settlement.keccak import keccak
 from settlement.node import BackwardError, Found, LogPlace, Node, NotManualError, logs_of
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602

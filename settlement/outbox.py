@@ -7,11 +7,11 @@ signed transaction is kept in the row, so that after a crash the very same one i
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from eth_hash.auto import keccak
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from data.tables import outbox
 from settlement.chain import Call, Receipt
+from settlement.keccak import keccak
 
 WAITING, SENT, DONE, REVERTED = "waiting", "sent", "done", "reverted"
 

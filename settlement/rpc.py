@@ -10,7 +10,6 @@ from typing import Any
 
 from eth_abi.abi import decode
 from eth_account import Account
-from eth_hash.auto import keccak
 
 from settlement import abi
 from settlement.chain import (
@@ -26,6 +25,7 @@ from settlement.chain import (
 from settlement.compile import Compiled
 from settlement.intents import Domain
 from settlement.jsonrpc import Failure, JsonRpc, Request
+from settlement.keccak import keccak
 
 CALL_GAS = 2**24
 """Every call's gas limit: the most that Osaka lets one transaction have. Gas costs nothing here."""

@@ -8,12 +8,12 @@ bytes again; a transaction that is on the chain already only returns its receipt
 import threading
 from collections.abc import Callable
 
-from eth_hash.auto import keccak
 from sqlalchemy import Engine
 
 from data.database import reading
 from settlement import outbox
 from settlement.chain import Chain, ChainUnavailableError, Receipt, StaleTransactionError
+from settlement.keccak import keccak
 from settlement.outbox import Entry
 
 CALLS_IN_ROUND = 25

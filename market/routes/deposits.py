@@ -4,7 +4,6 @@ from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from eth_hash.auto import keccak
 from sqlalchemy import Connection
 
 from market import deposit_store, wire
@@ -14,6 +13,7 @@ from market.identity import require
 from market.problems import refuse
 from settlement import acts, outbox, signatures
 from settlement.acts import FUND, Approval, Mint
+from settlement.keccak import keccak
 
 AT_ONCE = 100
 """The most that ``Cash.mint_many`` takes."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from eth_account import Account
-from eth_hash.auto import keccak
 from sqlalchemy import Row, insert
 
 from data import tables
@@ -33,6 +32,7 @@ from settlement.chain_store import ChainStore
 from settlement.compile import compiled
 from settlement.deploy import Genesis, contract_addresses, deploy_over
 from settlement.jsonrpc import JsonRpc
+from settlement.keccak import keccak
 from settlement.node import Node
 from settlement.node_methods import answer
 from settlement.officer import Officer

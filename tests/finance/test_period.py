@@ -5,7 +5,6 @@ from datetime import date
 
 import pytest
 from eth_abi.abi import encode
-from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from finance.calendar import TermsError
 from finance.claim import Claim, TermsTrade
 from finance.period import Billing, Bundle, Draft, Pair, bundle, draft, due_day_of
 from settlement import merkle
+from settlement.keccak import keccak
 
 PLANT, HYDRO, FACTORY, SHOP = 100, 101, 200, 201
 LAST_DAY = date(2026, 6, 30)

@@ -1,4 +1,4 @@
-"""The small market with a chain of its own: the embedded node in this process, with its file, and the real contracts."""
+"""The small market with a chain of its own: the embedded node in this process, its file, and the real contracts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from eth_hash.auto import keccak
 from sqlalchemy import insert
 
 from data import tables
@@ -17,6 +16,7 @@ from settlement.audit_scene import AuditTerms
 from settlement.chain_store import ChainStore
 from settlement.deploy import Genesis, deploy_over
 from settlement.jsonrpc import JsonRpc
+from settlement.keccak import keccak
 from settlement.node import Node
 from settlement.node_methods import answer
 from settlement.officer import Officer

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from eth_account.messages import encode_typed_data
-from eth_hash.auto import keccak
 
 from settlement import acts, intents
 from settlement.intents import Domain, IntentType, Value
+from settlement.keccak import keccak
 
 DOMAIN = Domain(31337, bytes(range(20)), bytes(range(32)))
 INTENTS = [intent for module in (acts, intents) for intent in vars(module).values() if isinstance(intent, IntentType)]
