@@ -42,19 +42,18 @@ event Released:
 
 
 FUND: constant(uint256) = 0
-AMOUNT_BITS: constant(uint256) = 128
-AMOUNT_MASK: constant(uint256) = 2**128 - 1
+MAX_AMOUNT: constant(uint256) = 2**96 - 1
 
 # the last cycle of which every part was applied
 applied_cycle: public(uint256)
 arrears_of: public(HashMap[uint256, uint256])
-# credits held back because debtors were short, and their sum
-held_of: public(HashMap[uint256, uint256])
+# the sum of all credits held back because debtors were short
 total_held: public(uint256)
 
 # what an account can spend, without the credit below
 settled: HashMap[uint256, uint256]
-# cycle << 128 | credit: the account's place in the last cycle that named it; the credit counts once that is applied
+# cycle << 192 | held << 96 | credit, in one slot so that 300 accounts always fit one transaction's gas:
+# the last cycle that named the account; what is held back for it; its credit of that cycle, which counts once applied
 latest: HashMap[uint256, uint256]
 
 
@@ -64,10 +63,22 @@ def escrow_of(account: uint256) -> uint256:
     """
     @notice What an account can spend or owe from; account 0 is the guarantee fund
     """
-    latest: uint256 = self.latest[account]
-    if latest >> AMOUNT_BITS <= self.applied_cycle:
-        return self.settled[account] + (latest & AMOUNT_MASK)
+    cycle: uint256 = 0
+    held: uint256 = 0
+    credit: uint256 = 0
+    cycle, held, credit = self._latest(account)
+    if cycle <= self.applied_cycle:
+        return self.settled[account] + credit
     return self.settled[account]
+
+
+@external
+@view
+def held_of(account: uint256) -> uint256:
+    """
+    @notice Credits of the account that were held back and not released yet
+    """
+    return (self.latest[account] >> 96) & MAX_AMOUNT
 
 
 @internal
@@ -98,23 +109,26 @@ def _debit(cycle: uint256, account: uint256, owed: uint256) -> uint256:
     """
     @dev Take what is there, record the rest as arrears; returns what was taken.
     """
-    latest: uint256 = self.latest[account]
-    assert latest >> AMOUNT_BITS != cycle, "account_twice"
-    available: uint256 = self.settled[account] + (latest & AMOUNT_MASK)
+    last_cycle: uint256 = 0
+    held: uint256 = 0
+    credit: uint256 = 0
+    last_cycle, held, credit = self._latest(account)
+    assert last_cycle != cycle, "account_twice"
+    available: uint256 = self.settled[account] + credit
     taken: uint256 = min(owed, available)
     arrears: uint256 = self.arrears_of[account]
     if taken != owed:
         arrears += owed - taken
         self.arrears_of[account] = arrears
     self.settled[account] = available - taken
-    self.latest[account] = cycle << AMOUNT_BITS
+    self._set_latest(account, cycle, held, 0)
     log Settled(
         cycle=cycle,
         account=account,
         delta=-convert(owed, int256),
         escrow=available - taken,
         arrears=arrears,
-        held=self.held_of[account],
+        held=held,
     )
     return taken
 
@@ -138,20 +152,21 @@ def _credit(cycle: uint256, account: uint256, due: uint256, collected: uint256, 
     """
     @dev Pay in proportion to what was collected, rounded down, arrears first; returns what was paid.
     """
-    latest: uint256 = self.latest[account]
-    assert latest >> AMOUNT_BITS != cycle, "account_twice"
+    last_cycle: uint256 = 0
+    held: uint256 = 0
+    credit: uint256 = 0
+    last_cycle, held, credit = self._latest(account)
+    assert last_cycle != cycle, "account_twice"
     paid: uint256 = due
-    held: uint256 = self.held_of[account]
     if collected != debited:
         paid = due * collected // debited
         held += due - paid
-        self.held_of[account] = held
         self.total_held += due - paid
     kept: uint256 = paid - self._pay_arrears(account, paid)
-    before: uint256 = self.settled[account] + (latest & AMOUNT_MASK)
-    if latest & AMOUNT_MASK != 0:
+    before: uint256 = self.settled[account] + credit
+    if credit != 0:
         self.settled[account] = before
-    self.latest[account] = cycle << AMOUNT_BITS | kept
+    self._set_latest(account, cycle, held, kept)
     log Settled(
         cycle=cycle,
         account=account,
@@ -181,14 +196,17 @@ def _release(accounts: DynArray[uint256, 100]):
     """
     assert self.settled[FUND] >= self.total_held, "fund_short"
     for account: uint256 in accounts:
-        amount: uint256 = self.held_of[account]
+        self._fold(account)
+        cycle: uint256 = 0
+        amount: uint256 = 0
+        credit: uint256 = 0
+        cycle, amount, credit = self._latest(account)
         if amount != 0:
-            self._fold(account)
-            self.held_of[account] = 0
+            self._set_latest(account, cycle, 0, credit)
             self.total_held -= amount
             self.settled[FUND] -= amount
             self.settled[account] += amount
-            log Released(account=account, amount=amount, escrow=self.settled[account])
+            log Released(account=account, amount=amount, escrow=self._holding(account))
     log FundChanged(escrow=self.settled[FUND])
 
 
@@ -212,14 +230,29 @@ def _fold(account: uint256):
     """
     @dev Move a credit of an applied cycle to what is settled; one of the cycle being applied stays where it is.
     """
-    latest: uint256 = self.latest[account]
-    credit: uint256 = latest & AMOUNT_MASK
-    if credit != 0 and latest >> AMOUNT_BITS <= self.applied_cycle:
+    cycle: uint256 = 0
+    held: uint256 = 0
+    credit: uint256 = 0
+    cycle, held, credit = self._latest(account)
+    if credit != 0 and cycle <= self.applied_cycle:
         self.settled[account] += credit
-        self.latest[account] = latest - credit
+        self._set_latest(account, cycle, held, 0)
 
 
 @internal
 @view
 def _holding(account: uint256) -> uint256:
-    return self.settled[account] + (self.latest[account] & AMOUNT_MASK)
+    return self.settled[account] + (self.latest[account] & MAX_AMOUNT)
+
+
+@internal
+@view
+def _latest(account: uint256) -> (uint256, uint256, uint256):
+    packed: uint256 = self.latest[account]
+    return packed >> 192, (packed >> 96) & MAX_AMOUNT, packed & MAX_AMOUNT
+
+
+@internal
+def _set_latest(account: uint256, cycle: uint256, held: uint256, credit: uint256):
+    assert held <= MAX_AMOUNT and credit <= MAX_AMOUNT, "amount_out_of_range"
+    self.latest[account] = cycle << 192 | held << 96 | credit
