@@ -23,6 +23,8 @@ from finance.offers import QuotedTerms
 from finance.periods import published_period
 from finance.receivable import ChainState, State
 from settlement import acts, calendar, signatures
+from settlement import store as settlement_store
+from settlement.audit_scene import Scene, Step, Tick
 from settlement.chain import ChainEvent
 from settlement.contradiction import Contradiction, differs
 from settlement.examine_cycle import SettledTrade
@@ -46,8 +48,37 @@ Change = tuple[str, str, str, int, int, int, int]
 """Receivable (hex), before, after, actor, time in seconds, block, log index."""
 
 
+def steps(scene: Scene) -> list[Step]:
+    """The steps on finance, after those of settlement: ``more_steps`` of ``settlement/audit.py``."""
+    receivables, offers = store.all_receivables(scene.connection), store.all_offers(scene.connection)
+    return [
+        Step("billing periods: receivables, remainders, roots", "receivables", len(receivables), _periods),
+        Step("receivables against the chain", "receivables", len(receivables), _on_chain),
+        Step("offers: their arithmetic and signatures", "offers", len(offers), _offers),
+    ]
+
+
+def _periods(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    yield from audit_periods(scene.connection, scene.examiner.settled, scene.examiner.days, tick)
+
+
+def _on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    mirrored = settlement_store.last_mirrored_block(scene.connection)
+    yield from audit_positions(scene.connection, [event for event in scene.events if event.block <= mirrored])
+    tick(len(store.all_receivables(scene.connection)))
+
+
+def _offers(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    domain, time_zone = scene.chain.domain("Receivables"), scene.terms.rules.time_zone
+    yield from audit_offers(scene.connection, scene.keys, domain, time_zone)
+    tick(len(store.all_offers(scene.connection)))
+
+
+# -------------------------------------------------------------------------------------------------- periods
+
+
 def audit_periods(
-    connection: Connection, settled: Sequence[SettledTrade], cycle_days: Mapping[int, str]
+    connection: Connection, settled: Sequence[SettledTrade], cycle_days: Mapping[int, str], tick: Tick
 ) -> Iterator[Contradiction]:
     """Where a billing period is not what the examined cycles come to; none after the first is looked at then."""
     examiner = PeriodExaminer()
@@ -58,13 +89,17 @@ def audit_periods(
         if found is not None:
             yield found
             return
+        tick(len(published.receivables))
 
 
 # ----------------------------------------------------------------------------------------------- the chain
 
 
 def audit_positions(connection: Connection, events: Iterable[ChainEvent]) -> Iterator[Contradiction]:
-    """Where periods and receivables are not as the chain leaves them. ``events`` are all of the chain's own."""
+    """Where periods and receivables are not as the chain leaves them.
+
+    ``events`` are the chain's own, from its first block to the last that was mirrored.
+    """
     events = [event for event in events if event.contract == "Receivables"]
     rows = store.all_receivables(connection)
     yield from _audit_roots(connection, events)

@@ -12,10 +12,12 @@ to bill: a time without any has no period.
 """
 
 import secrets
+from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from data.database import reading
 from finance import period_store
@@ -42,7 +44,7 @@ def close_due(
         span = _next_span(connection, now_s, time_zone, billing)
         if span is None:
             return None
-        drafted, row = _draft(connection, span, time_zone, billing)
+        drafted, row = _draft(connection, span, billing)
     if drafted.issues:
         digest = acts.issue_period_digest(domain, drafted.period, drafted.root, len(drafted.issues))
         row |= {"state": "drafted", "operator_signature": operator.approve(digest).signature}
@@ -53,10 +55,17 @@ def close_due(
     return drafted.period
 
 
-def _next_span(
-    connection: Connection, now_s: int, time_zone: str, billing: Billing
-) -> tuple[int, date, date, int, int] | None:
-    """Number, first and last day, first and last cycle of the next period; None when none is ready."""
+class _Span(NamedTuple):
+    """The next period: its number, its days, and the cycles that settled them, at least one."""
+
+    number: int
+    first_day: date
+    last_day: date
+    cycles: Sequence[Row[Any]]
+
+
+def _next_span(connection: Connection, now_s: int, time_zone: str, billing: Billing) -> _Span | None:
+    """None when no period is ready."""
     last = period_store.last_period(connection)
     if last is not None and last.state in ("drafted", "refused"):
         return None
@@ -68,26 +77,22 @@ def _next_span(
     _, end_s = calendar.bounds(last_day, time_zone)
     if now_s < end_s or cycle_store.unsettled_before(connection, end_s, time_zone):
         return None
-    within = [row.cycle for row in ahead if row.day <= last_day.isoformat()]
-    return (last.period if last else 0) + 1, first_day, last_day, within[0], within[-1]
+    within = [row for row in ahead if row.day <= last_day.isoformat()]
+    return _Span((last.period if last else 0) + 1, first_day, last_day, within)
 
 
-def _draft(
-    connection: Connection, span: tuple[int, date, date, int, int], time_zone: str, billing: Billing
-) -> tuple[Draft, dict[str, Any]]:
-    number, first_day, last_day, first_cycle, last_cycle = span
-    start_s, end_s = calendar.start_of(first_day, time_zone), calendar.bounds(last_day, time_zone)[1]
-    trades = period_store.terms_trades(connection, start_s, end_s)
-    bundles = bundle(trades, period_store.carried(connection, number))
+def _draft(connection: Connection, span: _Span, billing: Billing) -> tuple[Draft, dict[str, Any]]:
+    by_cycle = [period_store.terms_trades(connection, row.start_s, row.end_s) for row in span.cycles]
+    bundles = bundle(chain.from_iterable(by_cycle), period_store.carried(connection, span.number))
     salts = {each.pair: secrets.token_bytes(32) for each in bundles if each.face_fen}
-    drafted = draft(number, last_day, bundles, salts)
+    drafted = draft(span.number, span.last_day, bundles, salts)
     row = {
-        "period": number,
+        "period": span.number,
         "billing": billing.value,
-        "first_day": first_day.isoformat(),
-        "last_day": last_day.isoformat(),
-        "first_cycle": first_cycle,
-        "last_cycle": last_cycle,
+        "first_day": span.first_day.isoformat(),
+        "last_day": span.last_day.isoformat(),
+        "first_cycle": span.cycles[0].cycle,
+        "last_cycle": span.cycles[-1].cycle,
         "root": drafted.root,
         "count": len(drafted.issues),
     }

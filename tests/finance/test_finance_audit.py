@@ -20,6 +20,7 @@ from finance.evidence import Evidence, evidence_of, verify_evidence
 from finance.offer import Quote
 from settlement import acts, cycle_store, hexjson, publish_store, signatures
 from settlement import store as settlement_store
+from settlement.audit_scene import Scene
 from settlement.contradiction import Contradiction
 from settlement.examine_cycle import CycleExaminer, SettledTrade
 from settlement.hexjson import Hex
@@ -83,7 +84,7 @@ def audited(ledger: Ledger) -> list[Contradiction]:
     with reading(ledger.database) as connection:
         trades, days = settled(connection)
         return [
-            *audit.audit_periods(connection, trades, days),
+            *audit.audit_periods(connection, trades, days, lambda _: None),
             *audit.audit_positions(connection, ledger.chain.events(0)),
             *audit.audit_offers(connection, KeyHistory(publish_store.all_keys(connection)), ledger.domain, TIME_ZONE),
         ]
@@ -122,6 +123,23 @@ def test_every_changed_row_is_found_and_named(ledger: Ledger, change: Any, table
         assert connection.execute(change).rowcount == 1
     found = audited(ledger)
     assert (table, column) in {(each.table, each.column) for each in found}, found
+
+
+def test_the_audits_steps_say_how_much_they_examined(ledger: Ledger) -> None:
+    with reading(ledger.database) as connection:
+        trades, days = settled(connection)
+        scene = SimpleNamespace(
+            connection=connection,
+            examiner=SimpleNamespace(settled=trades, days=days),
+            events=ledger.chain.events(0),
+            chain=ledger.chain,
+            keys=KeyHistory(publish_store.all_keys(connection)),
+            terms=SimpleNamespace(rules=SimpleNamespace(time_zone=TIME_ZONE)),
+        )
+        for step in audit.steps(cast(Scene, scene)):
+            ticks: list[int] = []
+            assert list(step.examine(cast(Scene, scene), ticks.append)) == []
+            assert sum(ticks) == step.total > 0
 
 
 def test_a_receivable_that_the_chain_knows_and_the_database_lost_is_found(ledger: Ledger) -> None:
