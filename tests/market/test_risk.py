@@ -1,6 +1,6 @@
 """Exposures against a plain recomputation from every order and trade there ever was."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -103,20 +103,22 @@ class ExposureMachine(RuleBasedStateMachine):
         self.facts = Facts()
 
     @rule(
-        member=st.sampled_from(MEMBERS),
-        side=st.sampled_from(Side),
-        slot=st.sampled_from(SLOTS),
-        lots=LOTS,
-        price_ticks=LIMIT,
-        terms_days=st.sampled_from((0, 30)),
+        new=st.builds(
+            stake,
+            st.sampled_from(Side),
+            LOTS,
+            LIMIT,
+            member=st.sampled_from(MEMBERS),
+            terms_days=st.sampled_from((0, 30)),
+            slot=st.sampled_from(SLOTS),
+        )
     )
-    def place(self, member: int, side: Side, slot: int, lots: int, price_ticks: int, terms_days: int) -> None:
-        if slot < self.facts.applied_until_s:
+    def place(self, new: Stake) -> None:
+        if new.slot < self.facts.applied_until_s:
             return
         order_id = len(self.orders) + 1
-        fields = (member, 10 * member, side, slot, price_ticks, terms_days, lots)
-        self.book.reserve(order_id, Stake(*fields))
-        self.orders[order_id] = PlainOrder(Stake(*fields))
+        self.book.reserve(order_id, replace(new))
+        self.orders[order_id] = PlainOrder(new)
 
     def _pairs(self) -> list[tuple[int, int]]:
         buys = [i for i, o in self.orders.items() if o.is_open and o.stake.side is Side.BUY]

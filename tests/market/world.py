@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import msgspec
@@ -44,14 +44,14 @@ from settlement.officer import Officer
 START = "2026-07-01T00:00:00Z"
 SLOT = "2026-07-01T10:15:00Z"
 SALT = bytes(range(32))
-KEYS = {role: signatures.new_private_key() for role in INSTITUTIONS}
+KEYS = {role: ec.derive_private_key(7_000 + member, ec.SECP256R1()) for role, member in INSTITUTIONS.items()}
 
 
 class NamedChain:
     """Where intents hold, and nothing more."""
 
     chain_id = 20260
-    addresses = {name: bytes([number]) * 20 for number, name in enumerate(CONTRACTS, start=1)}
+    addresses: ClassVar = {name: bytes([number]) * 20 for number, name in enumerate(CONTRACTS, start=1)}
 
     def domain(self, contract: str) -> Domain:
         return Domain(self.chain_id, self.addresses[contract], SALT)
@@ -260,9 +260,9 @@ class World:
         return signatures.is_signed(key, digest, bytes.fromhex(receipt["signature"]))
 
 
-def order(
-    client_order_id: str, meter: str, side: str, quantity: str, price: str, slot: str = SLOT, **more: Any
-) -> dict[str, Any]:
+def order(client_order_id: str, meter: str, side: str, *quantity_price_slot: str, **more: Any) -> dict[str, Any]:
+    """``order("b1", "A1", "buy", "1.00", "0.45")``, and a slot if it is not SLOT."""
+    quantity, price, slot = (*quantity_price_slot, SLOT)[:3]
     return {
         "client_order_id": client_order_id,
         "meter": meter,
