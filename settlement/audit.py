@@ -9,6 +9,7 @@ by table, key and column, or by block and field.
 """
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy.exc import DBAPIError
 
 from data.database import open_database, reading
 from settlement import audit_chain, audit_market, audit_settlement, calls, publish_store
@@ -175,7 +177,7 @@ def _verify_again(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
 
 
 def _carry_out(course: _Course, title: str, unit: str, total: int, examine: Examine) -> Contradiction | None:
-    """The first contradiction of a step; a value that nobody could have written is one too."""
+    """The first contradiction of a step; a value that nobody could have written, or a torn page, is one too."""
     task, done = course.progress.add_task(title, total=total), 0
 
     def tick(more: int) -> None:
@@ -185,8 +187,8 @@ def _carry_out(course: _Course, title: str, unit: str, total: int, examine: Exam
 
     try:
         found = next(examine(tick), None)
-    except (ValueError, LookupError, OverflowError) as error:
-        found = Contradiction("database", title, f"after {done} {unit}", f"holds what nobody wrote: {error!r}")
+    except (ValueError, TypeError, LookupError, OverflowError, DBAPIError, sqlite3.Error) as error:
+        found = Contradiction("record", title, f"after {done} {unit}", f"holds what nobody wrote: {error!r}")
     if found is None:
         course.progress.update(task, total=max(done, 1), completed=max(done, 1))
     course.examined.append(Examined(title, done, unit))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
-from settlement import abi, audit_store, calls, chain_audit, mirror, store
+from settlement import abi, audit_store, calls, chain_audit, mirror, outbox, store
 from settlement.acts import FUND
 from settlement.audit_scene import Examine, Scene, Step, Tick
 from settlement.chain_file import FileChain, FoundTransaction
@@ -101,14 +101,17 @@ def _mirror(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
 
 def _outbox(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     assert scene.file is not None
-    found = scene.file.transactions()
+    on_chain = scene.file.transactions()
+    upto = store.last_mirrored_block(scene.connection)
     for row in audit_store.outbox_rows(scene.connection):
-        if row.state in ("done", "reverted"):
-            sent = found.get(row.transaction_hash)
+        sent = on_chain.get(row.transaction_hash)
+        if row.state in (outbox.DONE, outbox.REVERTED) or (sent is not None and sent.block <= upto):
             if sent is None:
                 yield Contradiction("outbox", str(row.outbox_id), "transaction_hash", "is not on the chain")
             else:
                 yield from _sent(scene.file, row, sent)
+        elif row.state not in (outbox.WAITING, outbox.SENT):
+            yield Contradiction("outbox", str(row.outbox_id), "state", f"{row.state!r} is none")
         elif row.raw is not None and keccak(row.raw) != row.transaction_hash:
             yield Contradiction("outbox", str(row.outbox_id), "raw", "is not the transaction of that hash")
         tick(1)
@@ -124,7 +127,7 @@ def _sent(chain: FileChain, row: Row[Any], sent: FoundTransaction) -> Iterator[C
         "raw": row.raw if row.raw is None or keccak(row.raw) == row.transaction_hash else b"",
         "block": sent.block,
         "gas": executed.gas,
-        "state": "done" if executed.succeeded else "reverted",
+        "state": outbox.DONE if executed.succeeded else outbox.REVERTED,
         "refusal": None if executed.succeeded else abi.refusal(executed.output),
     }
     for column, value in computed.items():
@@ -139,7 +142,7 @@ def _deposits(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     rows = audit_store.all_deposits(scene.connection)
     for row in rows:
         arguments = minted.get(keccak(row.reference.encode()))
-        if row.state == "done":
+        if row.state == outbox.DONE:
             stated = {"member": row.member_id, "amount": row.amount_micro, "to_escrow": row.to_escrow}
             for name, value in stated.items():
                 if arguments is None or arguments[name] != value:
