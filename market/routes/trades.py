@@ -5,8 +5,9 @@ from aiohttp import web
 from market import order_store, wire
 from market.context import CONTEXT
 from market.identity import require
-from market.problems import refuse
+from market.problems import not_found, refuse
 from market.views import own_trade_body, public_trade_body
+from settlement import hexjson, proofs
 
 
 async def show_all(request: web.Request) -> web.Response:
@@ -29,5 +30,21 @@ async def show_all(request: web.Request) -> web.Response:
     return wire.reply(wire.page([own_trade_body(trade) for trade in own], last))
 
 
+async def show_proof(request: web.Request) -> web.Response:
+    """All that a stranger needs to see that a trade, with this member's signed order, stands on the chain."""
+    context = request.app[CONTEXT]
+    member = require(request)
+    trade_id = wire.whole_number(request.match_info["trade"], "trade")
+    domain = context.chain.domain("Clearing")
+    found = await context.read(lambda connection: proofs.prove(connection, trade_id, member.member_id, domain))
+    if found == "not_committed":
+        raise refuse(
+            409, "not_committed", "the trade is not on its way to the chain yet; ask again in a minute", "trade"
+        )
+    if isinstance(found, str):
+        raise not_found("such a trade of yours")
+    return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
+
+
 def routes() -> list[web.RouteDef]:
-    return [web.get("/v1/trades", show_all)]
+    return [web.get("/v1/trades", show_all), web.get("/v1/trades/{trade}/proof", show_proof)]
