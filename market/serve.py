@@ -24,13 +24,13 @@ from market import app, config, serving, settling, store
 from market.clock import ManualClock, WallClock, read_clock
 from market.config import INSTITUTIONS, Config, ConfigError
 from market.context import Context
+from market.genesis import genesis_of
 from market.lock import AlreadyServedError, served_alone
 from market.logs import log, start_logging
 from market.recovery import RecordError
 from market.serving import Parts
-from settlement.acts import Admission, Role
 from settlement.chain import Chain, ChainError, ChainUnavailableError
-from settlement.deploy import Genesis, deploy
+from settlement.deploy import deploy
 from settlement.embedded import EmbeddedNode, start_embedded
 from settlement.officer import Officer
 
@@ -143,16 +143,8 @@ class _Node:
 
 
 def _deployed(folder: Path, terms: Config, url: str) -> Chain:
-    members = [Admission(INSTITUTIONS[role], terms.key_of(role), Role[role.upper()]) for role in INSTITUTIONS]
-    genesis = Genesis(
-        terms.salt,
-        members,
-        dispute_window_s=terms.settlement.dispute_window_s,
-        horizon_s=terms.market.horizon_slots * terms.slot_s,
-    )
-    chain = deploy(
-        url, genesis, config.load_relayer_key(folder), say=lambda line: log(logging.INFO, "chain", note=line)
-    )
+    relayer_key = config.load_relayer_key(folder)
+    chain = deploy(url, genesis_of(terms), relayer_key, say=lambda line: log(logging.INFO, "chain", note=line))
     if chain.chain_id != terms.chain.chain_id:
         raise ConfigError(f"chain.chain_id: market.toml says {terms.chain.chain_id}, the network is {chain.chain_id}")
     return chain
