@@ -106,9 +106,16 @@ class RpcChain:
         )
 
     def _refusal(self, answer: dict[str, Any]) -> str:
-        """From the receipt where the node keeps it there, otherwise by trying the call once more at its block."""
+        """From the receipt where the node keeps it there; from a trace where the node makes one.
+
+        Otherwise by trying the call once more on the state after its block, which is not always the state it met.
+        """
         if "revertReason" in answer:
             return abi.refusal(_bytes(answer["revertReason"] or "0x"))
+        trace = Request("debug_traceTransaction", [answer["transactionHash"], {"tracer": "callTracer"}])
+        (traced,) = self._rpc.batch([trace])
+        if isinstance(traced, dict):
+            return abi.refusal(_bytes(traced.get("output") or "0x"))
         sent = self._rpc.ask("eth_getTransactionByHash", answer["transactionHash"])
         again = {"from": sent["from"], "to": sent["to"], "data": sent["input"], "gas": hex(CALL_GAS)}
         (result,) = self._rpc.batch([Request("eth_call", [again, answer["blockNumber"]])])
