@@ -4,7 +4,7 @@ Because the engine is deterministic, whoever holds the journal holds the market.
 feeds it what is published; the audit feeds it the whole journal.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -158,8 +158,3 @@ class JournalReplay:
 
     def _change(self, order_id: int, **values: Any) -> None:
         self.orders[order_id] = self.orders[order_id]._replace(**values)
-
-
-def first_broken(replay: JournalReplay, links: Iterator[JournalLink]) -> Contradiction | None:
-    """Feed links until one contradicts."""
-    return next((found for link in links if (found := replay.add(link))), None)

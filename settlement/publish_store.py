@@ -62,10 +62,6 @@ def all_links(connection: Connection) -> Iterator[JournalLink]:
     return stream(connection, query, _link)
 
 
-def count_links(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(journal)) or 0
-
-
 def _link(row: Row[Any]) -> JournalLink:
     return JournalLink(
         row.batch,
@@ -110,11 +106,6 @@ def all_meters(connection: Connection) -> list[PublishedMeter]:
 
 
 # -------------------------------------------------------------------------------------------- orders, trades
-
-
-def all_orders(connection: Connection) -> Iterator[PublishedOrder]:
-    """Every order ever accepted, by id."""
-    return stream(connection, orders_query(), order_of)
 
 
 def orders_by_id(connection: Connection, order_ids: Iterable[int]) -> list[PublishedOrder]:
@@ -285,5 +276,5 @@ def published_cycle(connection: Connection, number: int) -> PublishedCycle | Non
 
 def stream(connection: Connection, query: Select[Any], read: Callable[[Row[Any]], T]) -> Iterator[T]:
     """The rows of a large query, read one by one as they come."""
-    rows = connection.execution_options(yield_per=AT_ONCE).execute(query)
+    rows = connection.execute(query, execution_options={"yield_per": AT_ONCE})
     return (read(row) for row in rows)

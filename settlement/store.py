@@ -98,11 +98,6 @@ def orders_of_trade(connection: Connection, trade_id: int) -> tuple[int, int]:
     return row.buy_order, row.sell_order
 
 
-def last_trade(connection: Connection) -> int:
-    """The newest trade id, 0 when nothing was traded."""
-    return connection.scalar(select(func.max(trades.c.trade_id))) or 0
-
-
 def slot_trade(row: Row[Any]) -> SlotTrade:
     """A row of ``trades`` as delivery sees it."""
     return SlotTrade(
@@ -260,27 +255,6 @@ def add_chain_events(connection: Connection, events: Sequence[ChainEvent]) -> No
         connection.execute(insert(chain_events), rows)
 
 
-def mirrored_events(connection: Connection, contract: str | None = None, event: str | None = None) -> list[ChainEvent]:
-    """The events kept, in the chain's order; of one contract or one kind when asked for."""
-    query = select(chain_events).order_by(chain_events.c.block, chain_events.c.log_index)
-    if contract is not None:
-        query = query.where(chain_events.c.contract == contract)
-    if event is not None:
-        query = query.where(chain_events.c.event == event)
-    return [
-        ChainEvent(
-            row.block,
-            row.log_index,
-            row.block_s,
-            row.transaction_hash,
-            row.contract,
-            row.event,
-            arguments_from_json(row.arguments),
-        )
-        for row in connection.execute(query)
-    ]
-
-
 def arguments_to_json(arguments: dict[str, int | bytes | bool]) -> str:
     """Integers as decimal strings, bytes as 0x hex, truth values as they are: JSON numbers end at 2**53 elsewhere."""
 
@@ -290,19 +264,6 @@ def arguments_to_json(arguments: dict[str, int | bytes | bool]) -> str:
         return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
 
     return json.dumps({name: plain(value) for name, value in arguments.items()}, sort_keys=True)
-
-
-def arguments_from_json(text: str) -> dict[str, int | bytes | bool]:
-    """The inverse of ``arguments_to_json``. Raises ValueError on what it did not write."""
-
-    def value(plain: object) -> int | bytes | bool:
-        if isinstance(plain, bool):
-            return plain
-        if not isinstance(plain, str):
-            raise ValueError(f"{plain!r} is no argument of an event")
-        return bytes.fromhex(plain[2:]) if plain.startswith("0x") else int(plain)
-
-    return {name: value(plain) for name, plain in json.loads(text).items()}
 
 
 Balance = dict[str, int]
