@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs: dict[str, Callable[[argparse.Namespace], int]] = {}
     for name, command in _COMMANDS.items():
-        chosen = commands.add_parser(name, help=command.summary, description=command.summary.capitalize() + ".")
+        chosen = commands.add_parser(
+            name, help=command.summary, description=f"{command.summary[0].upper()}{command.summary[1:]}."
+        )
         if given[:1] == [name]:
             module = import_module(command.module)
             module.add_arguments(chosen)
