@@ -3,16 +3,15 @@ operator readings, a bank credit limits. Each act is signed by the key of the ro
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
-
-from eth_hash.auto import keccak
 
 from data.units import format_energy, format_instant, format_money
 from market.client import Client
 from settlement import acts
 from settlement.acts import Mint
 from settlement.jwk import Jwk
+from settlement.keccak import keccak
 from settlement.reading_leaf import reading_leaf, signing_digest
 
 T = TypeVar("T")
@@ -141,11 +140,39 @@ async def move_clock(operator: Client, now_s: int) -> None:
     await operator.post("/v1/clock", {"now": format_instant(now_s)})
 
 
-async def until_idle(operator: Client, *, patience_s: float = 300.0) -> dict[str, Any]:
-    """Wait until the market has nothing left to do at its present time; its last status. Raises TimeoutError."""
-    async with asyncio.timeout(patience_s):
-        while True:
-            status: dict[str, Any] = await operator.get("/v1/status")
-            if status["idle"]:
-                return status
-            await asyncio.sleep(POLL_S)
+class StuckError(Exception):
+    """Settlement cannot go on by itself; the message says what it met."""
+
+
+async def until_idle(
+    operator: Client, *, patience_s: float = 300.0, tell: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Wait until the market has nothing left to do at its present time; its last status.
+
+    ``tell`` hears what is being waited for. Raises StuckError when settlement has stopped, when the checker refuses a
+    draft, or when patience ends.
+    """
+    give_up = asyncio.get_running_loop().time() + patience_s
+    while True:
+        status: dict[str, Any] = await operator.get("/v1/status")
+        waiting = _waiting_for(status)
+        if status["idle"]:
+            return status
+        if tell is not None:
+            tell(waiting)
+        if asyncio.get_running_loop().time() > give_up:
+            raise StuckError(f"the market did not come to rest in {patience_s:.0f} s: {waiting}")
+        await asyncio.sleep(POLL_S)
+
+
+def _waiting_for(status: dict[str, Any]) -> str:
+    """What a status says is under way. Raises StuckError."""
+    if status["settlement"] == "stopped":
+        raise StuckError("settlement has stopped on a fault; the server's log tells")
+    drafts = [(f"{kind} {each[kind]}", each["state"]) for kind in ("cycle", "period") for each in status[f"{kind}s"]]
+    refused = [name for name, state in drafts if state == "refused"]
+    if refused:
+        raise StuckError(f"the checker refuses {', '.join(refused)}; its log tells why")
+    open_drafts = [f"{name} is {state}" for name, state in drafts if state not in ("applied", "issued", "proposed")]
+    sending = [f"{status['outbox_waiting']} acts on their way to the chain"] if status["outbox_waiting"] else []
+    return ", ".join(open_drafts + sending) or "settlement is computing"

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 from data.units import (
@@ -22,7 +23,7 @@ from finance.calendar import DayCount, days_between
 from finance.offer import OfferError, Quote, Terms, parse_rate_ppm, terms_of
 from market import institutions
 from market.client import Client, RefusedError, new_nonce
-from market.institutions import POLL_S, Deposit
+from market.institutions import POLL_S, Deposit, StuckError
 from market.simulated_town import AT_ONCE, Town
 from market.simulated_trading import Step
 from market.tariff import Bank
@@ -39,10 +40,6 @@ VALID_S = 24 * SECONDS_PER_HOUR
 
 PAYING_HOUR = 10
 PATIENCE_S = 300.0
-
-
-class SettlementFailedError(Exception):
-    """The market got stuck on the way from the day's trades to its receivables; the message says where."""
 
 
 @dataclass
@@ -86,7 +83,7 @@ def owed_of(item: dict[str, Any]) -> Owed:
 async def settle(town: Town, step: Callable[[str], None]) -> None:
     """Readings are final, the cycle is proposed and co-signed, nobody disputes it, it is applied, the period closes.
 
-    Raises SettlementFailedError when the checker refuses, or when it is not applied in the end.
+    Raises StuckError when the checker refuses, or when it is not applied in the end.
     """
     tariff = town.tariff
     _, end_s = bounds(town.day, tariff.time_zone)
@@ -97,13 +94,15 @@ async def settle(town: Town, step: Callable[[str], None]) -> None:
     ):
         step(note)
         await institutions.move_clock(town.operator, now_s)
-        await institutions.until_idle(town.operator, patience_s=PATIENCE_S)
+        await institutions.until_idle(town.operator, patience_s=PATIENCE_S, tell=partial(_tell, step, note))
     cycles = await town.operator.items("/v1/cycles")
-    for cycle in cycles:
-        if cycle["day"] == town.day.isoformat() and cycle["state"] != "applied":
-            why = cycle.get("refusal") or f"it is {cycle['state']}"
-            raise SettlementFailedError(f"the cycle of {town.day} was not applied: {why}")
+    if [cycle["state"] for cycle in cycles if cycle["day"] == town.day.isoformat()] != ["applied"]:
+        raise StuckError(f"the cycle of {town.day} was not applied: {cycles}")
     step(f"{len(cycles)} cycle applied, billing period closed")
+
+
+def _tell(step: Callable[[str], None], note: str, waiting: str) -> None:
+    step(f"{note}: {waiting}")
 
 
 # ------------------------------------------------------------------------------------------------- receivables
@@ -116,12 +115,14 @@ async def receivables(town: Town, state: str) -> list[Owed]:
 
 async def _until(town: Town, state: str, count: int) -> list[Owed]:
     """Wait until so many receivables are in a state: the chain has the last word."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            found = await receivables(town, state)
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(POLL_S)
+    give_up = asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        found = await receivables(town, state)
+        if len(found) >= count:
+            return found
+        if asyncio.get_running_loop().time() > give_up:
+            raise StuckError(f"only {len(found)} of {count} receivables are {state} after {PATIENCE_S:.0f} s")
+        await asyncio.sleep(POLL_S)
 
 
 async def acknowledge(town: Town, step: Step) -> list[Owed]:

@@ -55,7 +55,7 @@ class Screen:
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             stage = Stage(progress, progress.add_task(label, total=total, note=""))
             yield stage
         took = f"{time.monotonic() - began:6.1f} s"

@@ -24,8 +24,9 @@ from data.units import format_instant
 from market import children, institutions, report, simulated_finance, simulated_town, simulated_trading
 from market.children import ChildDiedError, Children
 from market.client import Client, ClientError
+from market.institutions import StuckError
 from market.neighbourhood import Neighbourhood, read_neighbourhood
-from market.simulated_finance import Finance, SettlementFailedError
+from market.simulated_finance import Finance
 from market.simulated_screen import Screen
 from market.simulated_town import Town
 from market.simulated_trading import Trading
@@ -87,11 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
     screen = Screen()
     try:
         return asyncio.run(_run(options, screen))
-    except (NeighbourhoodError, SimulationError, SettlementFailedError, ChildDiedError, ClientError) as error:
+    except (NeighbourhoodError, SimulationError, StuckError, ChildDiedError, ClientError) as error:
         screen.say(str(error), style="bold red")
     except TimeoutError:
-        screen.say(f"the market did not finish in time; see the logs in {options.work}", style="bold red")
-    except KeyboardInterrupt:
+        screen.say(f"the market did not start in {START_S:.0f} s; see {options.work}/server.log", style="bold red")
+    except (KeyboardInterrupt, asyncio.CancelledError):
         screen.say("stopped")
         return 130
     return 1

@@ -47,8 +47,8 @@ CAUTION = 0.5
 """Sellers offer so many standard deviations less than forecast: about the quantile at which the last lot sold earns,
 above feed-in, as much as it risks in shortfall."""
 
-LEAST_LOTS = 5
-"""0.05 kWh: for less than this nobody sends an order."""
+LEAST_LOTS = 10
+"""0.10 kWh: for less than this nobody sends an order."""
 
 Floats = npt.NDArray[np.float64]
 
