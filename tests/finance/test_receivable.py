@@ -1,5 +1,6 @@
 """A receivable's life: what is allowed happens, and everything else raises with its reason."""
 
+from dataclasses import FrozenInstanceError
 from datetime import date
 
 import pytest
@@ -158,6 +159,12 @@ def test_no_financing_before_acknowledgement_and_listing_nor_after_a_payment() -
         AcknowledgedReceivable(issued(), BY_CREDITOR)
     assert not hasattr(issued(), "finance")
     assert not hasattr(financed(), "finance")
+
+
+def test_what_was_built_cannot_be_changed() -> None:
+    for value, name in ((issued(), "claim"), (acknowledged(), "listed"), (financed(), "paid_fen")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)
 
 
 @pytest.mark.parametrize(("advance", "proceeds"), [(0, 0), (900, 0), (900, 901), (1_001, 900), (-1, -1)])
