@@ -2,7 +2,7 @@
 
 python docs/examples/sign.py token --member 102 --key build/demo/people/owner-1.pem
 python docs/examples/sign.py order --member 102 --key build/demo/people/owner-1.pem --meter LV5.220-Load-48
-    --side buy --slot 2026-09-08T04:00:00Z --quantity 1.50 --price 0.4500
+    --side buy --slot 2026-08-31T04:00:00Z --quantity 1.50 --price 0.4500
 """
 
 import argparse
