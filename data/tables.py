@@ -29,8 +29,6 @@ metadata = MetaData(
     }
 )
 
-# ------------------------------------------------------------------------------------ the market itself
-
 settings = Table(
     "settings",
     metadata,
