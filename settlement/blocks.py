@@ -64,7 +64,7 @@ def context_after(parent: Block, parent_hash: bytes, timestamp_s: int) -> BlockC
 
 
 def next_block(
-    machine: Machine, parent: Block, timestamp_s: int, raw: Sequence[bytes]
+    machine: Machine, parent: Block, parent_hash: bytes, timestamp_s: int, raw: Sequence[bytes]
 ) -> tuple[Block, list[Executed | InvalidTransactionError]]:
     """Run transactions on the parent's state; the block that follows, and what came of each transaction.
 
@@ -72,7 +72,6 @@ def next_block(
     seconds and never before the parent's.
     """
     assert timestamp_s >= parent.timestamp_s, "time runs forward"
-    parent_hash = parent.hash()
     begins_day = timestamp_s // DAY_S != parent.timestamp_s // DAY_S
     root = machine.state_root() if begins_day else NO_ROOT
     before = machine.snapshot()

@@ -175,7 +175,7 @@ def run_stretch(path: Path, wanted: Sequence[int]) -> int:
 
 def _check_run(machine: Machine, parent: Block, block: Block) -> None:
     """Run one block again; the machine stands on the state after it."""
-    again, _ = next_block(machine, parent, block.timestamp_s, block.transactions)
+    again, _ = next_block(machine, parent, block.parent_hash, block.timestamp_s, block.transactions)
     for field in ("transactions", "receipts", "changes", "state_root"):
         if getattr(again, field) != getattr(block, field):
             raise ContradictionError(block.number, field, _difference(field, again, block))

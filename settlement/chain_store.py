@@ -106,16 +106,17 @@ class ChainStore:
         with _writing(self._connection):
             rows = [("chain_id", chain_id), ("format", _FORMAT)]
             self._connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-            self._insert(genesis(chain_id, genesis_s))
+            first = genesis(chain_id, genesis_s)
+            self._insert(first, first.hash())
 
-    def append(self, block: Block) -> None:
-        """Keep a block and the state after it, both or neither."""
+    def append(self, block: Block, block_hash: bytes) -> None:
+        """Keep a block with its hash and the state after it, all or none."""
         with _writing(self._connection):
-            self._insert(block)
+            self._insert(block, block_hash)
             self._put_state(block.changes)
 
-    def _insert(self, block: Block) -> None:
-        row = (block.number, block.hash(), msgspec.msgpack.encode(block))
+    def _insert(self, block: Block, block_hash: bytes) -> None:
+        row = (block.number, block_hash, msgspec.msgpack.encode(block))
         self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", row)
         places = [(each.transaction_hash, block.number, position) for position, each in enumerate(block.receipts)]
         self._connection.executemany("INSERT INTO transactions VALUES (?, ?, ?)", places)
@@ -134,11 +135,14 @@ class ChainStore:
 
     def head(self) -> Block:
         """The newest block."""
-        return self._decoded("SELECT body FROM blocks ORDER BY number DESC LIMIT 1")[0]
+        body = self._connection.execute("SELECT body FROM blocks ORDER BY number DESC LIMIT 1").fetchone()[0]
+        return msgspec.msgpack.decode(body, type=Block)
 
-    def blocks_between(self, first: int, last: int) -> list[Block]:
-        """Blocks ``first`` to ``last``, both included, as far as they exist."""
-        return self._decoded("SELECT body FROM blocks WHERE number BETWEEN ? AND ? ORDER BY number", first, last)
+    def blocks_between(self, first: int, last: int) -> list[tuple[Block, bytes]]:
+        """Blocks ``first`` to ``last``, both included, as far as they exist, each with its hash."""
+        query = "SELECT body, hash FROM blocks WHERE number BETWEEN ? AND ? ORDER BY number"
+        rows = self._connection.execute(query, (first, last)).fetchall()
+        return [(msgspec.msgpack.decode(body, type=Block), block_hash) for body, block_hash in rows]
 
     def place_of(self, transaction_hash: bytes) -> tuple[int, int] | None:
         """Block and position of a transaction."""
@@ -150,10 +154,6 @@ class ChainStore:
     def state(self) -> Changes:
         """The whole state after the newest block."""
         return _state(self._connection)
-
-    def _decoded(self, query: str, *parameters: int) -> list[Block]:
-        rows = self._connection.execute(query, parameters).fetchall()
-        return [msgspec.msgpack.decode(body, type=Block) for (body,) in rows]
 
 
 @contextmanager

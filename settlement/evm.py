@@ -262,7 +262,8 @@ def _changed_slots(before: _Storage, after: _Storage) -> Iterator[StorageRow]:
     zero = U256(0)
     for address in sorted(before.keys() | after.keys()):
         old, new = before.get(address, {}), after.get(address, {})
-        changed = [key for key, value in new.items() if old.get(key) != value]
+        # identity first: an untouched value is the same object, and comparing numbers costs more
+        changed = [key for key, value in new.items() if (was := old.get(key)) is not value and was != value]
         for key in sorted([*changed, *(old.keys() - new.keys())]):
             yield StorageRow(bytes(address), bytes(key), bytes(new.get(key, zero).to_be_bytes32()))
 

@@ -21,10 +21,18 @@ class BackwardError(Exception):
     """A time before the newest block's."""
 
 
+class Hashed(NamedTuple):
+    """A block and its hash, which costs a while to compute."""
+
+    block: Block
+    hash: bytes
+
+
 class Found(NamedTuple):
     """A transaction on the chain."""
 
     block: Block
+    block_hash: bytes
     position: int
 
     @property
@@ -36,6 +44,7 @@ class LogPlace(NamedTuple):
     """A log with its place in the chain; ``log_index`` counts within the block."""
 
     block: Block
+    block_hash: bytes
     position: int
     log_index: int
     entry: LogEntry
@@ -62,7 +71,7 @@ class Node:
         fresh = [each for each in dict.fromkeys(raw) if self._store.place_of(keccak(each)) is None]
         if not fresh:
             return [None] * len(raw)
-        block, results = next_block(self._machine, self.head, self.next_timestamp_s(), fresh)
+        block, results = next_block(self._machine, self.head, self.head_hash, self.next_timestamp_s(), fresh)
         if block.transactions:
             self._append(block)
         paired = zip(fresh, results, strict=True)
@@ -71,7 +80,7 @@ class Node:
 
     def mine(self) -> None:
         """An empty block, to keep the time that was set."""
-        block, _ = next_block(self._machine, self.head, self.next_timestamp_s(), [])
+        block, _ = next_block(self._machine, self.head, self.head_hash, self.next_timestamp_s(), [])
         self._append(block)
 
     def set_next_timestamp(self, timestamp_s: int) -> None:
@@ -91,8 +100,9 @@ class Node:
         return max(wanted_s, self.head.timestamp_s)
 
     def _append(self, block: Block) -> None:
-        self._store.append(block)
-        self.head, self.head_hash = block, block.hash()
+        block_hash = block.hash()
+        self._store.append(block, block_hash)
+        self.head, self.head_hash = block, block_hash
 
     # -------------------------------------------------------------------------------------- questions
 
@@ -104,27 +114,27 @@ class Node:
         """A contract's code; empty for anything else."""
         return self._machine.account(address).code
 
-    def block(self, number: int) -> Block | None:
+    def block(self, number: int) -> Hashed | None:
         """A block by its number."""
         if number == self.head.number:
-            return self.head
-        return next(iter(self._store.blocks_between(number, number)), None)
+            return Hashed(self.head, self.head_hash)
+        return next((Hashed(*each) for each in self._store.blocks_between(number, number)), None)
 
     def find(self, transaction_hash: bytes) -> Found | None:
         """A transaction by its hash."""
         place = self._store.place_of(transaction_hash)
         if place is None:
             return None
-        block = self.block(place[0])
-        assert block is not None
-        return Found(block, place[1])
+        found = self.block(place[0])
+        assert found is not None
+        return Found(*found, place[1])
 
     def logs(self, first: int, last: int, addresses: frozenset[bytes] | None) -> list[LogPlace]:
         """Logs of blocks ``first`` to ``last``, of these contracts or all, in order."""
         return [
             place
-            for block in self._store.blocks_between(first, last)
-            for place in logs_of(block)
+            for block, block_hash in self._store.blocks_between(first, last)
+            for place in logs_of(block, block_hash)
             if addresses is None or place.entry.address in addresses
         ]
 
@@ -134,7 +144,7 @@ class Node:
         return self._machine.view(context, sender, target, data)
 
 
-def logs_of(block: Block) -> list[LogPlace]:
+def logs_of(block: Block, block_hash: bytes) -> list[LogPlace]:
     """All logs of a block, numbered through its transactions."""
     entries = [(position, entry) for position, receipt in enumerate(block.receipts) for entry in receipt.logs]
-    return [LogPlace(block, position, index, entry) for index, (position, entry) in enumerate(entries)]
+    return [LogPlace(block, block_hash, position, index, entry) for index, (position, entry) in enumerate(entries)]

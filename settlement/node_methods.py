@@ -130,10 +130,10 @@ def _hex(value: bytes) -> str:
     return "0x" + value.hex()
 
 
-def _block_json(block: Block) -> Json:
+def _block_json(block: Block, block_hash: bytes) -> Json:
     return {
         "number": hex(block.number),
-        "hash": _hex(block.hash()),
+        "hash": _hex(block_hash),
         "parentHash": _hex(block.parent_hash),
         "timestamp": hex(block.timestamp_s),
         "gasUsed": hex(sum(receipt.gas for receipt in block.receipts)),
@@ -143,13 +143,13 @@ def _block_json(block: Block) -> Json:
     }
 
 
-def _log_json(place: LogPlace, block_hash: str) -> Json:
+def _log_json(place: LogPlace) -> Json:
     return {
         "address": _hex(place.entry.address),
         "topics": [_hex(topic) for topic in place.entry.topics],
         "data": _hex(place.entry.data),
         "blockNumber": hex(place.block.number),
-        "blockHash": block_hash,
+        "blockHash": _hex(place.block_hash),
         "blockTimestamp": hex(place.block.timestamp_s),
         "transactionHash": _hex(place.block.receipts[place.position].transaction_hash),
         "transactionIndex": hex(place.position),
@@ -159,19 +159,19 @@ def _log_json(place: LogPlace, block_hash: str) -> Json:
 
 
 def _receipt_json(found: Found) -> Json:
-    receipt, block_hash = found.receipt, _hex(found.block.hash())
-    logs = [place for place in logs_of(found.block) if place.position == found.position]
+    receipt = found.receipt
+    logs = [place for place in logs_of(found.block, found.block_hash) if place.position == found.position]
     shown = {
         "transactionHash": _hex(receipt.transaction_hash),
         "transactionIndex": hex(found.position),
         "blockNumber": hex(found.block.number),
-        "blockHash": block_hash,
+        "blockHash": _hex(found.block_hash),
         "from": _hex(receipt.sender),
         "gasUsed": hex(receipt.gas),
         "cumulativeGasUsed": hex(sum(each.gas for each in found.block.receipts[: found.position + 1])),
         "effectiveGasPrice": "0x0",
         "status": hex(receipt.succeeded),
-        "logs": [_log_json(place, block_hash) for place in logs],
+        "logs": [_log_json(place) for place in logs],
     }
     return shown if receipt.succeeded else shown | {"revertReason": _hex(receipt.output)}
 
@@ -204,8 +204,8 @@ def _raw(request: Json) -> bytes | RpcError:
 
 
 def _get_block(node: Node, parameters: list[Any]) -> Json | None:
-    block = node.block(_block_number(node, _parameter(parameters, 0)))
-    return None if block is None else _block_json(block)
+    found = node.block(_block_number(node, _parameter(parameters, 0)))
+    return None if found is None else _block_json(*found)
 
 
 def _get_receipt(node: Node, parameters: list[Any]) -> Json | None:
@@ -221,10 +221,7 @@ def _get_logs(node: Node, parameters: list[Any]) -> list[Json]:
         raise RpcError(INVALID_PARAMS, "filtering by topics is not supported")
     addresses = _addresses(wanted.get("address"))
     first, last = (_block_number(node, wanted.get(name, "latest")) for name in ("fromBlock", "toBlock"))
-    hashes: dict[int, str] = {}
-    for place in (places := node.logs(first, last, addresses)):
-        hashes.setdefault(place.block.number, _hex(place.block.hash()))
-    return [_log_json(place, hashes[place.block.number]) for place in places]
+    return [_log_json(place) for place in node.logs(first, last, addresses)]
 
 
 def _call(node: Node, parameters: list[Any]) -> str:
