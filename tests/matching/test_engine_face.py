@@ -60,6 +60,8 @@ def test_events_of_a_basket_name_its_legs_and_those_of_held_orders_the_last():
     events = market.engine.apply([market.parse("basket x: C1 sells 0.50 @ 0.20 | y: C2 sells 0.50 @ 0.20")])
     told = [(type(event), event.sequence) for event in events]
     assert told == [(Accepted, leg), (Accepted, leg + 1), (Traded, leg), (Traded, leg + 1), (Traded, leg + 1)]
+    killed = market.engine.apply([market.parse("basket v: C1 sells 9.00 @ 0.20 | w: C2 sells 0.50 @ 0.20")])
+    assert [event.sequence for event in killed] == [leg + 2, leg + 3, leg + 2, leg + 3]
 
 
 def test_events_are_complete():
@@ -88,6 +90,7 @@ def test_open_orders_are_told_in_order_of_time():
         y: A3 sells 1.00 @ 0.40 in s1       -> rests
         z: A1 buys 1.00 @ 0.30 in s1        -> rests
         amend x to 2.00                     -> 2.00 @ 0.40 new place; rests
+        fok: A1 buys 9.00 @ 0.45 in s1 fok  -> fok ends unfilled_fok 9.00
     """)
     names = {number: name for name, number in market.order_ids.items()}
     assert [names[order.order_id] for order in market.engine.open_orders()] == ["y", "z", "x"]
@@ -167,6 +170,16 @@ def test_depth_shows_what_could_be_had_together():
     market.play("""
         A1 buys 9.00 @ 0.60   -> 1.00 B1>A1* 0.37/0.42 feeder; 0.50 B2>A1* 0.38/0.43 feeder; rests 7.50
     """)
+
+
+def test_depth_counts_what_already_flows():
+    market = play("""
+        limit B export 1.50 import none     -> limited
+        B1 sells 1.00 @ 0.37                -> rests
+        A1 buys 1.00 @ 0.45                 -> 1.00 B1>A1* 0.37/0.42 feeder
+        B2 sells 1.00 @ 0.38                -> rests
+    """)
+    assert market.engine.depth(SLOT, NODES["A1"]).asks == [Quote(4300, 50, Level.FEEDER)]
 
 
 def test_depth_of_an_empty_or_closed_slot_and_of_a_node_that_is_no_meter():
@@ -262,3 +275,31 @@ def test_the_state_hash_covers_what_flows_and_which_ids_are_used():
     used = Market().play("x: A1 sells 1.00 @ 0.40 ioc -> x ends unfilled_ioc 1.00")
     other = Market().play("cancel y -> y refused not_open")
     assert used.engine.state_hash() != other.engine.state_hash()
+
+
+def test_an_undone_fok_leaves_no_trace():
+    tried = play("A2 sells 1.00 @ 0.40 -> rests").play("x: A1 buys 2.00 @ 0.45 fok -> x ends unfilled_fok 2.00")
+    priced_out = play("A2 sells 1.00 @ 0.40 -> rests").play("x: A1 buys 2.00 @ 0.30 fok -> x ends unfilled_fok 2.00")
+    assert tried.engine.state_hash() == priced_out.engine.state_hash()
+
+
+def test_a_slot_in_which_nothing_rests_or_flows_is_as_good_as_any_other():
+    here = play("x: A1 buys 1.00 @ 0.45 ioc in s1 -> x ends unfilled_ioc 1.00")
+    there = play("x: A1 buys 1.00 @ 0.45 ioc in s2 -> x ends unfilled_ioc 1.00")
+    assert here.engine.state_hash() == there.engine.state_hash()
+
+
+def test_flows_that_net_to_nothing_are_as_good_as_none():
+    there_and_back = play("""
+        A2 sells 1.00 @ 0.40                -> rests
+        A1 buys 1.00 @ 0.45                 -> 1.00 A2>A1* 0.40/0.42 transformer
+        x: A1 sells 1.00 @ 0.40             -> rests
+        y: A2 buys 1.00 @ 0.45              -> 1.00 x>y* 0.40/0.42 transformer
+    """)
+    at_one_meter = play("""
+        A2 sells 1.00 @ 0.40                -> rests
+        A1: A2 buys 1.00 @ 0.45 for Li      -> 1.00 A2>A1* 0.40/0.42 transformer
+        x: A1 sells 1.00 @ 0.40             -> rests
+        y: A1 buys 1.00 @ 0.45 for Li       -> 1.00 x>y* 0.40/0.42 transformer
+    """)
+    assert there_and_back.engine.state_hash() == at_one_meter.engine.state_hash()

@@ -1,5 +1,9 @@
 """What links let through, and the orders that wait for it: docs/market_rules.md, "Room" and "Held orders"."""
 
+import pytest
+
+from matching.book import Book, Order
+from matching.reference import ReferenceEngine
 from tests.matching.market_script import play
 
 
@@ -95,6 +99,17 @@ def test_a_limit_for_one_slot_is_for_that_slot():
         v: A1 buys 1.00 @ 0.50 in s1            -> 1.00 x>v* 0.20/0.25 feeder
         w: A1 buys 1.00 @ 0.50 in s2            -> rests
         limit B export 0.30 import none in s2   -> limited; 0.30 y>w* 0.20/0.25 feeder
+    """)
+
+
+def test_a_limit_for_one_slot_leaves_the_others_theirs():
+    play("""
+        limit B export 0.20 import none         -> limited
+        limit B export none import none in s2   -> limited
+        x: B1 sells 1.00 @ 0.20 in s1           -> rests
+        y: B1 sells 1.00 @ 0.20 in s2           -> rests
+        v: A1 buys 1.00 @ 0.50 in s1            -> 0.20 x>v* 0.20/0.25 feeder; rests 0.80
+        w: A1 buys 1.00 @ 0.50 in s2            -> 1.00 y>w* 0.20/0.25 feeder
     """)
 
 
@@ -214,3 +229,43 @@ def test_orders_held_in_one_slot_do_not_hear_of_room_in_another():
         limit B export 1.00 import none in s2   -> limited; 1.00 y>w* 0.20/0.25 feeder
         cancel x                                -> x ends by_owner 1.00
     """)
+
+
+def test_an_amended_order_too_makes_room_for_held_ones():
+    """The fourth worked example, in which C1 asks too much at first."""
+    play("""
+        limit B export 1.00 import none          -> limited
+        A1 buys 2.00 @ 0.45 reach feeder         -> rests
+        B1 sells 1.00 @ 0.30                     -> 1.00 B1*>A1 0.40/0.45 feeder
+        B3 sells 1.00 @ 0.32                     -> rests
+        B2 buys 0.50 @ 0.33                      -> rests
+        C1 sells 0.50 @ 0.30                     -> rests
+        amend C1 @ 0.20                          -> 0.50 @ 0.20 new place
+                                                  ; 0.50 C1*>B2 0.22/0.33 substation; 0.50 B3*>A1 0.40/0.45 feeder
+    """)
+
+
+def test_passes_are_skipped_while_no_room_has_grown(monkeypatch: pytest.MonkeyPatch):
+    passes: list[int] = []
+    held = ReferenceEngine._held
+
+    def counted(self: ReferenceEngine, book: Book) -> list[Order]:
+        passes.append(self.sequence)
+        return held(self, book)
+
+    monkeypatch.setattr(ReferenceEngine, "_held", counted)
+    market = play("""
+        limit B export 0.50 import none          -> limited
+        A1 buys 2.00 @ 0.45                      -> rests
+        B1 sells 1.00 @ 0.30                     -> 0.50 B1*>A1 0.40/0.45 feeder; rests 0.50
+        B2 sells 1.00 @ 0.30                     -> rests
+        A2 sells 0.50 @ 0.30                     -> 0.50 A2*>A1 0.43/0.45 transformer
+        limit A export 5.00 import 5.00          -> limited
+        amend B2 to 0.90                         -> 0.90 @ 0.30 same place; rests
+    """)
+    assert passes == []
+    market.play("""
+        limit B export 0.60 import none          -> limited; 0.10 B1*>A1 0.40/0.45 feeder
+        A3 sells 0.50 @ 0.30                     -> 0.50 A3*>A1 0.43/0.45 transformer
+    """)
+    assert len(passes) == 1
