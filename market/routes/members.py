@@ -45,15 +45,16 @@ class AdmissionBody(wire.Body, frozen=True):
 
 
 async def register(request: web.Request) -> web.Response:
-    """Ask to become a member; the answer names the id that will be one's own for good."""
+    """Ask to become a member; the answer names the id that will be one's own for good. Asking again changes nothing."""
     context = request.app[CONTEXT]
     body = await wire.read(request, RegistrationBody)
-    key = _fresh_key(context, body.public_key, "public_key")
-    member = _member(context, body, key, "pending", "")
-    registration = Registration(member, context.clock.now_s())
-    with context.directory.claiming([key]):
-        await context.write(lambda connection: member_store.add_members(connection, [registration]))
-        context.directory.put([member])
+    member = context.directory.with_key(wire.public_key(body.public_key))
+    if member is None or (member.name, member.kind, member.roles) != (body.name, body.kind, frozenset(body.roles)):
+        member = _member(context, body, _fresh_key(context, body.public_key, "public_key"), "pending", "")
+        registration = Registration(member, context.clock.now_s())
+        with context.directory.claiming([member.key]):
+            await context.write(lambda connection: member_store.add_members(connection, [registration]))
+            context.directory.put([member])
     headers = {"Location": f"/v1/members/{member.member_id}"}
     return wire.reply({"member": member.member_id, "status": member.status}, status=201, headers=headers)
 

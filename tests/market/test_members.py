@@ -53,8 +53,9 @@ async def test_wrong_registrations(tmp_path: Path) -> None:
         ]:
             answer = await world.post("/v1/members", wrong)
             assert (answer.status, answer.code) == (status, code), answer
-        assert (await world.post("/v1/members", good)).body == {"member": 100, "status": "pending"}
-        assert (await world.post("/v1/members", good)).code == "key_used"
+        for _ in range(2):
+            assert (await world.post("/v1/members", good)).body == {"member": 100, "status": "pending"}
+        assert (await world.post("/v1/members", {**good, "name": "else"})).code == "key_used"
 
 
 async def test_many_are_admitted_at_once_or_none(tmp_path: Path) -> None:
