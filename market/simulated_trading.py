@@ -23,6 +23,9 @@ from settlement.intents import OrderIntent
 
 FIRST_ROUND_HOURS_BEFORE = 12
 ROUND_HOURS = 3
+LEAST_HORIZON_HOURS = FIRST_ROUND_HOURS_BEFORE + 25
+"""Noon of the day before to the end of the day, of which the longest has 25 hours."""
+
 GROUPS_A_ROUND = 12
 GROUP_S = 300
 """The clock goes on five minutes after each twelfth of the owners: a round takes an hour."""
@@ -93,6 +96,12 @@ async def _place(desk: Desk, orders: list[OrderIntent], number: int, trading: Tr
     placed = sum(isinstance(result, Placed) for result in results)
     trading.orders += placed
     trading.repriced += placed if number > 1 else 0
+
+
+def hours_of(town: Town) -> int:
+    """How many times the clock is moved in ``live_through``."""
+    start_s, end_s = bounds(town.day, town.tariff.time_zone)
+    return (end_s - start_s) // SECONDS_PER_HOUR + 1
 
 
 async def live_through(town: Town, step: Step) -> None:
