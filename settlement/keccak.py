@@ -4,7 +4,7 @@
 day's cycle is half a million hashes (``bench/bench_keccak.py`` measures both).
 """
 
-from eth_hash.main import Keccak256
 from eth_hash.backends.pysha3 import PySha3Backend
+from eth_hash.main import Keccak256
 
 keccak = Keccak256(PySha3Backend())
