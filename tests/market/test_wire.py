@@ -140,15 +140,16 @@ async def test_over_http(tmp_path: Path) -> None:
         assert (await ann.place(order("b1", "A1", "buy", "1.00", "0.45"))).status == 201
 
 
-async def test_a_slow_sender_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", ["", "Idempotency-Key: k1\r\n"])
+async def test_a_slow_sender_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str) -> None:
     monkeypatch.setattr(wire, "BODY_TIMEOUT_S", 0.2)
     async with open_market(tmp_path) as world:
-        ann, _ = await neighbours(world)
+        custodian = await world.institution("custodian")
         host, port = world.server.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         head = (
-            f"POST /v1/orders HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {ann.token}\r\n"
-            "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+            f"POST /v1/deposits HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {custodian.token}\r\n"
+            f"{more}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
         )
         writer.write(head.encode())
         await writer.drain()
