@@ -1,11 +1,11 @@
 """A simulated day: the evening before, everyone trades in a few rounds; then gates close, and meters report the truth.
 
-Within a round owners come in random order, a few at the same time, while the market's clock goes on.
+Within a round owners come one after the other, in random order, while the market's clock goes on: the same seed gives
+the same trades, to the last lot.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
@@ -16,7 +16,7 @@ from data.units import SECONDS_PER_HOUR, parse_energy_lots
 from market import institutions
 from market.client import Placed, Refused
 from market.institutions import Reading
-from market.simulated_town import AT_ONCE, Desk, Town
+from market.simulated_town import Desk, Town
 from market.tariff import Tariff
 from settlement.calendar import bounds, start_of
 from settlement.intents import OrderIntent
@@ -62,21 +62,10 @@ async def trade(town: Town, rounds: int, trading: Trading, step: Step) -> None:
         edges = [len(order) * group // GROUPS_A_ROUND for group in range(GROUPS_A_ROUND + 1)]
         for group, (first, last) in enumerate(pairwise(edges)):
             await institutions.move_clock(town.operator, begin_s + group * GROUP_S)
-            desks = [town.desks[place] for place in order[first:last]]
-            async for _ in _turns(desks, number, rounds, trading):
+            for place in order[first:last]:
+                desk = town.desks[place]
+                await _place(desk, await _orders(desk, number, rounds), number, trading)
                 step(1, f"round {number}: {trading.orders:,} orders")
-
-
-async def _turns(desks: Sequence[Desk], number: int, rounds: int, trading: Trading) -> AsyncIterator[None]:
-    turn = asyncio.Semaphore(AT_ONCE)
-
-    async def one(desk: Desk) -> None:
-        async with turn:
-            await _place(desk, await _orders(desk, number, rounds), number, trading)
-
-    for done in asyncio.as_completed([one(desk) for desk in desks]):
-        await done
-        yield
 
 
 async def _orders(desk: Desk, number: int, rounds: int) -> list[OrderIntent]:

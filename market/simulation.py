@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=8420, help="default: %(default)s")
     parser.add_argument(
-        "--seed", type=int, default=1, help="the same seed gives the same orders (default: %(default)s)"
+        "--seed", type=int, default=1, help="the same seed gives the same trades (default: %(default)s)"
     )
     parser.add_argument(
         "--rounds", type=int, choices=range(1, 5), default=3, help="rounds of trading (default: %(default)s)"
