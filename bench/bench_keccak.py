@@ -1,6 +1,6 @@
 """Keccak-256 of leaves: the implementation the house uses beside the one ``eth-hash`` would choose, in one run.
 
-    python bench/bench_keccak.py
+python bench/bench_keccak.py
 """
 
 import timeit
