@@ -1,5 +1,6 @@
 """Decimals, limits and instants: text in, whole numbers inside, text out, and nothing rounded on the way."""
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -314,3 +315,12 @@ def test_instants_read_back(moment: datetime):
     instant_s = int(moment.timestamp())
     assert parse_instant_s(format_instant(instant_s)) == instant_s
     assert datetime.fromtimestamp(instant_s, UTC) == moment
+
+
+def test_instants_do_not_depend_on_where_the_machine_stands(monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        assert parse_instant_s("2026-07-01T10:15:00Z") == 1_782_900_900
+        assert format_instant(1_782_900_900) == "2026-07-01T10:15:00Z"
+    time.tzset()
