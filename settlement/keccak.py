@@ -4,7 +4,7 @@
 good deal faster, and a day's cycle is half a million hashes (``bench/bench_keccak.py`` measures both).
 """
 
-from sha3 import keccak_256  # type: ignore[import-untyped] - it has no types
+from sha3 import keccak_256  # type: ignore[import-untyped] # it ships no types
 
 
 def keccak(data: bytes) -> bytes:
