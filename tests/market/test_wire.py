@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,16 @@ class Deep(wire.Body, frozen=True):
     deep: "Deep | None" = None
 
 
+@pytest.fixture
+def usual_recursion_limit() -> Iterator[None]:
+    """The executable specification raises Python's limit far beyond the C stack wherever it is imported."""
+    raised = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(raised)
+
+
+@pytest.mark.usefixtures("usual_recursion_limit")
 def test_deep_nesting_that_fits_the_type_is_refused() -> None:
     with pytest.raises(ProblemError) as refused:
         wire.decode(b'{"deep":' * 100_000 + b"null" + b"}" * 100_000, Deep)
