@@ -1,0 +1,2077 @@
+"""The auction's inner loop, compiled by numba: the rules of docs/market_rules.md over numpy arrays.
+
+This is one long file on purpose: numba looks only at the file of a function to tell whether its cached machine code is
+still right, so what is compiled together is kept together, the layout of the rows included.
+
+**The idea.** Prices are turned into *costs*: ticks above the floor for a sell, ticks below the cap for a buy. Then both
+sides obey one rule (``cost + cost + fee <= cap - floor``), the lower cost is the better, and ``key = cost << shift |
+sequence`` puts the orders of one side in priority. The grid becomes *areas* (a transformer, or a meter that hangs
+higher: whoever meets there is at distance transformer) under one or two *hubs* (feeder, substation).
+
+- An area has one *ladder* for each slot, side and class (reach and payment terms): a tree of 64-bit words over costs
+  with a queue at each cost. Its best order is known without a search.
+- A hub has one *tournament* for each slot, side and class over the best of its children whose link still has room.
+  A taker takes the best of its own area and of its hubs: as fees never fall with distance, an order of the taker's own
+  branch that also shows at a hub never beats itself nearer by.
+- What has no room is kept beside it: a second tournament of the children without room, and for every ladder a second
+  one with the orders of meters whose own link is full (*parked*). They tell whether an order fits at all: so an order
+  that comes to rest knows whether it is held, and a taker whether one of its own member may be hidden.
+- Held orders are also listed by sequence, per ladder. When a full link gets room again, it is noted (*suspect*); at
+  the end of the command the bests above it tell whether any pair can trade; only then is the first such held order
+  looked for. A pass that can not trade costs nothing.
+
+**The memory.** ``mem`` is an array of 64-bit registers. The first are the addresses of the pools (arrays that
+``matching.memory`` owns), the others counters and constants. A function takes views of the pools it needs: passing some
+twenty arrays through every call would cost more than the calls do. Row 0 of a pool stands for "none", so that fresh
+memory, which is zero, is an empty market. Nothing is allocated here: before each command there must be room for what
+it may need, otherwise the kernel returns ``GROW`` and goes on where it was.
+
+**Numbers.** All 64-bit integers. A quantity is at most 2**48 lots, a net flow less than 2**61 (no overflow before 8,192
+of the largest trades in one slot), and a sequence number less than ``1 << shift`` (2**48 for prices of 0 to 2 CNY/kWh).
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Registers = NDArray[np.int64]
+Rows = NDArray[np.void]
+
+# ------------------------------------------------------------------------------------------------ rows
+
+NEW, LEG, CANCEL, AMEND, CLOSE, CAPACITY, CONNECT = 1, 2, 3, 4, 5, 6, 7
+"""``COMMAND["kind"]``."""
+
+REJECTED, ACCEPTED, TRADED, REMOVED, AMENDED, CLOSED, LIMITED, CONNECTED = 1, 2, 3, 4, 5, 6, 7, 8
+"""``EVENT["kind"]``."""
+
+GIVES_QUANTITY, GIVES_PRICE, FOR_ALL_SLOTS = 1, 2, 4
+"""Bits of ``COMMAND["flags"]``."""
+
+NO_LIMIT_LOTS = 2**62
+
+COMMAND: np.dtype[np.void] = np.dtype(
+    [
+        ("order_id", "i8"),
+        ("member", "i8"),
+        ("meter", "i8"),  # the node, for ``connect`` and ``capacity``
+        ("slot", "i8"),
+        ("quantity_lots", "i8"),  # the export limit, for ``connect`` and ``capacity``
+        ("price_ticks", "i8"),  # the import limit, for ``connect`` and ``capacity``
+        ("terms_days", "i8"),  # the parent, for ``connect``
+        ("legs", "i4"),  # of a basket, in its first row; 0 in the others
+        ("kind", "i1"),
+        ("side", "i1"),
+        ("tif", "i1"),
+        ("reach", "i1"),  # the level, for ``connect``
+        ("flags", "i1"),
+    ],
+    align=True,
+)
+
+EVENT: np.dtype[np.void] = np.dtype(
+    [
+        ("sequence", "i8"),
+        ("order_id", "i8"),  # the buy of a trade; the node of ``limited`` and ``connected``
+        ("other", "i8"),  # the sell of a trade; the priority sequence of an amendment
+        ("slot", "i8"),
+        ("quantity_lots", "i8"),  # traded or remaining; the export limit of ``limited``
+        ("price_ticks", "i8"),  # what the seller gets, or the order's; the import limit of ``limited``
+        ("buyer_price_ticks", "i8"),
+        ("counterparty", "i4"),  # the kernel's own: the row of a trade's resting order
+        ("kind", "i1"),
+        ("reason", "i1"),  # of a refusal or an end
+        ("taker", "i1"),  # the side with the higher sequence number
+        ("level", "i1"),
+    ],
+    align=True,
+)
+
+ORDER: np.dtype[np.void] = np.dtype(
+    [
+        ("order_id", "i8"),
+        ("sequence", "i8"),
+        ("member", "i8"),
+        ("remaining_lots", "i8"),
+        ("cost", "i4"),
+        ("meter", "i4"),
+        ("next", "i4"),  # the queue at one cost is a ring; of a free row: the next free row
+        ("previous", "i4"),
+        ("meter_next", "i4"),  # the orders of one meter, slot and side
+        ("meter_previous", "i4"),
+        ("entry", "i4"),  # in the table of used ids
+        ("slot", "i2"),
+        ("book", "i1"),  # side * classes + class
+        ("held", "i1"),
+    ],
+    align=True,
+)
+HELD: np.dtype[np.void] = np.dtype([("next", "i4"), ("previous", "i4")])
+LINK: np.dtype[np.void] = np.dtype(
+    [("flow_lots", "i8"), ("up_lots", "i8"), ("down_lots", "i8"), ("suspect_next", "i4"), ("is_suspect", "i4")]
+)
+WORD: np.dtype[np.void] = np.dtype([("bits", "i8"), ("parent", "i4"), ("unused", "i4")])
+LADDER: np.dtype[np.void] = np.dtype(
+    [("key", "i8"), ("best", "i4"), ("root", "i4"), ("held_first", "i4"), ("held_last", "i4")]
+)
+NODE: np.dtype[np.void] = np.dtype(
+    [
+        ("name", "i8"),
+        ("owner", "i8"),  # the first member that had an order at this meter
+        ("parent", "i4"),
+        ("place", "i4"),  # of a meter or transformer: its area; of a higher node: its hub
+        ("level", "i1"),
+        ("is_plain", "i1"),  # a meter under a transformer; any other meter is an area of its own
+        ("has_owner", "i1"),
+    ],
+    align=True,
+)
+AREA: np.dtype[np.void] = np.dtype([("node", "i4"), ("hub", "i4"), ("rank", "i4"), ("unused", "i4")])
+HUB: np.dtype[np.void] = np.dtype(
+    [("node", "i4"), ("hub", "i4"), ("rank", "i4"), ("width", "i4"), ("level", "i4"), ("children", "i4")]
+)
+SLOT: np.dtype[np.void] = np.dtype(
+    [
+        ("name", "i8"),
+        ("open", "i4"),
+        ("blocked", "i4"),  # how many directions of links have no room
+        ("suspects", "i4"),  # links that got room again
+        ("next", "i4"),  # the next slot with suspects
+    ]
+)
+ENTRY: np.dtype[np.void] = np.dtype([("key", "i8"), ("value", "i4"), ("next", "i4")])
+PLACE: np.dtype[np.void] = np.dtype([("key", "i8"), ("value", "i8")])
+
+# -------------------------------------------------------------------------------------------- registers
+
+# Addresses of the pools. The comment says how a row is found.
+ORDERS = 0
+HELDS = 1  # order
+LINKS = 2  # slot * node capacity + node
+HEADS = 3  # (slot * node capacity + node) * 2 + side
+CELLS = 4  # (slot * area capacity + area) * 4 + side * 2 + parked: which classes have orders
+BOOKS = 5  # (slot * area capacity + area) * 2 * classes + book: the ladder; the next row is the parked one
+HUB_CELLS = 6  # (slot * hub capacity + hub) * 4 + side * 2 + without room: which classes have orders
+TREES = 7  # (slot * hub capacity + hub) * 2 * classes + book: the tournament; the one without room follows it
+KEYS = 8  # tournament + place: the leaf of a child is at width + rank, the winner at 1
+WINNERS = 9  # the order whose key that is
+WORDS = 10
+CHILDREN = 11  # word * 64 + digit
+LADDERS = 12
+NODES = 13
+AREAS = 14
+HUBS = 15
+SLOTS = 16
+ID_BUCKETS = 17
+ID_ENTRIES = 18
+PAIR_BUCKETS = 19
+PAIR_ENTRIES = 20
+SLOT_MAP = 21
+NODE_MAP = 22
+FITTING = 23  # (book * 4 + level): the classes of the other side that fit at that distance
+TERMS = 24
+EVENTS = 25
+POOLS = 26
+
+SEQUENCE = 32
+OPEN = 33
+ORDERS_USED, ORDERS_FREE, ORDERS_SIZE = 34, 35, 36
+WORDS_USED, WORDS_FREE, WORDS_SIZE = 37, 38, 39
+LADDERS_USED, LADDERS_FREE, LADDERS_SIZE = 40, 41, 42
+KEYS_USED, KEYS_SIZE = 43, 44
+EVENTS_USED, EVENTS_SIZE = 45, 46
+CLASSES, TERMS_COUNT, DEPTH, SHIFT, RANGE, FLOOR, CAP = 47, 48, 49, 50, 51, 52, 53
+FEES = 54  # + level
+NODE_SIZE, AREA_SIZE, HUB_SIZE = 58, 59, 60
+SLOT_MAP_MASK, NODE_MAP_MASK = 61, 62
+WIDEST = 63  # the widest tournament of the grid
+TABLES = 64  # + 4 * table: entries, buckets, the power of two not above the buckets, size
+PHASE, ROW, TAKER, CAUSE, LEG, EVENTS_BEFORE = 72, 73, 74, 75, 76, 77
+PASS_CURSOR, PASS_TRADED, PASS_FREE = 78, 79, 80
+SUSPECTS = 81  # the first slot with suspects
+KEYS_FREE = 96  # + log2(width)
+REGISTERS = 128
+
+IDS, PAIRS = 0, 1
+
+SELL, BUY = 0, 1
+"""A side in here; a command names them ``BUY_TAKER`` and ``SELL_TAKER``."""
+BUY_TAKER, SELL_TAKER = 1, 2
+GTC, IOC, FOK = 1, 2, 3
+DUPLICATE_ORDER_ID, UNKNOWN_METER, SLOT_CLOSED, BAD_QUANTITY, BAD_PRICE, BAD_TERMS, BASKET_REJECTED, NOT_OPEN = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+)
+BY_OWNER, UNFILLED_IOC, UNFILLED_FOK, UNFILLED_BASKET, SELF_TRADE = 1, 2, 3, 4, 5
+
+DONE, GROW, MAKE_SLOT, ASK = 0, 1, 2, 3
+"""What ``run`` returns: all rows are done; a pool is too small; the slot of this row is new; a row is not for the
+kernel (``close``, ``capacity``, ``connect``). Register ``ROW`` has the row, ``LEG`` that of the new slot."""
+
+FILLED_OR_REST, MET_OWN, FULL = 0, 1, 2
+NEXT, ENTERING, LEGS, SETTLING = 0, 1, 2, 3
+CLOSED_SLOT = -1
+NOTHING = 2**63 - 1
+"""The key where there is no order."""
+
+_MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
+
+
+# ------------------------------------------------------------------------------------------- primitives
+
+
+@intrinsic
+def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), codegen
+
+
+@intrinsic
+def _lowest_bit(typingctx, word):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.int64), codegen
+
+
+_entry = njit(cache=True, error_model="numpy")
+
+
+def _compiled(function: Any) -> Any:
+    """A part of the kernel, compiled once: numba would do so anew for every width of integer and every constant that
+    it is called with. Only entries have wrappers for Python and are cached, with the parts they need."""
+    part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    templates = part.get_call_template
+    part.get_call_template = lambda args, kws: templates(tuple(map(_widened, args)), kws)
+    return part
+
+
+def _widened(kind: Any) -> Any:
+    kind = types.unliteral(kind)
+    return types.int64 if isinstance(kind, types.Integer) else kind
+
+
+_ANY = 2**40  # the length that views claim: what is there is known by the counters
+
+
+@_compiled
+def _orders(mem: Registers) -> Rows:
+    return carray(_pointer(mem[ORDERS]), (_ANY,), dtype=ORDER)
+
+
+@_compiled
+def _helds(mem: Registers) -> Rows:
+    return carray(_pointer(mem[HELDS]), (_ANY,), dtype=HELD)
+
+
+@_compiled
+def _links(mem: Registers) -> Rows:
+    return carray(_pointer(mem[LINKS]), (_ANY,), dtype=LINK)
+
+
+@_compiled
+def _words(mem: Registers) -> Rows:
+    return carray(_pointer(mem[WORDS]), (_ANY,), dtype=WORD)
+
+
+@_compiled
+def _ladders(mem: Registers) -> Rows:
+    return carray(_pointer(mem[LADDERS]), (_ANY,), dtype=LADDER)
+
+
+@_compiled
+def _nodes(mem: Registers) -> Rows:
+    return carray(_pointer(mem[NODES]), (_ANY,), dtype=NODE)
+
+
+@_compiled
+def _areas(mem: Registers) -> Rows:
+    return carray(_pointer(mem[AREAS]), (_ANY,), dtype=AREA)
+
+
+@_compiled
+def _hubs(mem: Registers) -> Rows:
+    return carray(_pointer(mem[HUBS]), (_ANY,), dtype=HUB)
+
+
+@_compiled
+def _slots(mem: Registers) -> Rows:
+    return carray(_pointer(mem[SLOTS]), (_ANY,), dtype=SLOT)
+
+
+@_compiled
+def _events(mem: Registers) -> Rows:
+    return carray(_pointer(mem[EVENTS]), (_ANY,), dtype=EVENT)
+
+
+@_compiled
+def _i32(mem: Registers, pool: int) -> NDArray[np.int32]:
+    return carray(_pointer(mem[pool]), (_ANY,), dtype=np.int32)
+
+
+@_compiled
+def _i64(mem: Registers, pool: int) -> NDArray[np.int64]:
+    return carray(_pointer(mem[pool]), (_ANY,), dtype=np.int64)
+
+
+@_compiled
+def _side(mem: Registers, book: int) -> int:
+    return 1 if book >= mem[CLASSES] else 0
+
+
+@_compiled
+def _class(mem: Registers, book: int) -> int:
+    return book - mem[CLASSES] if book >= mem[CLASSES] else book
+
+
+# ------------------------------------------------------------------------------------------------- maps
+
+
+@_compiled
+def _look_up(mem: Registers, pool: int, mask: int, key: int) -> int:
+    """The value of a key in an open-addressed map, 0 if it is not there."""
+    places = carray(_pointer(mem[pool]), (_ANY,), dtype=PLACE)
+    at = ((key * _MIX) >> 32) & mask
+    while places[at].value != 0:
+        if places[at].key == key:
+            return places[at].value
+        at = (at + 1) & mask
+    return 0
+
+
+@_entry
+def put_in_map(mem: Registers, pool: int, mask: int, key: int, value: int) -> None:
+    """Set the value of a key; the map has a free place."""
+    places = carray(_pointer(mem[pool]), (_ANY,), dtype=PLACE)
+    at = ((key * _MIX) >> 32) & mask
+    while places[at].value != 0 and places[at].key != key:
+        at = (at + 1) & mask
+    places[at].key = key
+    places[at].value = value
+
+
+@_compiled
+def _bucket(mem: Registers, table: int, key: int) -> int:
+    """Neighbouring keys lie in neighbouring buckets, so that ids given one after the other stay near in memory."""
+    high = (key >> 16) * _MIX
+    mixed = (key & 0xFFFF) + (high ^ (high >> 29))
+    whole = mem[TABLES + 4 * table + 2]
+    at = mixed & (2 * whole - 1)
+    return at if at < mem[TABLES + 4 * table + 1] else at & (whole - 1)
+
+
+@_compiled
+def _find(mem: Registers, table: int, key: int) -> int:
+    """The entry of a key in a table, 0 if it has none."""
+    entries = carray(_pointer(mem[ID_ENTRIES + 2 * table]), (_ANY,), dtype=ENTRY)
+    at = np.int64(_i32(mem, ID_BUCKETS + 2 * table)[_bucket(mem, table, key)])
+    while at != 0 and entries[at].key != key:
+        at = np.int64(entries[at].next)
+    return at
+
+
+@_compiled
+def _add(mem: Registers, table: int, key: int, value: int) -> int:
+    """A new entry. The table grows by linear hashing: one bucket at a time, never all at once."""
+    entries = carray(_pointer(mem[ID_ENTRIES + 2 * table]), (_ANY,), dtype=ENTRY)
+    buckets = _i32(mem, ID_BUCKETS + 2 * table)
+    registers = TABLES + 4 * table
+    new = mem[registers] + 1
+    mem[registers] = new
+    at = _bucket(mem, table, key)
+    entries[new].key = key
+    entries[new].value = value
+    entries[new].next = buckets[at]
+    buckets[at] = new
+    count, whole = mem[registers + 1], mem[registers + 2]
+    if count <= new:
+        split = count - whole
+        mem[registers + 1] = count + 1
+        if count + 1 == 2 * whole:
+            mem[registers + 2] = 2 * whole
+        each = np.int64(buckets[split])
+        buckets[split] = 0
+        buckets[count] = 0
+        while each != 0:
+            following = np.int64(entries[each].next)
+            to = _bucket(mem, table, entries[each].key)
+            entries[each].next = buckets[to]
+            buckets[to] = each
+            each = following
+    return new
+
+
+@_compiled
+def _drop_last_entry(mem: Registers, table: int) -> None:
+    entries = carray(_pointer(mem[ID_ENTRIES + 2 * table]), (_ANY,), dtype=ENTRY)
+    buckets = _i32(mem, ID_BUCKETS + 2 * table)
+    last = mem[TABLES + 4 * table]
+    at = _bucket(mem, table, entries[last].key)
+    if buckets[at] == last:
+        buckets[at] = entries[last].next
+    else:
+        before = np.int64(buckets[at])
+        while entries[before].next != last:
+            before = np.int64(entries[before].next)
+        entries[before].next = entries[last].next
+    mem[TABLES + 4 * table] = last - 1
+
+
+@_compiled
+def _know_owner(mem: Registers, meter: int, member: int) -> None:
+    """Remember that this member has had orders at this meter."""
+    node = _nodes(mem)[meter]
+    if node.has_owner == 1 and node.owner == member:
+        return
+    entries = carray(_pointer(mem[PAIR_ENTRIES]), (_ANY,), dtype=ENTRY)
+    at = np.int64(_i32(mem, PAIR_BUCKETS)[_bucket(mem, PAIRS, member)])
+    while at != 0:
+        if entries[at].key == member and entries[at].value == meter:
+            return
+        at = np.int64(entries[at].next)
+    _add(mem, PAIRS, member, meter)
+    if node.has_owner == 0:
+        node.has_owner = 1
+        node.owner = member
+
+
+# ---------------------------------------------------------------------------------------------- ladders
+
+
+@_compiled
+def _new_word(mem: Registers, parent: int) -> int:
+    words = _words(mem)
+    new = mem[WORDS_FREE]
+    if new != 0:
+        mem[WORDS_FREE] = words[new].parent
+    else:
+        new = mem[WORDS_USED]
+        mem[WORDS_USED] = new + 1
+    words[new].bits = 0
+    words[new].parent = parent
+    return new
+
+
+@_compiled
+def _free_word(mem: Registers, word: int) -> None:
+    _words(mem)[word].parent = mem[WORDS_FREE]
+    mem[WORDS_FREE] = word
+
+
+@_compiled
+def _put_in_ladder(mem: Registers, ladder: int, new: int) -> bool:
+    """Queue an order at its cost, in order of sequence. Returns whether it is the best now."""
+    orders, words, children = _orders(mem), _words(mem), _i32(mem, CHILDREN)
+    lad = _ladders(mem)[ladder]
+    order = orders[new]
+    cost = np.int64(order.cost)
+    word = np.int64(lad.root)
+    if word == 0:
+        word = _new_word(mem, 0)
+        lad.root = word
+        lad.key = NOTHING
+    level = mem[DEPTH] - 1
+    while level > 0:
+        digit = (cost >> (6 * level)) & 63
+        if (words[word].bits >> digit) & 1:
+            word = np.int64(children[word * 64 + digit])
+        else:
+            child = _new_word(mem, word)
+            words[word].bits |= 1 << digit
+            children[word * 64 + digit] = child
+            word = child
+        level -= 1
+    digit = cost & 63
+    at = word * 64 + digit
+    if (words[word].bits >> digit) & 1:
+        first = np.int64(children[at])
+        before = first
+        last = np.int64(orders[first].previous)
+        if orders[last].sequence > order.sequence:
+            if order.sequence < orders[first].sequence:
+                children[at] = new
+            else:
+                before = last
+                while orders[orders[before].previous].sequence > order.sequence:
+                    before = np.int64(orders[before].previous)
+            last = np.int64(orders[before].previous)
+        order.next = before
+        order.previous = last
+        orders[last].next = new
+        orders[before].previous = new
+    else:
+        words[word].bits |= 1 << digit
+        children[at] = new
+        order.next = new
+        order.previous = new
+    key = (cost << mem[SHIFT]) | order.sequence
+    if key < lad.key:
+        lad.key = key
+        lad.best = new
+        return True
+    return False
+
+
+@_compiled
+def _take_from_ladder(mem: Registers, ladder: int, old: int) -> bool:
+    """The inverse of ``_put_in_ladder``. Returns whether it was the best."""
+    orders, words, children = _orders(mem), _words(mem), _i32(mem, CHILDREN)
+    lad = _ladders(mem)[ladder]
+    order = orders[old]
+    cost = np.int64(order.cost)
+    word = np.int64(lad.root)
+    level = mem[DEPTH] - 1
+    while level > 0:
+        word = np.int64(children[word * 64 + ((cost >> (6 * level)) & 63)])
+        level -= 1
+    at = word * 64 + (cost & 63)
+    following = np.int64(order.next)
+    if following != old:
+        before = np.int64(order.previous)
+        orders[before].next = following
+        orders[following].previous = before
+        if children[at] == old:
+            children[at] = following
+        if lad.best != old:
+            return False
+        lad.best = following
+        lad.key = (cost << mem[SHIFT]) | orders[following].sequence
+        return True
+    words[word].bits &= ~(1 << (cost & 63))
+    while words[word].bits == 0 and level < mem[DEPTH] - 1:
+        parent = np.int64(words[word].parent)
+        _free_word(mem, word)
+        level += 1
+        word = parent
+        words[word].bits &= ~(1 << ((cost >> (6 * level)) & 63))
+    if lad.best != old:
+        return False
+    if words[word].bits == 0:
+        lad.best = 0
+        lad.key = NOTHING
+        return True
+    while level > 0:
+        word = np.int64(children[word * 64 + _lowest_bit(words[word].bits)])
+        level -= 1
+    best = np.int64(children[word * 64 + _lowest_bit(words[word].bits)])
+    lad.best = best
+    lad.key = (np.int64(orders[best].cost) << mem[SHIFT]) | orders[best].sequence
+    return True
+
+
+@_compiled
+def _first_from(mem: Registers, ladder: int, cost: int) -> int:
+    """The first order of a ladder that costs this much or more, 0 if there is none."""
+    words, children = _words(mem), _i32(mem, CHILDREN)
+    word = np.int64(_ladders(mem)[ladder].root)
+    if word == 0 or cost >> (6 * mem[DEPTH]) != 0:
+        return 0
+    turn, turn_digit, turn_level = np.int64(0), np.int64(0), np.int64(0)
+    level = mem[DEPTH] - 1
+    while True:
+        digit = (cost >> (6 * level)) & 63
+        higher = words[word].bits & (np.int64(-2) << digit)
+        if higher != 0:
+            turn, turn_digit, turn_level = word, _lowest_bit(higher), level
+        if (words[word].bits >> digit) & 1 == 0:
+            break
+        word = np.int64(children[word * 64 + digit])
+        if level == 0:
+            return word
+        level -= 1
+    if turn == 0:
+        return 0
+    word = np.int64(children[turn * 64 + turn_digit])
+    while turn_level > 0:
+        word = np.int64(children[word * 64 + _lowest_bit(words[word].bits)])
+        turn_level -= 1
+    return word
+
+
+@_compiled
+def _list_held(mem: Registers, ladder: int, new: int) -> None:
+    """Put a held order among those of its ladder, in order of sequence."""
+    orders, helds = _orders(mem), _helds(mem)
+    lad = _ladders(mem)[ladder]
+    before = np.int64(lad.held_last)
+    while before != 0 and orders[before].sequence > orders[new].sequence:
+        before = np.int64(helds[before].previous)
+    after = np.int64(helds[before].next) if before != 0 else np.int64(lad.held_first)
+    helds[new].previous = before
+    helds[new].next = after
+    if before != 0:
+        helds[before].next = new
+    else:
+        lad.held_first = new
+    if after != 0:
+        helds[after].previous = new
+    else:
+        lad.held_last = new
+
+
+@_compiled
+def _unlist_held(mem: Registers, ladder: int, old: int) -> None:
+    helds = _helds(mem)
+    lad = _ladders(mem)[ladder]
+    before, after = np.int64(helds[old].previous), np.int64(helds[old].next)
+    if before != 0:
+        helds[before].next = after
+    else:
+        lad.held_first = after
+    if after != 0:
+        helds[after].previous = before
+    else:
+        lad.held_last = before
+
+
+# ------------------------------------------------------------------------------------------ tournaments
+
+
+@_compiled
+def _set_leaf(mem: Registers, tree: int, place: int, key: int, winner: int) -> bool:
+    """A child's best is now this order. Returns whether the winner of all children changed."""
+    keys, winners = _i64(mem, KEYS), _i32(mem, WINNERS)
+    while keys[tree + place] != key or winners[tree + place] != winner:
+        keys[tree + place] = key
+        winners[tree + place] = winner
+        if place == 1:
+            return True
+        other = tree + (place ^ 1)
+        if keys[other] < key:
+            key = keys[other]
+            winner = np.int64(winners[other])
+        place >>= 1
+    return False
+
+
+@_compiled
+def _is_blocked(mem: Registers, slot: int, node: int, side: int) -> bool:
+    """Whether a link has no room for energy that this side would send through it."""
+    return _room(mem, slot, node, side) <= 0
+
+
+@_compiled
+def _room(mem: Registers, slot: int, node: int, side: int) -> int:
+    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    return link.down_lots + link.flow_lots if side == BUY else link.up_lots - link.flow_lots
+
+
+@_compiled
+def _offer(
+    mem: Registers,
+    slot: int,
+    hub: int,
+    book: int,
+    rank: int,
+    is_blocked: bool,
+    key: int,
+    winner: int,
+    hidden_key: int,
+    hidden: int,
+) -> bool:
+    """What a child has for its hub, with room to get there and without. Returns whether a winner there changed."""
+    if is_blocked:
+        if key < hidden_key:
+            hidden_key, hidden = key, winner
+        key, winner = NOTHING, 0
+    row = _hubs(mem)[hub]
+    tree = _i64(mem, TREES)[(slot * mem[HUB_SIZE] + hub) * 2 * mem[CLASSES] + book]
+    keys, cells = _i64(mem, KEYS), _i64(mem, HUB_CELLS)
+    cell = (slot * mem[HUB_SIZE] + hub) * 4 + 2 * _side(mem, book)
+    bit = np.int64(1) << _class(mem, book)
+    changed = False
+    if _set_leaf(mem, tree, row.width + rank, key, winner):
+        changed = True
+        cells[cell] = cells[cell] & ~bit if keys[tree + 1] == NOTHING else cells[cell] | bit
+    if _slots(mem)[slot].blocked > 0:
+        tree += 2 * row.width
+        if _set_leaf(mem, tree, row.width + rank, hidden_key, hidden):
+            changed = True
+            cells[cell + 1] = cells[cell + 1] & ~bit if keys[tree + 1] == NOTHING else cells[cell + 1] | bit
+    return changed
+
+
+@_compiled
+def _offer_of_hub(mem: Registers, slot: int, hub: int, book: int) -> None:
+    """Tell the hub above what this one has."""
+    row = _hubs(mem)[hub]
+    above = np.int64(row.hub)
+    if above == 0 or (book & 3) < _hubs(mem)[above].level:
+        return
+    keys, winners = _i64(mem, KEYS), _i32(mem, WINNERS)
+    tree = _i64(mem, TREES)[(slot * mem[HUB_SIZE] + hub) * 2 * mem[CLASSES] + book]
+    hidden = tree + 2 * row.width
+    _offer(
+        mem,
+        slot,
+        above,
+        book,
+        row.rank,
+        _is_blocked(mem, slot, row.node, _side(mem, book)),
+        keys[tree + 1],
+        np.int64(winners[tree + 1]),
+        keys[hidden + 1],
+        np.int64(winners[hidden + 1]),
+    )
+
+
+@_compiled
+def _offer_of_area(mem: Registers, slot: int, area: int, book: int) -> None:
+    """Tell the hubs above an area what it has, after its best or the room of its link changed."""
+    row = _areas(mem)[area]
+    hub = np.int64(row.hub)
+    if hub == 0 or (book & 3) < _hubs(mem)[hub].level:
+        return
+    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book])
+    visible, parked = _ladders(mem)[ladder], _ladders(mem)[ladder + 1]
+    if _offer(
+        mem,
+        slot,
+        hub,
+        book,
+        row.rank,
+        _is_blocked(mem, slot, row.node, _side(mem, book)),
+        visible.key,
+        np.int64(visible.best),
+        parked.key,
+        np.int64(parked.best),
+    ):
+        _offer_of_hub(mem, slot, hub, book)
+
+
+@_compiled
+def _new_trees(mem: Registers, slot: int, hub: int, book: int) -> None:
+    """Two empty tournaments, of the children with room and of those without."""
+    trees, keys, winners = _i64(mem, TREES), _i64(mem, KEYS), _i32(mem, WINNERS)
+    at = (slot * mem[HUB_SIZE] + hub) * 2 * mem[CLASSES] + book
+    if trees[at] != 0:
+        return
+    width = np.int64(_hubs(mem)[hub].width)
+    free = KEYS_FREE + _lowest_bit(width)
+    tree = mem[free]
+    if tree != 0:
+        mem[free] = keys[tree]
+    else:
+        tree = mem[KEYS_USED]
+        mem[KEYS_USED] = tree + 4 * width
+    for place in range(tree, tree + 4 * width):
+        keys[place] = NOTHING
+        winners[place] = 0
+    trees[at] = tree
+
+
+@_compiled
+def _ladder(mem: Registers, slot: int, area: int, book: int) -> int:
+    """The ladder of a book, the parked one behind it; made, with the tournaments above it, if they are not there."""
+    books, ladders = _i32(mem, BOOKS), _ladders(mem)
+    at = (slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book
+    ladder = np.int64(books[at])
+    if ladder != 0:
+        return ladder
+    ladder = mem[LADDERS_FREE]
+    if ladder != 0:
+        mem[LADDERS_FREE] = ladders[ladder].root
+    else:
+        ladder = mem[LADDERS_USED]
+        mem[LADDERS_USED] = ladder + 2
+    for each in range(ladder, ladder + 2):
+        ladders[each].key = NOTHING
+        ladders[each].best = 0
+        ladders[each].root = 0
+        ladders[each].held_first = 0
+        ladders[each].held_last = 0
+    books[at] = ladder
+    hub = np.int64(_areas(mem)[area].hub)
+    while hub != 0 and (book & 3) >= _hubs(mem)[hub].level:
+        _new_trees(mem, slot, hub, book)
+        hub = np.int64(_hubs(mem)[hub].hub)
+    return ladder
+
+
+# ------------------------------------------------------------------------------------------------ places
+
+
+@_compiled
+def _is_parked(mem: Registers, order: int) -> bool:
+    """Whether the own link of the order's meter is full; if the meter is no area, its orders then leave the area's."""
+    row = _orders(mem)[order]
+    return _nodes(mem)[row.meter].is_plain == 1 and _is_blocked(mem, row.slot, row.meter, _side(mem, row.book))
+
+
+@_compiled
+def _place(mem: Registers, new: int, parked: int) -> None:
+    """Put an order into its ladder and tell the hubs."""
+    order = _orders(mem)[new]
+    slot, book = np.int64(order.slot), np.int64(order.book)
+    area = np.int64(_nodes(mem)[order.meter].place)
+    ladder = _ladder(mem, slot, area, book) + parked
+    if order.held == 1 and parked == 0:
+        _list_held(mem, ladder, new)
+    if _put_in_ladder(mem, ladder, new):
+        cells = _i64(mem, CELLS)
+        cells[(slot * mem[AREA_SIZE] + area) * 4 + 2 * _side(mem, book) + parked] |= np.int64(1) << _class(mem, book)
+        _offer_of_area(mem, slot, area, book)
+
+
+@_compiled
+def _displace(mem: Registers, old: int, parked: int) -> None:
+    """The inverse of ``_place``."""
+    order = _orders(mem)[old]
+    slot, book = np.int64(order.slot), np.int64(order.book)
+    area = np.int64(_nodes(mem)[order.meter].place)
+    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book]) + parked
+    if order.held == 1 and parked == 0:
+        _unlist_held(mem, ladder, old)
+    if _take_from_ladder(mem, ladder, old):
+        if _ladders(mem)[ladder].best == 0:
+            cells = _i64(mem, CELLS)
+            bit = np.int64(1) << _class(mem, book)
+            cells[(slot * mem[AREA_SIZE] + area) * 4 + 2 * _side(mem, book) + parked] &= ~bit
+        _offer_of_area(mem, slot, area, book)
+
+
+@_compiled
+def _rest(mem: Registers, new: int) -> None:
+    """An order rests: in its meter's list, its ladder and the table of ids."""
+    orders, heads = _orders(mem), _i32(mem, HEADS)
+    order = orders[new]
+    head = (np.int64(order.slot) * mem[NODE_SIZE] + order.meter) * 2 + _side(mem, order.book)
+    first = np.int64(heads[head])
+    order.meter_previous = 0
+    order.meter_next = first
+    if first != 0:
+        orders[first].meter_previous = new
+    heads[head] = new
+    carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)[order.entry].value = new
+    mem[OPEN] += 1
+    _slots(mem)[order.slot].open += 1
+    _place(mem, new, 1 if _is_parked(mem, new) else 0)
+
+
+@_compiled
+def _leave(mem: Registers, old: int) -> None:
+    """The inverse of ``_rest``. The order's row keeps what it says."""
+    orders, heads = _orders(mem), _i32(mem, HEADS)
+    order = orders[old]
+    _displace(mem, old, 1 if _is_parked(mem, old) else 0)
+    before, after = np.int64(order.meter_previous), np.int64(order.meter_next)
+    if after != 0:
+        orders[after].meter_previous = before
+    if before != 0:
+        orders[before].meter_next = after
+    else:
+        heads[(np.int64(order.slot) * mem[NODE_SIZE] + order.meter) * 2 + _side(mem, order.book)] = after
+    carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)[order.entry].value = 0
+    mem[OPEN] -= 1
+    _slots(mem)[order.slot].open -= 1
+
+
+@_compiled
+def _new_row(mem: Registers) -> int:
+    new = mem[ORDERS_FREE]
+    if new != 0:
+        mem[ORDERS_FREE] = _orders(mem)[new].next
+    else:
+        new = mem[ORDERS_USED]
+        mem[ORDERS_USED] = new + 1
+    return new
+
+
+@_compiled
+def _free_row(mem: Registers, old: int) -> None:
+    _orders(mem)[old].next = mem[ORDERS_FREE]
+    mem[ORDERS_FREE] = old
+
+
+# ------------------------------------------------------------------------------------------------- room
+
+
+@_compiled
+def _suspect(mem: Registers, slot: int, node: int) -> None:
+    """A link got room again: at the end of the command the held orders that it kept apart may trade."""
+    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    if link.is_suspect == 1:
+        return
+    row = _slots(mem)[slot]
+    if row.suspects == 0:
+        row.next = mem[SUSPECTS]
+        mem[SUSPECTS] = slot
+    link.is_suspect = 1
+    link.suspect_next = row.suspects
+    row.suspects = node
+
+
+@_compiled
+def _room_changed(mem: Registers, slot: int, node: int, side: int, is_blocked: bool) -> None:
+    """A link filled up for one side, or got room again."""
+    row = _nodes(mem)[node]
+    if is_blocked:
+        _slots(mem)[slot].blocked += 1
+    if row.is_plain == 1:
+        orders = _orders(mem)
+        each = np.int64(_i32(mem, HEADS)[(slot * mem[NODE_SIZE] + node) * 2 + side])
+        while each != 0:
+            _displace(mem, each, 0 if is_blocked else 1)
+            _place(mem, each, 1 if is_blocked else 0)
+            each = np.int64(orders[each].meter_next)
+    else:
+        is_hub = row.level >= 2
+        if is_hub:
+            cells, at = _i64(mem, HUB_CELLS), (slot * mem[HUB_SIZE] + row.place) * 4 + 2 * side
+        else:
+            cells, at = _i64(mem, CELLS), (slot * mem[AREA_SIZE] + row.place) * 4 + 2 * side
+        mask = cells[at] | cells[at + 1]
+        while mask != 0:
+            book = side * mem[CLASSES] + _lowest_bit(mask)
+            if is_hub:
+                _offer_of_hub(mem, slot, row.place, book)
+            else:
+                _offer_of_area(mem, slot, row.place, book)
+            mask &= mask - 1
+    if not is_blocked:
+        _slots(mem)[slot].blocked -= 1
+        _suspect(mem, slot, node)
+
+
+@_compiled
+def _push(mem: Registers, slot: int, node: int, side: int, quantity_lots: int) -> None:
+    """Let what a seller sends, or a buyer gets, flow through one link. A negative quantity takes it back."""
+    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    link.flow_lots += quantity_lots if side == SELL else -quantity_lots
+    has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    if has_up != had_up:
+        _room_changed(mem, slot, node, SELL, not has_up)
+    if has_down != had_down:
+        _room_changed(mem, slot, node, BUY, not has_down)
+
+
+@_compiled
+def _push_up(mem: Registers, slot: int, meter: int, side: int, level: int, quantity_lots: int) -> None:
+    """Push through every link from a meter to its ancestor at the level where it meets the other one."""
+    row = _nodes(mem)[meter]
+    if row.is_plain == 1:
+        _push(mem, slot, meter, side, quantity_lots)
+    if level > 1:
+        area = _areas(mem)[row.place]
+        _push(mem, slot, area.node, side, quantity_lots)
+        hub = _hubs(mem)[area.hub]
+        if hub.level < level:
+            _push(mem, slot, hub.node, side, quantity_lots)
+
+
+@_compiled
+def _room_up(mem: Registers, slot: int, meter: int, side: int, level: int) -> int:
+    """The least room of those links."""
+    row = _nodes(mem)[meter]
+    room_lots = np.int64(NO_LIMIT_LOTS)
+    if row.is_plain == 1:
+        room_lots = min(room_lots, _room(mem, slot, meter, side))
+    if level > 1:
+        area = _areas(mem)[row.place]
+        room_lots = min(room_lots, _room(mem, slot, area.node, side))
+        hub = _hubs(mem)[area.hub]
+        if hub.level < level:
+            room_lots = min(room_lots, _room(mem, slot, hub.node, side))
+    return room_lots
+
+
+@_entry
+def set_limits(mem: Registers, slot: int, node: int, up_lots: int, down_lots: int) -> None:
+    """New limits of a link in one slot."""
+    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    link.up_lots, link.down_lots = up_lots, down_lots
+    has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    if has_up != had_up:
+        _room_changed(mem, slot, node, SELL, not has_up)
+    if has_down != had_down:
+        _room_changed(mem, slot, node, BUY, not has_down)
+
+
+# -------------------------------------------------------------------------------------------- priority
+
+
+@_compiled
+def _distance(mem: Registers, one: int, other: int) -> int:
+    """The level at which two meters meet."""
+    nodes, areas, hubs = _nodes(mem), _areas(mem), _hubs(mem)
+    if nodes[one].place == nodes[other].place:
+        return 1
+    mine, theirs = np.int64(areas[nodes[one].place].hub), np.int64(areas[nodes[other].place].hub)
+    while mine != theirs:
+        if hubs[mine].level <= hubs[theirs].level:
+            mine = np.int64(hubs[mine].hub)
+        else:
+            theirs = np.int64(hubs[theirs].hub)
+    return np.int64(hubs[mine].level)
+
+
+@_compiled
+def _best_of_meter(mem: Registers, slot: int, meter: int, side: int, fitting: int, dearest: int) -> int:
+    """The first in priority among a meter's own orders of these classes and no higher cost, 0 if there is none."""
+    orders = _orders(mem)
+    best, best_key = np.int64(0), NOTHING
+    each = np.int64(_i32(mem, HEADS)[(slot * mem[NODE_SIZE] + meter) * 2 + side])
+    while each != 0:
+        row = orders[each]
+        key = (np.int64(row.cost) << mem[SHIFT]) | row.sequence
+        if key < best_key and row.cost <= dearest and (fitting >> _class(mem, row.book)) & 1:
+            best, best_key = each, key
+        each = np.int64(row.meter_next)
+    return best
+
+
+@_compiled
+def _best(mem: Registers, taker: int) -> tuple[int, int, int]:
+    """The fitting counterparty with room that comes first: its row (0: none), its level, its cost with the fee."""
+    row = _orders(mem)[taker]
+    slot, meter, classes, shift = np.int64(row.slot), np.int64(row.meter), mem[CLASSES], mem[SHIFT]
+    side = _side(mem, row.book)
+    other = 1 - side
+    limit = mem[RANGE] - row.cost
+    fitting = _i64(mem, FITTING)
+    node = _nodes(mem)[meter]
+    area = np.int64(node.place)
+    ladders, books = _ladders(mem), _i32(mem, BOOKS)
+    is_plain = node.is_plain == 1
+    goes_out = not is_plain or not _is_blocked(mem, slot, meter, side)
+
+    best, best_key, best_level = np.int64(0), NOTHING, np.int64(1)
+    dearest = limit - mem[FEES + 1]
+    classes_here = fitting[row.book * 4 + 1]
+    if goes_out:
+        mask = _i64(mem, CELLS)[(slot * mem[AREA_SIZE] + area) * 4 + 2 * other] & classes_here
+        at = (slot * mem[AREA_SIZE] + area) * 2 * classes + other * classes
+        while mask != 0:
+            ladder = ladders[books[at + _lowest_bit(mask)]]
+            if ladder.key < best_key and (ladder.key >> shift) <= dearest:
+                best, best_key = np.int64(ladder.best), ladder.key
+            mask &= mask - 1
+    if is_plain and classes_here != 0 and (not goes_out or _is_blocked(mem, slot, meter, other)):
+        beside = _best_of_meter(mem, slot, meter, other, classes_here, dearest)
+        if beside != 0:
+            key = (np.int64(_orders(mem)[beside].cost) << shift) | _orders(mem)[beside].sequence
+            if key < best_key:
+                best, best_key = beside, key
+    best_cost = (best_key >> shift) + mem[FEES + 1] if best != 0 else NOTHING
+
+    hub, link = np.int64(_areas(mem)[area].hub), np.int64(_areas(mem)[area].node)
+    while goes_out and hub != 0 and not _is_blocked(mem, slot, link, side):
+        row_of_hub = _hubs(mem)[hub]
+        level = np.int64(row_of_hub.level)
+        fee = mem[FEES + level]
+        mask = _i64(mem, HUB_CELLS)[(slot * mem[HUB_SIZE] + hub) * 4 + 2 * other] & fitting[row.book * 4 + level]
+        at = (slot * mem[HUB_SIZE] + hub) * 2 * classes + other * classes
+        found, found_key = np.int64(0), NOTHING
+        while mask != 0:
+            tree = _i64(mem, TREES)[at + _lowest_bit(mask)]
+            key = _i64(mem, KEYS)[tree + 1]
+            if key < found_key:
+                found, found_key = np.int64(_i32(mem, WINNERS)[tree + 1]), key
+            mask &= mask - 1
+        cost = (found_key >> shift) + fee
+        if found != 0 and cost <= limit and cost < best_cost:
+            best, best_cost, best_level = found, cost, level
+        hub, link = np.int64(row_of_hub.hub), np.int64(row_of_hub.node)
+    return best, best_level, best_cost
+
+
+@_compiled
+def _own(mem: Registers, taker: int) -> tuple[int, int, int]:
+    """(cost with the fee, level, sequence) of the fitting order of the taker's own member that comes first, room or
+    not; (NOTHING, 0, 0) if there is none. Orders at the taker's own meter always have room: ``_best`` finds them."""
+    orders = _orders(mem)
+    row = orders[taker]
+    entries = carray(_pointer(mem[PAIR_ENTRIES]), (_ANY,), dtype=ENTRY)
+    heads, fitting = _i32(mem, HEADS), _i64(mem, FITTING)
+    other = 1 - _side(mem, row.book)
+    best_cost, best_level, best_sequence = NOTHING, np.int64(0), np.int64(0)
+    at = np.int64(_i32(mem, PAIR_BUCKETS)[_bucket(mem, PAIRS, row.member)])
+    while at != 0:
+        meter = np.int64(entries[at].value)
+        if entries[at].key == row.member and meter != row.meter:
+            each = np.int64(heads[(row.slot * mem[NODE_SIZE] + meter) * 2 + other])
+            level = _distance(mem, row.meter, meter) if each != 0 else np.int64(0)
+            while each != 0:
+                mine = orders[each]
+                cost = np.int64(mine.cost) + mem[FEES + level]
+                if (
+                    mine.member == row.member
+                    and (fitting[row.book * 4 + level] >> _class(mem, mine.book)) & 1
+                    and cost + row.cost <= mem[RANGE]
+                    and (
+                        cost < best_cost
+                        or (
+                            cost == best_cost
+                            and (level < best_level or (level == best_level and mine.sequence < best_sequence))
+                        )
+                    )
+                ):
+                    best_cost, best_level, best_sequence = cost, level, mine.sequence
+                each = np.int64(mine.meter_next)
+        at = np.int64(entries[at].next)
+    return best_cost, best_level, best_sequence
+
+
+# ---------------------------------------------------------------------------------------------- trading
+
+
+@_compiled
+def _tell(mem: Registers, kind: int, sequence: int, order_id: int, quantity_lots: int, reason: int) -> int:
+    at = mem[EVENTS_USED]
+    mem[EVENTS_USED] = at + 1
+    event = _events(mem)[at]
+    event.sequence = sequence
+    event.order_id = order_id
+    event.quantity_lots = quantity_lots
+    event.kind = kind
+    event.reason = reason
+    return at
+
+
+@_compiled
+def _trade(mem: Registers, taker: int, counterparty: int, level: int, cause: int) -> None:
+    """As much as both have left and the path has room for, at the limit of whichever of the two came first."""
+    orders = _orders(mem)
+    one, other = orders[taker], orders[counterparty]
+    slot, side = np.int64(one.slot), _side(mem, one.book)
+    is_one_meter = one.meter == other.meter
+    quantity_lots = min(one.remaining_lots, other.remaining_lots)
+    if not is_one_meter:
+        quantity_lots = min(quantity_lots, _room_up(mem, slot, one.meter, side, level))
+        quantity_lots = min(quantity_lots, _room_up(mem, slot, other.meter, 1 - side, level))
+
+    sell, buy = (one, other) if side == SELL else (other, one)
+    sell_is_first = sell.sequence < buy.sequence
+    fee = mem[FEES + level]
+    seller_price = mem[FLOOR] + sell.cost if sell_is_first else mem[CAP] - buy.cost - fee
+    event = _events(mem)[_tell(mem, TRADED, cause, buy.order_id, quantity_lots, 0)]
+    event.other = sell.order_id
+    event.slot = _slots(mem)[slot].name
+    event.price_ticks = seller_price
+    event.buyer_price_ticks = seller_price + fee
+    event.counterparty = counterparty
+    event.taker = BUY_TAKER if sell_is_first else SELL_TAKER
+    event.level = level
+
+    one.remaining_lots -= quantity_lots
+    other.remaining_lots -= quantity_lots
+    if other.remaining_lots == 0:
+        _leave(mem, counterparty)
+        _free_row(mem, counterparty)
+    if not is_one_meter:
+        _push_up(mem, slot, one.meter, side, level, quantity_lots)
+        _push_up(mem, slot, other.meter, 1 - side, level, quantity_lots)
+
+
+@_compiled
+def _take(mem: Registers, taker: int, cause: int) -> int:
+    """Trade against fitting orders, one after the other. Within one take room only shrinks, so what was passed over
+    stays passed over. FULL: no place for another event; may then be called again to go on."""
+    orders = _orders(mem)
+    row = orders[taker]
+    own_cost, own_level, own_sequence = NOTHING, np.int64(0), np.int64(0)
+    knows_own = False
+    while row.remaining_lots > 0:
+        if mem[EVENTS_USED] >= mem[EVENTS_SIZE]:
+            return FULL
+        counterparty, level, cost = _best(mem, taker)
+        if _slots(mem)[row.slot].blocked > 0:
+            if not knows_own:
+                own_cost, own_level, own_sequence = _own(mem, taker)
+                knows_own = True
+            if own_cost != NOTHING and (
+                own_cost < cost
+                or (
+                    own_cost == cost
+                    and (
+                        own_level < level
+                        or (own_level == level and own_sequence < orders[counterparty].sequence)
+                    )
+                )
+            ):
+                return MET_OWN
+        if counterparty == 0:
+            break
+        if orders[counterparty].member == row.member:
+            return MET_OWN
+        _trade(mem, taker, counterparty, level, cause)
+    return FILLED_OR_REST
+
+
+@_compiled
+def _undo_trades(mem: Registers, commands: Rows, first_row: int, first_sequence: int) -> None:
+    """Take back every trade since event ``EVENTS_BEFORE``, the last first, and the events with them."""
+    orders, events = _orders(mem), _events(mem)
+    while mem[EVENTS_USED] > mem[EVENTS_BEFORE]:
+        mem[EVENTS_USED] -= 1
+        event = events[mem[EVENTS_USED]]
+        leg = commands[first_row + (event.sequence - first_sequence)]
+        meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], leg.meter)
+        counterparty = np.int64(event.counterparty)
+        other = orders[counterparty]
+        side = _side(mem, other.book)
+        if other.meter != meter:
+            _push_up(mem, other.slot, meter, 1 - side, event.level, -event.quantity_lots)
+            _push_up(mem, other.slot, other.meter, side, event.level, -event.quantity_lots)
+        other.remaining_lots += event.quantity_lots
+        if other.remaining_lots == event.quantity_lots:  # it had been filled
+            mem[ORDERS_FREE] = other.next
+            _rest(mem, counterparty)
+
+
+# ------------------------------------------------------------------------------------------ held orders
+
+
+@_compiled
+def _fits_any(mem: Registers, order: int) -> bool:
+    """Whether any resting order fits this one, room or not."""
+    row = _orders(mem)[order]
+    slot, classes, shift = np.int64(row.slot), mem[CLASSES], mem[SHIFT]
+    other = 1 - _side(mem, row.book)
+    limit = mem[RANGE] - row.cost
+    area = np.int64(_nodes(mem)[row.meter].place)
+    ladders, cells, fitting = _ladders(mem), _i64(mem, CELLS), _i64(mem, FITTING)
+    cell = (slot * mem[AREA_SIZE] + area) * 4 + 2 * other
+    mask = (cells[cell] | cells[cell + 1]) & fitting[row.book * 4 + 1]
+    while mask != 0:
+        at = (slot * mem[AREA_SIZE] + area) * 2 * classes + other * classes + _lowest_bit(mask)
+        ladder = np.int64(_i32(mem, BOOKS)[at])
+        if (min(ladders[ladder].key, ladders[ladder + 1].key) >> shift) + mem[FEES + 1] <= limit:
+            return True
+        mask &= mask - 1
+    keys, hub_cells = _i64(mem, KEYS), _i64(mem, HUB_CELLS)
+    hub = np.int64(_areas(mem)[area].hub)
+    while hub != 0:
+        row_of_hub = _hubs(mem)[hub]
+        cell = (slot * mem[HUB_SIZE] + hub) * 4 + 2 * other
+        mask = (hub_cells[cell] | hub_cells[cell + 1]) & fitting[row.book * 4 + row_of_hub.level]
+        while mask != 0:
+            at = (slot * mem[HUB_SIZE] + hub) * 2 * classes + other * classes + _lowest_bit(mask)
+            tree = _i64(mem, TREES)[at]
+            key = min(keys[tree + 1], keys[tree + 2 * row_of_hub.width + 1])
+            if (key >> shift) + mem[FEES + row_of_hub.level] <= limit:
+                return True
+            mask &= mask - 1
+        hub = np.int64(row_of_hub.hub)
+    return False
+
+
+@_compiled
+def _has_earlier(mem: Registers, slot: int, area: int, book: int, dearest: int, sequence: int) -> bool:
+    """Whether an area has an order of this book, parked or not, of no higher cost and before this sequence."""
+    orders = _orders(mem)
+    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book])
+    if ladder == 0:
+        return False
+    for each in range(ladder, ladder + 2):
+        first = _first_from(mem, each, 0)
+        while first != 0 and orders[first].cost <= dearest:
+            if orders[first].sequence < sequence:
+                return True
+            first = _first_from(mem, each, np.int64(orders[first].cost) + 1)
+    return False
+
+
+@_compiled
+def _next_leaf(mem: Registers, tree: int, width: int, place: int, dearest: int) -> int:
+    """The next leaf after ``place`` (0: the first) whose best costs no more than this; 0 if there is none."""
+    keys, shift = _i64(mem, KEYS), mem[SHIFT]
+    place = 1 if place == 0 else _skip(place)
+    while place != 0:
+        key = keys[tree + place]
+        if key == NOTHING or (key >> shift) > dearest:
+            place = _skip(place)
+        elif place < width:
+            place *= 2
+        else:
+            return place
+    return 0
+
+
+@_compiled
+def _skip(place: int) -> int:
+    """The place after a whole subtree, from left to right; 0 at the end."""
+    while place & 1:
+        place >>= 1
+    return place + 1 if place > 0 else 0
+
+
+@_compiled
+def _hub_has_earlier(mem: Registers, slot: int, hub: int, book: int, dearest: int, sequence: int) -> bool:
+    """The same for all areas under a hub."""
+    row = _hubs(mem)[hub]
+    trees, size = _i64(mem, TREES), 2 * mem[CLASSES]
+    tree = trees[(slot * mem[HUB_SIZE] + hub) * size + book]
+    if tree == 0:
+        return False
+    orders, winners, width = _orders(mem), _i32(mem, WINNERS), np.int64(row.width)
+    for kind in range(2):
+        place = _next_leaf(mem, tree, width, 0, dearest)
+        while place != 0:
+            area = np.int64(_nodes(mem)[orders[winners[tree + place]].meter].place)
+            child = np.int64(_areas(mem)[area].hub)
+            if child == hub:
+                if _has_earlier(mem, slot, area, book, dearest, sequence):
+                    return True
+            elif kind == 0 or not _is_offered(mem, tree, width, place, dearest):
+                below = trees[(slot * mem[HUB_SIZE] + child) * size + book]
+                width_below = np.int64(_hubs(mem)[child].width)
+                for _ in range(2):
+                    leaf = _next_leaf(mem, below, width_below, 0, dearest)
+                    while leaf != 0:
+                        area = np.int64(_nodes(mem)[orders[winners[below + leaf]].meter].place)
+                        if _has_earlier(mem, slot, area, book, dearest, sequence):
+                            return True
+                        leaf = _next_leaf(mem, below, width_below, leaf, dearest)
+                    below += 2 * width_below
+            place = _next_leaf(mem, tree, width, place, dearest)
+        tree += 2 * width
+    return False
+
+
+@_compiled
+def _is_offered(mem: Registers, tree: int, width: int, place: int, dearest: int) -> bool:
+    """Whether a child shown by the tournament without room was already seen in the one with room before it."""
+    key = _i64(mem, KEYS)[tree - 2 * width + place]
+    return key != NOTHING and (key >> mem[SHIFT]) <= dearest
+
+
+@_compiled
+def _is_held(mem: Registers, order: int) -> int:
+    """Of two fitting resting orders the one with the higher sequence number is held. 2: it is; 1: it was when this
+    pass began, by an order that the pass has filled; 0: it is not."""
+    orders = _orders(mem)
+    row = orders[order]
+    first, _, _ = _best(mem, order)
+    if first != 0 and orders[first].sequence < row.sequence:
+        return 2
+    slot, classes = np.int64(row.slot), mem[CLASSES]
+    other = 1 - _side(mem, row.book)
+    limit = mem[RANGE] - row.cost
+    area = np.int64(_nodes(mem)[row.meter].place)
+    fitting = _i64(mem, FITTING)
+    mask = fitting[row.book * 4 + 1]
+    while mask != 0:
+        book = other * classes + _lowest_bit(mask)
+        if _has_earlier(mem, slot, area, book, limit - mem[FEES + 1], row.sequence):
+            return 2
+        mask &= mask - 1
+    hub = np.int64(_areas(mem)[area].hub)
+    while hub != 0:
+        level = np.int64(_hubs(mem)[hub].level)
+        mask = fitting[row.book * 4 + level]
+        while mask != 0:
+            book = other * classes + _lowest_bit(mask)
+            if _hub_has_earlier(mem, slot, hub, book, limit - mem[FEES + level], row.sequence):
+                return 2
+            mask &= mask - 1
+        hub = np.int64(_hubs(mem)[hub].hub)
+    gone = mem[ORDERS_FREE]
+    while gone != mem[PASS_FREE]:
+        filled = orders[gone]
+        if filled.slot == row.slot and _side(mem, filled.book) == other and filled.sequence < row.sequence:
+            level = _distance(mem, row.meter, filled.meter)
+            fits = (fitting[row.book * 4 + level] >> _class(mem, filled.book)) & 1
+            if fits and np.int64(filled.cost) + mem[FEES + level] <= limit:
+                return 1
+        gone = np.int64(filled.next)
+    return 0
+
+
+@_compiled
+def _first_held_of(mem: Registers, slot: int, area: int, book: int, dearest: int, first: int) -> int:
+    """The earliest held order of an area's book after the pass's cursor and before ``first`` (0: whichever) that
+    costs no more than this; otherwise ``first``. Orders found to be held no longer leave the list."""
+    orders, helds = _orders(mem), _helds(mem)
+    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book])
+    each = np.int64(_ladders(mem)[ladder].held_first)
+    while each != 0:
+        row = orders[each]
+        if first != 0 and row.sequence >= orders[first].sequence:
+            break
+        following = np.int64(helds[each].next)
+        if row.sequence > mem[PASS_CURSOR] and row.cost <= dearest:
+            held = _is_held(mem, each)
+            if held > 0:
+                return each
+            _unlist_held(mem, ladder, each)
+            row.held = 0
+        each = following
+    return first
+
+
+@_compiled
+def _first_held_under(mem: Registers, slot: int, hub: int, book: int, dearest: int, first: int) -> int:
+    """The same for all areas that have room up to a hub."""
+    orders, winners, trees = _orders(mem), _i32(mem, WINNERS), _i64(mem, TREES)
+    size = 2 * mem[CLASSES]
+    tree, width = trees[(slot * mem[HUB_SIZE] + hub) * size + book], np.int64(_hubs(mem)[hub].width)
+    place = _next_leaf(mem, tree, width, 0, dearest)
+    while place != 0:
+        area = np.int64(_nodes(mem)[orders[winners[tree + place]].meter].place)
+        child = np.int64(_areas(mem)[area].hub)
+        if child == hub:
+            first = _first_held_of(mem, slot, area, book, dearest, first)
+        else:
+            below, width_below = trees[(slot * mem[HUB_SIZE] + child) * size + book], np.int64(_hubs(mem)[child].width)
+            leaf = _next_leaf(mem, below, width_below, 0, dearest)
+            while leaf != 0:
+                area = np.int64(_nodes(mem)[orders[winners[below + leaf]].meter].place)
+                first = _first_held_of(mem, slot, area, book, dearest, first)
+                leaf = _next_leaf(mem, below, width_below, leaf, dearest)
+        place = _next_leaf(mem, tree, width, place, dearest)
+    return first
+
+
+@_compiled
+def _best_cost(mem: Registers, slot: int, place: int, is_hub: bool, book: int) -> int:
+    """The cost of the best order of a book with room up to an area or hub."""
+    if is_hub:
+        tree = _i64(mem, TREES)[(slot * mem[HUB_SIZE] + place) * 2 * mem[CLASSES] + book]
+        return _i64(mem, KEYS)[tree + 1] >> mem[SHIFT]
+    ladder = _i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + place) * 2 * mem[CLASSES] + book]
+    return _ladders(mem)[ladder].key >> mem[SHIFT]
+
+
+@_compiled
+def _first_held_at(mem: Registers, slot: int, place: int, is_hub: bool, first: int) -> int:
+    """The earliest held order that can trade with another, both with room up to this area or hub."""
+    classes = mem[CLASSES]
+    if is_hub:
+        cells, at, level = _i64(mem, HUB_CELLS), (slot * mem[HUB_SIZE] + place) * 4, np.int64(_hubs(mem)[place].level)
+    else:
+        cells, at, level = _i64(mem, CELLS), (slot * mem[AREA_SIZE] + place) * 4, np.int64(1)
+    fitting, fee = _i64(mem, FITTING), mem[FEES + level]
+    sells = cells[at]
+    while sells != 0:
+        sell = _lowest_bit(sells)
+        buys = cells[at + 2] & fitting[sell * 4 + level]
+        while buys != 0:
+            buy = classes + _lowest_bit(buys)
+            sell_cost = _best_cost(mem, slot, place, is_hub, sell)
+            buy_cost = _best_cost(mem, slot, place, is_hub, buy)
+            if sell_cost + buy_cost + fee <= mem[RANGE]:
+                for side in range(2):
+                    book = sell if side == SELL else buy
+                    dearest = mem[RANGE] - fee - (buy_cost if side == SELL else sell_cost)
+                    if is_hub:
+                        first = _first_held_under(mem, slot, place, book, dearest, first)
+                    else:
+                        first = _first_held_of(mem, slot, place, book, dearest, first)
+            buys &= buys - 1
+        sells &= sells - 1
+    return first
+
+
+@_compiled
+def _first_held(mem: Registers, slot: int) -> int:
+    """The earliest held order after the pass's cursor that can trade; 0 if there is none. Only pairs above a link that
+    got room again can."""
+    first = np.int64(0)
+    node = np.int64(_slots(mem)[slot].suspects)
+    while node != 0:
+        row = _nodes(mem)[node]
+        if row.level >= 2:
+            hub = np.int64(_hubs(mem)[row.place].hub)
+        else:
+            if row.is_plain == 1:
+                first = _first_held_at(mem, slot, row.place, False, first)
+            hub = np.int64(_areas(mem)[row.place].hub)
+        while hub != 0:
+            first = _first_held_at(mem, slot, hub, True, first)
+            hub = np.int64(_hubs(mem)[hub].hub)
+        node = np.int64(_links(mem)[slot * mem[NODE_SIZE] + node].suspect_next)
+    return first
+
+
+@_compiled
+def _pass_over_held(mem: Registers, slot: int) -> int:
+    """Pass over the held orders of one slot until a pass trades nothing. FULL: call again to go on."""
+    orders = _orders(mem)
+    while True:
+        if mem[TAKER] == 0:
+            taker = _first_held(mem, slot)
+            if taker == 0:
+                if mem[PASS_TRADED] == 0:
+                    return DONE
+                mem[PASS_TRADED] = 0
+                mem[PASS_CURSOR] = -1
+                mem[PASS_FREE] = mem[ORDERS_FREE]
+                continue
+            mem[TAKER] = taker
+            mem[PASS_CURSOR] = orders[taker].sequence
+        taker = mem[TAKER]
+        if _take(mem, taker, mem[SEQUENCE]) == FULL:
+            return FULL
+        mem[PASS_TRADED] = 1
+        mem[TAKER] = 0
+        if orders[taker].remaining_lots == 0:
+            _leave(mem, taker)
+            _free_row(mem, taker)
+
+
+@_entry
+def settle(mem: Registers) -> int:
+    """Try the held orders of every slot where a link got room again, in order of slot name. FULL: call again."""
+    slots, links = _slots(mem), _links(mem)
+    while mem[SUSPECTS] != 0:
+        slot = mem[SUSPECTS]
+        if mem[PHASE] != SETTLING:
+            each, before = slot, np.int64(0)
+            earliest_before = np.int64(0)
+            while slots[each].next != 0:
+                before = each
+                each = np.int64(slots[each].next)
+                if slots[each].name < slots[slot].name:
+                    slot, earliest_before = each, before
+            if slot != mem[SUSPECTS]:
+                slots[earliest_before].next = slots[slot].next
+                slots[slot].next = mem[SUSPECTS]
+                mem[SUSPECTS] = slot
+            mem[PASS_TRADED] = 0
+            mem[PASS_CURSOR] = -1
+            mem[PASS_FREE] = mem[ORDERS_FREE]
+            mem[TAKER] = 0
+            mem[PHASE] = SETTLING
+        if _pass_over_held(mem, slot) == FULL:
+            return FULL
+        node = np.int64(slots[slot].suspects)
+        while node != 0:
+            link = links[slot * mem[NODE_SIZE] + node]
+            link.is_suspect = 0
+            node = np.int64(link.suspect_next)
+        slots[slot].suspects = 0
+        mem[SUSPECTS] = slots[slot].next
+        mem[PHASE] = NEXT
+    return DONE
+
+
+# --------------------------------------------------------------------------------------------- commands
+
+
+@_compiled
+def _refusal(mem: Registers, command: Any, slot: int, meter: int, terms: int) -> int:
+    """The first reason, in the page's order, to refuse a new order; 0 if there is none."""
+    if _find(mem, IDS, command.order_id) != 0:
+        return DUPLICATE_ORDER_ID
+    if meter == 0 or _nodes(mem)[meter].level != 0:
+        return UNKNOWN_METER
+    if slot == CLOSED_SLOT:
+        return SLOT_CLOSED
+    if command.quantity_lots <= 0:
+        return BAD_QUANTITY
+    if command.price_ticks < mem[FLOOR] or command.price_ticks > mem[CAP]:
+        return BAD_PRICE
+    if terms < 0:
+        return BAD_TERMS
+    return 0
+
+
+@_compiled
+def _terms(mem: Registers, days: int) -> int:
+    """Which of the market's classes of terms this is, -1 if none."""
+    terms = _i64(mem, TERMS)
+    for each in range(mem[TERMS_COUNT]):
+        if terms[each] == days:
+            return each
+    return -1
+
+
+@_compiled
+def _accept(mem: Registers, command: Any, sequence: int, meter: int) -> int:
+    """The id is used from now on, whatever becomes of the order. Returns its entry."""
+    entry = _add(mem, IDS, command.order_id, 0)
+    _know_owner(mem, meter, command.member)
+    _tell(mem, ACCEPTED, sequence, command.order_id, 0, 0)
+    return entry
+
+
+@_compiled
+def _load_taker(mem: Registers, command: Any, sequence: int, slot: int, meter: int, terms: int, entry: int) -> None:
+    """Row 0 of the orders is whoever comes in: only what rests gets a row of its own."""
+    order = _orders(mem)[0]
+    order.order_id = command.order_id
+    order.sequence = sequence
+    order.member = command.member
+    order.remaining_lots = command.quantity_lots
+    order.meter = meter
+    order.slot = slot
+    order.entry = entry
+    if command.side == SELL_TAKER:
+        order.cost = command.price_ticks - mem[FLOOR]
+        order.book = SELL * mem[CLASSES] + terms * 4 + command.reach
+    else:
+        order.cost = mem[CAP] - command.price_ticks
+        order.book = BUY * mem[CLASSES] + terms * 4 + command.reach
+
+
+@_compiled
+def _come_to_rest(mem: Registers, order: int) -> None:
+    """What is left of an order rests; it is held if any order fits it, for that one is earlier and there is no room."""
+    row = _orders(mem)[order]
+    row.held = 1 if _slots(mem)[row.slot].blocked > 0 and _fits_any(mem, order) else 0
+    _rest(mem, order)
+
+
+@_compiled
+def _enter(mem: Registers, taker: int, rests: bool) -> int:
+    """Match an order that comes in; what is left of it rests or is cancelled. FULL: call again to go on."""
+    row = _orders(mem)[taker]
+    cause = mem[SEQUENCE]
+    outcome = _take(mem, taker, cause)
+    if outcome == FULL:
+        mem[PHASE] = ENTERING
+        mem[TAKER] = taker
+        mem[LEG] = 1 if rests else 0
+        return FULL
+    mem[PHASE] = NEXT
+    if row.remaining_lots > 0 and outcome == FILLED_OR_REST and rests:
+        if taker == 0:
+            taker = _new_row(mem)
+            new = _orders(mem)[taker]
+            new.order_id = row.order_id
+            new.sequence = row.sequence
+            new.member = row.member
+            new.remaining_lots = row.remaining_lots
+            new.cost = row.cost
+            new.meter = row.meter
+            new.entry = row.entry
+            new.slot = row.slot
+            new.book = row.book
+        _come_to_rest(mem, taker)
+        return DONE
+    if row.remaining_lots > 0:
+        ended = SELF_TRADE if outcome == MET_OWN else UNFILLED_IOC
+        _tell(mem, REMOVED, cause, row.order_id, row.remaining_lots, ended)
+    if taker != 0:
+        _free_row(mem, taker)
+    return DONE
+
+
+@_compiled
+def _all_or_none(mem: Registers, commands: Rows, at: int, legs: int) -> int:
+    """Legs are tried in full, one by one, from ``LEG`` on; if any is not filled, every effect of all is undone."""
+    first_sequence = mem[SEQUENCE] - legs + 1
+    row = _orders(mem)[0]
+    while mem[LEG] < legs:
+        leg = mem[LEG]
+        command = commands[at + leg]
+        if mem[PHASE] != LEGS:
+            slot = _look_up(mem, SLOT_MAP, mem[SLOT_MAP_MASK], command.slot)
+            meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+            _load_taker(mem, command, first_sequence + leg, slot, meter, _terms(mem, command.terms_days), 0)
+        outcome = _take(mem, 0, first_sequence + leg)
+        if outcome == FULL:
+            mem[PHASE] = LEGS
+            return FULL
+        mem[PHASE] = NEXT
+        if row.remaining_lots > 0:
+            _undo_trades(mem, commands, at, first_sequence)
+            for each in range(legs):
+                command = commands[at + each]
+                ended = UNFILLED_BASKET if command.kind == LEG else UNFILLED_FOK
+                _tell(mem, REMOVED, first_sequence + each, command.order_id, command.quantity_lots, ended)
+            return DONE
+        mem[LEG] = leg + 1
+    return DONE
+
+
+@_compiled
+def _new(mem: Registers, commands: Rows, at: int) -> int:
+    command = commands[at]
+    slot = _look_up(mem, SLOT_MAP, mem[SLOT_MAP_MASK], command.slot)
+    meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+    terms = _terms(mem, command.terms_days)
+    reason = _refusal(mem, command, slot, meter, terms)
+    if reason == 0 and slot == 0:
+        mem[LEG] = at
+        return MAKE_SLOT
+    mem[SEQUENCE] += 1
+    if reason != 0:
+        _tell(mem, REJECTED, mem[SEQUENCE], command.order_id, 0, reason)
+        return DONE
+    entry = _accept(mem, command, mem[SEQUENCE], meter)
+    if command.tif == FOK:
+        mem[LEG] = 0
+        mem[EVENTS_BEFORE] = mem[EVENTS_USED]
+        return GROW if _all_or_none(mem, commands, at, 1) == FULL else DONE
+    _load_taker(mem, command, mem[SEQUENCE], slot, meter, terms, entry)
+    return GROW if _enter(mem, 0, command.tif == GTC) == FULL else DONE
+
+
+@_compiled
+def _basket(mem: Registers, commands: Rows, at: int, legs: int) -> int:
+    """Legs take consecutive sequence numbers, refused or not."""
+    first_sequence, entries_before = mem[SEQUENCE] + 1, mem[TABLES + 4 * IDS]
+    bad, reason, new_slot = legs, np.int64(0), np.int64(-1)
+    for leg in range(legs):
+        command = commands[at + leg]
+        slot = _look_up(mem, SLOT_MAP, mem[SLOT_MAP_MASK], command.slot)
+        meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+        reason = _refusal(mem, command, slot, meter, _terms(mem, command.terms_days))
+        if reason != 0:
+            bad = leg
+            break
+        if slot == 0:
+            new_slot = at + leg
+        _add(mem, IDS, command.order_id, 0)  # so that a second leg with this id is a duplicate
+    while mem[TABLES + 4 * IDS] > entries_before:
+        _drop_last_entry(mem, IDS)
+    if bad == legs and new_slot >= 0:
+        mem[LEG] = new_slot
+        return MAKE_SLOT
+    mem[SEQUENCE] += legs
+    for leg in range(legs):
+        command = commands[at + leg]
+        if bad < legs:
+            why = reason if leg == bad else BASKET_REJECTED
+            _tell(mem, REJECTED, first_sequence + leg, command.order_id, 0, why)
+        else:
+            meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+            _accept(mem, command, first_sequence + leg, meter)
+    if bad < legs:
+        return DONE
+    mem[LEG] = 0
+    mem[EVENTS_BEFORE] = mem[EVENTS_USED]
+    return GROW if _all_or_none(mem, commands, at, legs) == FULL else DONE
+
+
+@_entry
+def open_row(mem: Registers, order_id: int) -> int:
+    """The row of an order that rests, 0 if it does not."""
+    entry = _find(mem, IDS, order_id)
+    return np.int64(carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)[entry].value) if entry != 0 else 0
+
+
+@_compiled
+def _cancel(mem: Registers, command: Any) -> None:
+    mem[SEQUENCE] += 1
+    old = open_row(mem, command.order_id)
+    if old == 0:
+        _tell(mem, REJECTED, mem[SEQUENCE], command.order_id, 0, NOT_OPEN)
+        return
+    _leave(mem, old)
+    _tell(mem, REMOVED, mem[SEQUENCE], command.order_id, _orders(mem)[old].remaining_lots, BY_OWNER)
+    _free_row(mem, old)
+
+
+@_compiled
+def _amend(mem: Registers, command: Any) -> int:
+    """The same price with an equal or lower quantity keeps the order's place. Anything else is like a new order."""
+    mem[SEQUENCE] += 1
+    old = open_row(mem, command.order_id)
+    gives_quantity, gives_price = command.flags & GIVES_QUANTITY, command.flags & GIVES_PRICE
+    reason = 0
+    if old == 0:
+        reason = NOT_OPEN
+    elif gives_quantity and command.quantity_lots <= 0:
+        reason = BAD_QUANTITY
+    elif gives_price and (command.price_ticks < mem[FLOOR] or command.price_ticks > mem[CAP]):
+        reason = BAD_PRICE
+    if reason != 0:
+        _tell(mem, REJECTED, mem[SEQUENCE], command.order_id, 0, reason)
+        return DONE
+    order = _orders(mem)[old]
+    is_sell = _side(mem, order.book) == SELL
+    price = mem[FLOOR] + order.cost if is_sell else mem[CAP] - order.cost
+    quantity_lots = order.remaining_lots
+    if gives_quantity:
+        quantity_lots = command.quantity_lots
+    new_price = price
+    if gives_price:
+        new_price = command.price_ticks
+    keeps_place = new_price == price and quantity_lots <= order.remaining_lots
+    if not keeps_place:
+        _leave(mem, old)
+        order.sequence = mem[SEQUENCE]
+        order.cost = new_price - mem[FLOOR] if is_sell else mem[CAP] - new_price
+    order.remaining_lots = quantity_lots
+    event = _events(mem)[_tell(mem, AMENDED, mem[SEQUENCE], command.order_id, quantity_lots, 0)]
+    event.price_ticks = new_price
+    event.other = order.sequence
+    if keeps_place:
+        return DONE
+    return GROW if _enter(mem, old, True) == FULL else DONE
+
+
+@_compiled
+def _has_memory(mem: Registers, legs: int) -> bool:
+    """Whether the pools can hold all that a command may need, whatever it does, but for the events of its trades."""
+    return (
+        mem[EVENTS_USED] + 2 * legs + 4 <= mem[EVENTS_SIZE]
+        and mem[TABLES + 4 * IDS] + legs + 2 <= mem[TABLES + 4 * IDS + 3]
+        and mem[TABLES + 4 * PAIRS] + legs + 2 <= mem[TABLES + 4 * PAIRS + 3]
+        and mem[ORDERS_USED] + 1 <= mem[ORDERS_SIZE]
+        and mem[LADDERS_USED] + 2 <= mem[LADDERS_SIZE]
+        and mem[KEYS_USED] + 8 * mem[WIDEST] <= mem[KEYS_SIZE]
+        # a ladder has a word as its root and no more than one on each lower step for each of its orders
+        and mem[LADDERS_USED] + 2 + (mem[DEPTH] - 1) * (mem[OPEN] + 2) + 1 <= mem[WORDS_SIZE]
+    )
+
+
+@_entry
+def run(mem: Registers, commands: Rows) -> int:
+    """Carry out commands from register ``ROW`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
+    the first the caller does what is wanted and calls again."""
+    at = mem[ROW]
+    if mem[PHASE] == ENTERING:
+        if _enter(mem, mem[TAKER], mem[LEG] == 1) == FULL:
+            return GROW
+        at += 1
+    elif mem[PHASE] == LEGS:
+        legs = max(1, commands[at].legs)
+        if _all_or_none(mem, commands, at, legs) == FULL:
+            return GROW
+        at += legs
+    while True:
+        if mem[SUSPECTS] != 0:
+            mem[ROW] = at
+            if settle(mem) == FULL:
+                return GROW
+        if at >= len(commands):
+            break
+        command = commands[at]
+        legs = max(1, command.legs)
+        mem[ROW] = at
+        if not _has_memory(mem, legs):
+            return GROW
+        outcome = DONE
+        if command.kind == NEW:
+            outcome = _new(mem, commands, at)
+        elif command.kind == CANCEL:
+            _cancel(mem, command)
+        elif command.kind == AMEND:
+            outcome = _amend(mem, command)
+        elif command.kind == LEG:
+            outcome = _basket(mem, commands, at, legs)
+        else:
+            return ASK
+        if outcome != DONE:
+            return outcome
+        at += legs
+    mem[ROW] = at
+    return DONE
+
+
+# ------------------------------------------------------------------------- what the caller does in between
+
+
+@_entry
+def open_rows(mem: Registers, slot: int, nodes: int, rows: NDArray[np.int64]) -> int:
+    """The rows of a slot's open orders, in no order to rely on. Returns how many."""
+    heads, orders = _i32(mem, HEADS), _orders(mem)
+    count = 0
+    for head in range(slot * mem[NODE_SIZE] * 2, (slot * mem[NODE_SIZE] + nodes) * 2):
+        each = np.int64(heads[head])
+        while each != 0:
+            rows[count] = each
+            count += 1
+            each = np.int64(orders[each].meter_next)
+    return count
+
+
+@_entry
+def restore_ids(mem: Registers, order_ids: NDArray[np.int64]) -> None:
+    for order_id in order_ids:
+        _add(mem, IDS, order_id, 0)
+
+
+@_entry
+def restore_orders(mem: Registers, rows: Rows) -> None:
+    """Let orders rest that are given as rows, in order of sequence, once ids, limits and flows are there. ``meter``
+    and ``slot`` are the kernel's own numbers."""
+    for each in rows:
+        new = _new_row(mem)
+        order = _orders(mem)[new]
+        order.order_id = each.order_id
+        order.sequence = each.sequence
+        order.member = each.member
+        order.remaining_lots = each.remaining_lots
+        order.cost = each.cost
+        order.meter = each.meter
+        order.slot = each.slot
+        order.book = each.book
+        order.entry = _find(mem, IDS, each.order_id)
+        _know_owner(mem, order.meter, order.member)
+        _come_to_rest(mem, new)
+
+
+@_entry
+def restore_flow(mem: Registers, slot: int, node: int, flow_lots: int) -> None:
+    _push(mem, slot, node, SELL, flow_lots)
+
+
+@_compiled
+def _free_words(mem: Registers, root: int) -> None:
+    """Give back the words of a ladder."""
+    words, children = _words(mem), _i32(mem, CHILDREN)
+    word, level = root, mem[DEPTH] - 1
+    while True:
+        if level > 0 and words[word].bits != 0:
+            digit = _lowest_bit(words[word].bits)
+            words[word].bits &= words[word].bits - 1
+            word = np.int64(children[word * 64 + digit])
+            level -= 1
+        else:
+            parent = np.int64(words[word].parent)
+            _free_word(mem, word)
+            if word == root:
+                return
+            word = parent
+            level += 1
+
+
+@_entry
+def free_slot(mem: Registers, slot: int, nodes: int, areas: int, hubs: int) -> None:
+    """Give back all the memory of a slot; its open orders end, their ids stay used."""
+    orders, heads = _orders(mem), _i32(mem, HEADS)
+    entries = carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)
+    for head in range(slot * mem[NODE_SIZE] * 2, (slot * mem[NODE_SIZE] + nodes) * 2):
+        each = np.int64(heads[head])
+        heads[head] = 0
+        while each != 0:
+            following = np.int64(orders[each].meter_next)
+            entries[orders[each].entry].value = 0
+            _free_row(mem, each)
+            mem[OPEN] -= 1
+            each = following
+    size = 2 * mem[CLASSES]
+    books, ladders, cells = _i32(mem, BOOKS), _ladders(mem), _i64(mem, CELLS)
+    for book in range(slot * mem[AREA_SIZE] * size, (slot * mem[AREA_SIZE] + areas) * size):
+        ladder = np.int64(books[book])
+        if ladder != 0:
+            books[book] = 0
+            for each in range(ladder, ladder + 2):
+                if ladders[each].root != 0:
+                    _free_words(mem, np.int64(ladders[each].root))
+            ladders[ladder].root = mem[LADDERS_FREE]
+            mem[LADDERS_FREE] = ladder
+    for cell in range(slot * mem[AREA_SIZE] * 4, (slot * mem[AREA_SIZE] + areas) * 4):
+        cells[cell] = 0
+    trees, keys, hub_cells = _i64(mem, TREES), _i64(mem, KEYS), _i64(mem, HUB_CELLS)
+    for hub in range(hubs):
+        row = slot * mem[HUB_SIZE] + hub
+        for at in range(row * size, (row + 1) * size):
+            if trees[at] != 0:
+                free = KEYS_FREE + _lowest_bit(np.int64(_hubs(mem)[hub].width))
+                keys[trees[at]] = mem[free]
+                mem[free] = trees[at]
+                trees[at] = 0
+        for cell in range(row * 4, row * 4 + 4):
+            hub_cells[cell] = 0
+    links = _links(mem)
+    for node in range(nodes):
+        link = links[slot * mem[NODE_SIZE] + node]
+        link.flow_lots = 0
+        link.suspect_next = 0
+        link.is_suspect = 0
+    _slots(mem)[slot].open = 0
+    _slots(mem)[slot].blocked = 0
+
+
+# ------------------------------------------------------------------------------------------------ views
+
+
+@_compiled
+def _load_greediest(mem: Registers, slot: int, meter: int, side: int) -> None:
+    """Make the incoming order one that fits everything within reach."""
+    order = _orders(mem)[0]
+    order.meter = meter
+    order.slot = slot
+    order.cost = -mem[RANGE] - 1
+    terms = 0 if side == BUY else mem[TERMS_COUNT] - 1
+    order.book = side * mem[CLASSES] + terms * 4 + 3
+
+
+@_entry
+def best_quote(mem: Registers, slot: int, meter: int, side: int) -> tuple[int, int]:
+    """(price with the fee, level) that an order on this side would meet first; level 0 if there is none."""
+    _load_greediest(mem, slot, meter, side)
+    best, level, cost = _best(mem, 0)
+    if best == 0:
+        return 0, 0
+    return (mem[FLOOR] + cost if side == BUY else mem[CAP] - cost), level
+
+
+@_compiled
+def _scratch_room(mem: Registers, slot: int, flows: NDArray[np.int64], node: int, side: int) -> int:
+    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    return link.down_lots + flows[node] if side == BUY else link.up_lots - flows[node]
+
+
+@_compiled
+def _links_up(mem: Registers, meter: int, level: int) -> tuple[int, int, int]:
+    """The links from a meter to its ancestor at a level; 0 where there is none."""
+    row = _nodes(mem)[meter]
+    own = np.int64(meter) if row.is_plain == 1 else np.int64(0)
+    if level == 1:
+        return own, np.int64(0), np.int64(0)
+    area = _areas(mem)[row.place]
+    hub = _hubs(mem)[area.hub]
+    return own, np.int64(area.node), np.int64(hub.node) if hub.level < level else np.int64(0)
+
+
+@_compiled
+def _delivered(mem: Registers, meter: int, other: int) -> tuple[int, int]:
+    """(cost with the fee, level) of an order for whoever is at this meter."""
+    row = _orders(mem)[other]
+    level = _distance(mem, meter, row.meter)
+    return row.cost + mem[FEES + level], level
+
+
+@_entry
+def rank_for(mem: Registers, meter: int, side: int, rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
+    """(cost with the fee, level, sequence, row) of those of these orders that a taker at this meter could reach."""
+    orders, count = _orders(mem), 0
+    for each in rows:
+        row = orders[each]
+        if _side(mem, row.book) == side:
+            continue
+        cost, level = _delivered(mem, meter, each)
+        if (row.book & 3) >= level:
+            out[count, 0], out[count, 1], out[count, 2], out[count, 3] = cost, level, row.sequence, each
+            count += 1
+    return count
+
+
+@_entry
+def quantities(
+    mem: Registers, slot: int, meter: int, side: int, ranked: NDArray[np.int64], flows: NDArray[np.int64]
+) -> None:
+    """What could be had of each ranked order, one after the other, into column 3; ``flows`` are the slot's, a copy."""
+    orders = _orders(mem)
+    for at in range(len(ranked)):
+        row = orders[ranked[at, 3]]
+        quantity_lots = row.remaining_lots
+        if row.meter != meter:
+            level = ranked[at, 1]
+            mine, theirs = _links_up(mem, meter, level), _links_up(mem, row.meter, level)
+            for link in mine:
+                if link != 0:
+                    quantity_lots = min(quantity_lots, _scratch_room(mem, slot, flows, link, side))
+            for link in theirs:
+                if link != 0:
+                    quantity_lots = min(quantity_lots, _scratch_room(mem, slot, flows, link, 1 - side))
+            quantity_lots = max(quantity_lots, 0)
+            signed = quantity_lots if side == SELL else -quantity_lots
+            for link in mine:
+                if link != 0:
+                    flows[link] += signed
+            for link in theirs:
+                if link != 0:
+                    flows[link] -= signed
+        ranked[at, 3] = quantity_lots
