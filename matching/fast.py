@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching import kernel
+from matching import snapshot as snapshots
 from matching.arrays import LARGEST_LOTS, events_of, limit_of_row, rows_of
 from matching.book import Depth, OpenOrder, Quote
 from matching.grid import NO_PARENT, GridError, check_connect, check_limits
@@ -133,7 +134,6 @@ class FastEngine:
         if slot in self._closed:
             return
         self._closed.add(slot)
-        self._limits_of_slot = dict(self._limits_of_slot)
         index = self._slots.pop(slot, None)
         if index is not None:
             orders = self._open_in(index)
@@ -171,6 +171,80 @@ class FastEngine:
         touched = self._slots.values() if is_for_all else [self._slots[slot]] if slot in self._slots else []
         for index in touched:
             kernel.set_limits(self._mem, index, self._indices[node], *limits)
+
+    # ---------------------------------------------------------------------------------------- snapshots
+
+    def snapshot(self) -> bytes:
+        """The whole state, as of ``sequence``: what an engine needs to go on from there, see ``restore``."""
+        return snapshots.encode(self._state())
+
+    @classmethod
+    def restore(cls, taken: bytes) -> "FastEngine":
+        """An engine in the state that a snapshot tells. Raises SnapshotError."""
+        state = snapshots.decode(taken)
+        engine = cls(state.rules)
+        engine._levels = {node: Level(level) for node, _, level in state.nodes}
+        engine._parents = {node: parent for node, parent, _ in state.nodes}
+        engine._closed = set(state.closed)
+        for node, slot, up_lots, down_lots in state.limits:
+            if slot is None:
+                engine._limits[node] = Limits(up_lots, down_lots)
+            else:
+                engine._limits_of_slot.setdefault(slot, {})[node] = Limits(up_lots, down_lots)
+        engine._start_memory()
+        engine._load(state)
+        return engine
+
+    def _state(self) -> snapshots.State:
+        names = self._memory.view(kernel.NODES)["name"]
+        classes = int(self._mem[kernel.CLASSES])
+        rows = np.concatenate([np.empty(0, kernel.ORDER), *(self._open_in(index) for index in self._slots.values())])
+        slot_names = self._memory.view(kernel.SLOTS)["name"]
+        orders = np.empty(len(rows), snapshots.ORDER)
+        for field in ("order_id", "sequence", "member", "remaining_lots"):
+            orders[field] = rows[field]
+        is_sell, kinds, costs = rows["book"] < classes, rows["book"] % classes, rows["cost"].astype(np.int64)
+        orders["meter"], orders["slot"] = names[rows["meter"]], slot_names[rows["slot"]]
+        orders["side"] = np.where(is_sell, Side.SELL, Side.BUY)
+        orders["price_ticks"] = np.where(is_sell, self.rules.floor_ticks + costs, self.rules.cap_ticks - costs)
+        orders["reach"], orders["terms_days"] = kinds % 4, np.array([*self._days, 0])[kinds // 4]
+        return snapshots.make_state(
+            self.rules,
+            self.sequence,
+            [(name, self._parents[name], level) for name, level in self._levels.items()],
+            [(name, slot, *limits) for name, slot, limits in self._all_limits()],
+            sorted(self._closed),
+            sorted(self._slots),
+            [(slot, *flow) for slot in sorted(self._slots) for flow in self._flows_of(slot)],
+            orders[np.argsort(orders["sequence"])],
+            self._used_ids(),
+        )
+
+    def _load(self, state: snapshots.State) -> None:
+        """Books and flows into memory that has the grid and no slot yet."""
+        mem, rows, used_ids = self._mem, snapshots.orders_of(state), snapshots.used_ids_of(state)
+        for slot in state.books:
+            self._make_slot(slot)
+        for slot, name, flow_lots in state.flows:
+            kernel.restore_flow(mem, self._slots[slot], self._indices[name], flow_lots)
+        orders = np.zeros(len(rows), kernel.ORDER)
+        for field in ("order_id", "sequence", "member", "remaining_lots"):
+            orders[field] = rows[field]
+        is_sell = rows["side"] == Side.SELL
+        orders["cost"] = np.where(
+            is_sell, rows["price_ticks"] - self.rules.floor_ticks, self.rules.cap_ticks - rows["price_ticks"]
+        )
+        kinds = np.searchsorted(self._days, rows["terms_days"]) * 4 + rows["reach"]
+        orders["book"] = np.where(is_sell, 0, mem[kernel.CLASSES]) + kinds
+        orders["meter"] = [self._indices[name] for name in rows["meter"].tolist()]
+        orders["slot"] = [self._slots[slot] for slot in rows["slot"].tolist()]
+        self._grow_pools(len(used_ids) + 1)
+        kernel.restore_ids(mem, used_ids)
+        for start in range(0, len(orders), _STEP_ROWS):
+            part = orders[start : start + _STEP_ROWS]
+            self._grow_pools(len(part), len(part))
+            kernel.restore_orders(mem, part)
+        mem[kernel.SEQUENCE] = state.sequence
 
     # --------------------------------------------------------------------------------------------- grid
 
@@ -318,8 +392,8 @@ class FastEngine:
         if mem[kernel.EVENTS_USED] + 2 * legs + 4 > mem[kernel.EVENTS_SIZE] or mem[kernel.PHASE] != kernel.NEXT:
             self._reserve_events(2 * int(mem[kernel.EVENTS_SIZE]) + 2 * legs)
 
-    def _grow_pools(self, legs: int) -> None:
-        """Pools have room for so many more rows, and a share of what they hold beyond that."""
+    def _grow_pools(self, legs: int, orders: int = 1) -> None:
+        """Pools have room for so many more ids and orders, and a share of what they hold beyond that."""
         mem, memory = self._mem, self._memory
 
         def more(used: int, needed: int) -> int:
@@ -334,20 +408,22 @@ class FastEngine:
                 mem[size] = more(used, legs + 2)
                 memory.reserve(entries, int(mem[size]) + 2)
                 memory.reserve(buckets, int(mem[size]) + 2)
-        if mem[kernel.ORDERS_USED] + legs > mem[kernel.ORDERS_SIZE]:
-            mem[kernel.ORDERS_SIZE] = more(int(mem[kernel.ORDERS_USED]), legs)
+        if mem[kernel.ORDERS_USED] + orders > mem[kernel.ORDERS_SIZE]:
+            mem[kernel.ORDERS_SIZE] = more(int(mem[kernel.ORDERS_USED]), orders)
             memory.reserve(kernel.ORDERS, int(mem[kernel.ORDERS_SIZE]) + 1)
             memory.reserve(kernel.HELDS, int(mem[kernel.ORDERS_SIZE]) + 1)
-        if mem[kernel.LADDERS_USED] + 2 > mem[kernel.LADDERS_SIZE]:
-            mem[kernel.LADDERS_SIZE] = more(int(mem[kernel.LADDERS_USED]), 2)
+        ladders = 2 * orders
+        if mem[kernel.LADDERS_USED] + ladders > mem[kernel.LADDERS_SIZE]:
+            mem[kernel.LADDERS_SIZE] = more(int(mem[kernel.LADDERS_USED]), ladders)
             memory.reserve(kernel.LADDERS, int(mem[kernel.LADDERS_SIZE]) + 2)
-        if mem[kernel.KEYS_USED] + 8 * mem[kernel.WIDEST] > mem[kernel.KEYS_SIZE]:
-            mem[kernel.KEYS_SIZE] = more(int(mem[kernel.KEYS_USED]), 8 * int(mem[kernel.WIDEST]))
+        keys = 8 * int(mem[kernel.WIDEST]) * orders
+        if mem[kernel.KEYS_USED] + keys > mem[kernel.KEYS_SIZE]:
+            mem[kernel.KEYS_SIZE] = more(int(mem[kernel.KEYS_USED]), keys)
             memory.reserve(kernel.KEYS, int(mem[kernel.KEYS_SIZE]))
             memory.reserve(kernel.WINNERS, int(mem[kernel.KEYS_SIZE]))
-        words = int(mem[kernel.LADDERS_USED] + 2 + (mem[kernel.DEPTH] - 1) * (mem[kernel.OPEN] + 2) + 1)
+        words = int(mem[kernel.LADDERS_USED] + ladders + (mem[kernel.DEPTH] - 1) * (mem[kernel.OPEN] + orders + 1) + 1)
         if words > mem[kernel.WORDS_SIZE]:
-            mem[kernel.WORDS_SIZE] = more(words, legs)
+            mem[kernel.WORDS_SIZE] = more(words, 2)
             memory.reserve(kernel.WORDS, int(mem[kernel.WORDS_SIZE]))
             memory.reserve(kernel.CHILDREN, int(mem[kernel.WORDS_SIZE]) * 64)
 
@@ -430,26 +506,29 @@ class FastEngine:
 
     def state_hash(self) -> bytes:
         """32 bytes over sequence, grid, limits, books, flows, closed slots and used ids: equal engines, equal hash."""
-        used_ids = self._memory.view(kernel.ID_ENTRIES)["key"][1 : self._mem[kernel.TABLES + 4 * kernel.IDS] + 1]
         return hash_of_state(
             self.sequence,
             [(name, self._parents[name], level) for name, level in self._levels.items()],
-            self._rows_of_limits(),
+            [(name, slot, [*map(limit_of_row, limits)]) for name, slot, limits in self._all_limits()],
             self._rows_of_books(),
             sorted(self._closed),
-            np.sort(used_ids).tolist(),
+            self._used_ids().tolist(),
         )
 
-    def _rows_of_limits(self) -> list[tuple[int, int | None, list[int | None]]]:
+    def _used_ids(self) -> NDArray[np.int64]:
+        entries = self._memory.view(kernel.ID_ENTRIES)["key"][1 : self._mem[kernel.TABLES + 4 * kernel.IDS] + 1]
+        return np.sort(entries)
+
+    def _all_limits(self) -> Iterator[tuple[int, int | None, Limits]]:
+        """(node, slot or None for all, limits), by node, the single slots after the others."""
         singles: dict[int, list[tuple[int, Limits]]] = {}
         for slot in sorted(self._limits_of_slot):
             for name, limits in self._limits_of_slot[slot].items():
                 singles.setdefault(name, []).append((slot, limits))
-        return [
-            (name, slot, [*map(limit_of_row, limits)])
-            for name in sorted(self._limits)
-            for slot, limits in [(None, self._limits[name]), *singles.get(name, [])]
-        ]
+        for name in sorted(self._limits):
+            yield name, None, self._limits[name]
+            for slot, limits in singles.get(name, ()):
+                yield name, slot, limits
 
     def _flows_of(self, slot: int) -> list[tuple[int, int]]:
         size = int(self._mem[kernel.NODE_SIZE])

@@ -47,6 +47,7 @@ class Mix:
     baskets: float = 0.05
     closes: float = 0.005
     phase: int = 60  # commands of surplus, then as many of need
+    opposed: bool = False  # half the meters have surplus while the others are in need
 
 
 MIXES = {
@@ -61,7 +62,17 @@ MIXES = {
     "below zero": Mix(limits_lots=(7, 20), floor=-50, cap=70, prices=(-50, 70)),
     "wide prices": Mix(limits_lots=(7, None), floor=-(10**6), cap=10**9, prices=(0, 3000)),
     "one class": Mix(limits_lots=(2, 5, 9), terms=(0,), plain=1.0, slots=1, closes=0.0, capacities=0.02),
-    "far only": Mix(limits_lots=(1, 2, 3, 30), slots=1, closes=0.0, meters=40, members=200, phase=15, cancels=0.02),
+    "short phases": Mix(limits_lots=(1, 2, 3, 30), slots=1, closes=0.0, meters=40, members=200, phase=15, cancels=0.02, fees=(1, 2, 3)),
+    "opposed": Mix(
+        limits_lots=(5, 10, 20), own_links=False, members=500, meters=25, phase=30, cancels=0.05, fees=(1, 2, 3), opposed=True
+    ),
+    "opposed, own links": Mix(
+        limits_lots=(5, 10, 20, 40), members=500, meters=25, phase=20, slots=1, closes=0.0, cancels=0.05, fees=(1, 2, 3), opposed=True
+    ),
+    "plain, opposed": Mix(
+        limits_lots=(4, 12), plain=1.0, own_links=False, members=500, meters=16, phase=25, slots=1, closes=0.0,
+        cancels=0.05, amends=0.03, capacities=0.05, baskets=0.02, fees=(1, 2, 3), opposed=True
+    ),
 }
 
 
@@ -82,12 +93,13 @@ class _Stream:
         self.meters: list[int] = []
         self.members: dict[int, list[int]] = {}
         self.next_id = 1
+        self.first_slot = 0
 
     def commands(self, count: int) -> Iterator[Command]:
         yield from self._grid()
         for number in range(count):
-            is_surplus = (number // self.mix.phase) % 2 == 0
-            yield self._command(0.7 if is_surplus else 0.3)
+            self.is_surplus = (number // self.mix.phase) % 2 == 0
+            yield self._command()
 
     def _grid(self) -> Iterator[Command]:
         """One to four levels; a meter may hang under a node of any level."""
@@ -122,7 +134,7 @@ class _Stream:
     def _limit(self) -> int | None:
         return self.dice.choice(self.mix.limits_lots)
 
-    def _command(self, surplus: float) -> Command:
+    def _command(self) -> Command:
         dice, mix = self.dice, self.mix
         draw = dice.random()
         if (draw := draw - mix.cancels) < 0:
@@ -132,26 +144,32 @@ class _Stream:
             price_ticks = dice.choice((None, None, None, BAD_PRICE_TICKS, self._price(), self._price(), self._price()))
             return Amend(self._old_id(), quantity_lots, price_ticks)
         if (draw := draw - mix.capacities) < 0:
-            slot = None if dice.random() < 0.3 else dice.randrange(mix.slots + 1)
+            slot = None if dice.random() < 0.3 else self._slot() + dice.choice((0, 0, 1))
             return Capacity(dice.choice(list(self.levels)), slot, self._limit(), self._limit())
         if (draw := draw - mix.baskets) < 0:
-            return Basket(tuple(self._order(surplus) for _ in range(dice.choice((1, 1, 2, 2, 3, 5)))))
+            return Basket(tuple(self._order() for _ in range(dice.choice((1, 1, 2, 2, 3, 5)))))
         if (draw := draw - mix.closes) < 0:
-            return Close(dice.randrange(mix.slots))
+            slot = self._slot()
+            self.first_slot += slot == self.first_slot
+            return Close(slot)
         if draw - 0.002 < 0:
             return self._meter()
-        return self._order(surplus)
+        return self._order()
 
     def _old_id(self) -> int:
         """Mostly of the last orders, some of which are still open."""
         return self.next_id - self.dice.randint(0, min(self.next_id, 40))
+
+    def _slot(self) -> int:
+        """One of those that are open, seldom the one that closed last."""
+        return self.first_slot + (-1 if self.dice.random() < 0.02 else self.dice.randrange(self.mix.slots))
 
     def _price(self) -> int:
         if self.dice.random() < 0.05:
             return self.dice.choice((self.mix.floor, self.mix.cap, self.mix.floor - 1, self.mix.cap + 1))
         return self.dice.randint(*self.mix.prices)
 
-    def _order(self, surplus: float) -> New:
+    def _order(self) -> New:
         dice, mix = self.dice, self.mix
         order_id = self.next_id
         self.next_id += 1
@@ -159,12 +177,13 @@ class _Stream:
             order_id = self._old_id()
         meter = dice.choice(self.meters)
         is_plain = dice.random() < mix.plain
+        has_surplus = self.is_surplus ^ (mix.opposed and meter % 2 == 0)
         return New(
             order_id=order_id,
             member=dice.choice(self.members[meter]),
             meter=-1 if dice.random() < 0.01 else dice.choice(list(self.levels)) if dice.random() < 0.01 else meter,
-            side=Side.SELL if dice.random() < surplus else Side.BUY,
-            slot=dice.randrange(mix.slots),
+            side=Side.SELL if dice.random() < (0.75 if has_surplus else 0.25) else Side.BUY,
+            slot=self._slot(),
             quantity_lots=BAD_QUANTITY_LOTS if dice.random() < 0.01 else dice.randint(1, 12),
             price_ticks=BAD_PRICE_TICKS if dice.random() < 0.01 else self._price(),
             tif=Tif.GTC if dice.random() < 0.8 else dice.choice(list(Tif)),
