@@ -61,7 +61,7 @@ class FastEngine:
 
     @property
     def sequence(self) -> int:
-        return int(self._mem[kernel.SEQUENCE])
+        return int(self._mem["sequence"])
 
     def apply(self, commands: Sequence[Command]) -> list[Event]:
         """Carry out the commands in order and tell what happened. How a stream is cut into calls changes nothing.
@@ -76,16 +76,17 @@ class FastEngine:
         """The same for commands and events as rows, see ``matching.kernel.COMMAND`` and ``EVENT``."""
         self._check(commands)
         mem = self._mem
-        mem[kernel.ROW] = mem[kernel.EVENTS_USED] = 0
-        while (outcome := kernel.run(mem, commands)) != kernel.DONE:
+        mem["row"] = mem["events_used"] = 0
+        mem["commands"], mem["commands_count"] = commands.ctypes.data, len(commands)
+        while (outcome := kernel.run(mem)) != kernel.DONE:
             if outcome == kernel.GROW:
                 self._grow(commands)
             elif outcome == kernel.MAKE_SLOT:
-                self._make_slot(int(commands[mem[kernel.LEG]]["slot"]))
+                self._make_slot(int(commands[mem["leg"]]["slot"]))
             else:
-                self._carry_out(commands[mem[kernel.ROW]])
-                mem[kernel.ROW] += 1
-        return self._memory.view(kernel.EVENTS)[: mem[kernel.EVENTS_USED]].copy()
+                self._carry_out(commands[mem["row"]])
+                mem["row"] += 1
+        return self._memory.view("events")[: mem["events_used"]].copy()
 
     def _check(self, commands: Rows) -> None:
         kinds = commands["kind"]
@@ -93,7 +94,7 @@ class FastEngine:
         quantities = commands["quantity_lots"]
         if (quantities[~limiting] > LARGEST_LOTS).any():
             raise EngineLimitError(f"a quantity is above {LARGEST_LOTS} lots")
-        if self.sequence + len(commands) >= 1 << int(self._mem[kernel.SHIFT]):
+        if self.sequence + len(commands) >= 1 << int(self._mem["shift"]):
             raise EngineLimitError("no sequence numbers are left")
         rare = np.flatnonzero(limiting)
         levels = dict(self._levels) if len(rare) else {}
@@ -111,7 +112,7 @@ class FastEngine:
 
     def _carry_out(self, row: Any) -> None:
         """A command that the kernel leaves to its caller."""
-        self._mem[kernel.SEQUENCE] += 1
+        self._mem["sequence"] += 1
         if row["kind"] == kernel.CLOSE:
             self._close(int(row["slot"]))
         elif row["kind"] == kernel.CAPACITY:
@@ -121,13 +122,13 @@ class FastEngine:
             self._tell(kind=kernel.CONNECTED, order_id=int(row["meter"]))
 
     def _tell(self, **fields: int) -> None:
-        used = int(self._mem[kernel.EVENTS_USED])
-        if used >= self._mem[kernel.EVENTS_SIZE]:
+        used = int(self._mem["events_used"])
+        if used >= self._mem["events_size"]:
             self._reserve_events(used + 1)
-        event = self._memory.view(kernel.EVENTS)[used]
+        event = self._memory.view("events")[used]
         for name, value in {"sequence": self.sequence, **fields}.items():
             event[name] = value
-        self._mem[kernel.EVENTS_USED] += 1
+        self._mem["events_used"] += 1
 
     def _close(self, slot: int) -> None:
         """Its open orders expire, the earlier first, and its memory is given back. Closing it again does nothing."""
@@ -137,15 +138,15 @@ class FastEngine:
         index = self._slots.pop(slot, None)
         if index is not None:
             orders = self._open_in(index)
-            used = int(self._mem[kernel.EVENTS_USED])
+            used = int(self._mem["events_used"])
             self._reserve_events(used + len(orders) + 1)
-            events = self._memory.view(kernel.EVENTS)[used : used + len(orders)]
+            events = self._memory.view("events")[used : used + len(orders)]
             events["sequence"] = self.sequence
             events["order_id"] = orders["order_id"]
             events["quantity_lots"] = orders["remaining_lots"]
             events["kind"] = kernel.REMOVED
             events["reason"] = Ended.SLOT_CLOSED
-            self._mem[kernel.EVENTS_USED] += len(orders)
+            self._mem["events_used"] += len(orders)
             kernel.free_slot(self._mem, index, *self._extent())
             self._free_slots.append(index)
         self._put_slot(slot, kernel.CLOSED_SLOT)
@@ -196,10 +197,10 @@ class FastEngine:
         return engine
 
     def _state(self) -> snapshots.State:
-        names = self._memory.view(kernel.NODES)["name"]
-        classes = int(self._mem[kernel.CLASSES])
+        names = self._memory.view("nodes")["name"]
+        classes = int(self._mem["classes"])
         rows = np.concatenate([np.empty(0, kernel.ORDER), *(self._open_in(index) for index in self._slots.values())])
-        slot_names = self._memory.view(kernel.SLOTS)["name"]
+        slot_names = self._memory.view("slots")["name"]
         orders = np.empty(len(rows), snapshots.ORDER)
         for field in ("order_id", "sequence", "member", "remaining_lots"):
             orders[field] = rows[field]
@@ -235,7 +236,7 @@ class FastEngine:
             is_sell, rows["price_ticks"] - self.rules.floor_ticks, self.rules.cap_ticks - rows["price_ticks"]
         )
         kinds = np.searchsorted(self._days, rows["terms_days"]) * 4 + rows["reach"]
-        orders["book"] = np.where(is_sell, 0, mem[kernel.CLASSES]) + kinds
+        orders["book"] = np.where(is_sell, 0, mem["classes"]) + kinds
         orders["meter"] = [self._indices[name] for name in rows["meter"].tolist()]
         orders["slot"] = [self._slots[slot] for slot in rows["slot"].tolist()]
         self._grow_pools(len(used_ids) + 1)
@@ -244,7 +245,7 @@ class FastEngine:
             part = orders[start : start + _STEP_ROWS]
             self._grow_pools(len(part), len(part))
             kernel.restore_orders(mem, part)
-        mem[kernel.SEQUENCE] = state.sequence
+        mem["sequence"] = state.sequence
 
     # --------------------------------------------------------------------------------------------- grid
 
@@ -260,7 +261,7 @@ class FastEngine:
             self._load(state)
             return
         index = self._add_node(name)
-        links, size = self._memory.view(kernel.LINKS), int(self._mem[kernel.NODE_SIZE])
+        links, size = self._memory.view("links"), int(self._mem["node_size"])
         for slot, row in self._slots.items():
             link = links[row * size + index]
             link["up_lots"], link["down_lots"] = self._limits_of_slot.get(slot, {}).get(name, limits)
@@ -268,17 +269,17 @@ class FastEngine:
     def _has_place(self, connect: Connect) -> bool:
         """Whether a new node fits into the tables that the slots have."""
         if not self._slots:
-            return len(self._levels) < self._mem[kernel.NODE_SIZE] or self._widen(len(self._levels))
+            return len(self._levels) < self._mem["node_size"] or self._widen(len(self._levels))
         nodes, areas, hubs = self._extent()
-        if max(nodes / self._mem[kernel.NODE_SIZE], areas / self._mem[kernel.AREA_SIZE]) >= 1:
+        if max(nodes / self._mem["node_size"], areas / self._mem["area_size"]) >= 1:
             return False
-        if hubs >= self._mem[kernel.HUB_SIZE]:
+        if hubs >= self._mem["hub_size"]:
             return False
         parent = self._indices.get(connect.parent, 0)
-        above = self._memory.view(kernel.NODES)[parent]
+        above = self._memory.view("nodes")[parent]
         if parent == 0 or above["level"] == Level.TRANSFORMER:
             return True
-        hub = self._memory.view(kernel.HUBS)[above["place"]]
+        hub = self._memory.view("hubs")[above["place"]]
         return bool(hub["children"] < hub["width"])
 
     def _widen(self, nodes: int) -> bool:
@@ -287,7 +288,7 @@ class FastEngine:
         return True
 
     def _add_node(self, name: int) -> int:
-        nodes = self._memory.view(kernel.NODES)
+        nodes = self._memory.view("nodes")
         index = self._indices[name] = len(self._indices) + 1
         parent = self._indices.get(self._parents[name], 0)
         level = self._levels[name]
@@ -295,7 +296,7 @@ class FastEngine:
         node["name"], node["parent"], node["level"] = name, parent, level
         above = nodes[parent]
         if level >= Level.FEEDER:
-            hubs = self._memory.view(kernel.HUBS)
+            hubs = self._memory.view("hubs")
             node["place"] = self._hubs = self._hubs + 1
             hub = hubs[self._hubs]
             hub["node"], hub["level"], hub["width"] = index, level, 4
@@ -303,25 +304,25 @@ class FastEngine:
         elif level == Level.METER and above["level"] == Level.TRANSFORMER:
             node["place"], node["is_plain"] = above["place"], 1
         else:
-            area = self._memory.view(kernel.AREAS)[self._areas]
+            area = self._memory.view("areas")[self._areas]
             node["place"] = self._areas
             self._areas += 1
             area["node"] = index
             area["hub"], area["rank"] = self._join(parent)
-        self._put(kernel.NODE_MAP, kernel.NODE_MAP_MASK, self._indices, name, index)
+        self._put("node_map", self._indices, name, index)
         return index
 
     def _join(self, parent: int) -> tuple[int, int]:
         """(hub, rank) of a new child; 0 for the root."""
         if parent == 0:
             return 0, 0
-        number = int(self._memory.view(kernel.NODES)[parent]["place"])
-        hub = self._memory.view(kernel.HUBS)[number]
+        number = int(self._memory.view("nodes")[parent]["place"])
+        hub = self._memory.view("hubs")[number]
         rank = int(hub["children"])
         hub["children"] += 1
         while hub["children"] > hub["width"]:
             hub["width"] *= 2
-        self._mem[kernel.WIDEST] = max(self._mem[kernel.WIDEST], hub["width"])
+        self._mem["widest"] = max(self._mem["widest"], hub["width"])
         return number, rank
 
     def _extent(self) -> tuple[int, int, int]:
@@ -333,31 +334,33 @@ class FastEngine:
     def _start_memory(self) -> None:
         """An empty market's memory, but for the grid: its nodes are added again."""
         self._memory = Memory()
-        self._mem = mem = self._memory.registers
+        self._mem = mem = self._memory.row
         self._indices, self._slots, self._free_slots = {}, {}, []
         self._areas = self._hubs = self._slots_used = 0
         self._slots_size = 0
         rules = self.rules
-        mem[kernel.RANGE] = rules.cap_ticks - rules.floor_ticks
-        mem[kernel.FLOOR], mem[kernel.CAP] = rules.floor_ticks, rules.cap_ticks
-        bits = max(1, int(mem[kernel.RANGE]).bit_length())
-        mem[kernel.DEPTH], mem[kernel.SHIFT] = -(-bits // 6), 63 - bits
-        for level, fee_ticks in enumerate(rules.fee_ticks, 1):
-            mem[kernel.FEES + level] = min(fee_ticks, mem[kernel.RANGE] + 1)
-        mem[kernel.TERMS_COUNT], mem[kernel.CLASSES] = len(self._days), max(4 * len(self._days), 4)
-        for used in (kernel.ORDERS_USED, kernel.WORDS_USED, kernel.LADDERS_USED, kernel.KEYS_USED):
+        mem["range"] = rules.cap_ticks - rules.floor_ticks
+        mem["floor"], mem["cap"] = rules.floor_ticks, rules.cap_ticks
+        bits = max(1, int(mem["range"]).bit_length())
+        mem["depth"], mem["shift"] = -(-bits // 6), 63 - bits
+        self._memory.reserve("fees", 4)
+        self._memory.view("fees")[1:4] = np.minimum(rules.fee_ticks, mem["range"] + 1)
+        self._memory.reserve("keys_free", 64)
+        mem["terms_count"], mem["classes"] = len(self._days), max(4 * len(self._days), 4)
+        for used in ("orders_used", "words_used", "ladders_used", "keys_used"):
             mem[used] = 1
-        for table in (kernel.IDS, kernel.PAIRS):
-            mem[kernel.TABLES + 4 * table + 1] = mem[kernel.TABLES + 4 * table + 2] = 1
-        self._memory.reserve(kernel.TERMS, len(self._days))
-        self._memory.view(kernel.TERMS)[: len(self._days)] = self._days
-        self._memory.reserve(kernel.FITTING, 2 * int(mem[kernel.CLASSES]) * 4)
-        fitting = _fitting(self._days, int(mem[kernel.CLASSES]))
-        self._memory.view(kernel.FITTING)[: len(fitting)] = fitting
+        tables = self._memory.view("tables")
+        tables["count"] = tables["whole"] = 1
+        self._memory.reserve("terms", len(self._days))
+        self._memory.view("terms")[: len(self._days)] = self._days
+        self._memory.reserve("fitting", 2 * int(mem["classes"]) * 4)
+        fitting = _fitting(self._days, int(mem["classes"]))
+        self._memory.view("fitting")[: len(fitting)] = fitting
         self._grow_pools(4096)
         self._reserve_events(4096)
         self._set_sizes(max(1024, 2 * len(self._levels)))
-        self._clear_map(kernel.SLOT_MAP, kernel.SLOT_MAP_MASK, 2048)
+        self._clear_map("slot_map", 2048)
+        self._clear_map("node_map", 2048)
         for closed in self._closed:
             self._put_slot(closed, kernel.CLOSED_SLOT)
         for name in self._levels:
@@ -366,31 +369,31 @@ class FastEngine:
     def _set_sizes(self, nodes: int) -> None:
         """Tables of slots are for so many nodes from now on; no slot has one yet."""
         mem, memory = self._mem, self._memory
-        mem[kernel.NODE_SIZE] = mem[kernel.AREA_SIZE] = mem[kernel.HUB_SIZE] = nodes + 1
-        for pool in (kernel.NODES, kernel.AREAS, kernel.HUBS):
+        mem["node_size"] = mem["area_size"] = mem["hub_size"] = nodes + 1
+        for pool in ("nodes", "areas", "hubs"):
             memory.reserve(pool, nodes + 2)
         self._slots_size = 0
         self._reserve_slots(8)
 
     def _reserve_slots(self, slots: int) -> None:
         mem, memory = self._mem, self._memory
-        areas, hubs, books = int(mem[kernel.AREA_SIZE]), int(mem[kernel.HUB_SIZE]), 2 * int(mem[kernel.CLASSES])
-        memory.reserve(kernel.SLOTS, slots)
-        memory.reserve(kernel.LINKS, slots * int(mem[kernel.NODE_SIZE]))
-        memory.reserve(kernel.HEADS, slots * int(mem[kernel.NODE_SIZE]) * 2)
-        memory.reserve(kernel.CELLS, slots * areas * 4)
-        memory.reserve(kernel.BOOKS, slots * areas * books)
-        memory.reserve(kernel.HUB_CELLS, slots * hubs * 4)
-        memory.reserve(kernel.TREES, slots * hubs * books)
+        areas, hubs, books = int(mem["area_size"]), int(mem["hub_size"]), 2 * int(mem["classes"])
+        memory.reserve("slots", slots)
+        memory.reserve("links", slots * int(mem["node_size"]))
+        memory.reserve("heads", slots * int(mem["node_size"]) * 2)
+        memory.reserve("cells", slots * areas * 4)
+        memory.reserve("books", slots * areas * books)
+        memory.reserve("hub_cells", slots * hubs * 4)
+        memory.reserve("trees", slots * hubs * books)
         self._slots_size = slots
 
     def _grow(self, commands: Rows) -> None:
         """Whatever the next command could find too small gets larger."""
         mem = self._mem
-        legs = max(1, int(commands[mem[kernel.ROW]]["legs"])) if mem[kernel.ROW] < len(commands) else 1
+        legs = max(1, int(commands[mem["row"]]["legs"])) if mem["row"] < len(commands) else 1
         self._grow_pools(legs)
-        if mem[kernel.EVENTS_USED] + 2 * legs + 4 > mem[kernel.EVENTS_SIZE] or mem[kernel.PHASE] != kernel.NEXT:
-            self._reserve_events(2 * int(mem[kernel.EVENTS_SIZE]) + 2 * legs)
+        if mem["events_used"] + 2 * legs + 4 > mem["events_size"] or mem["phase"] != kernel.NEXT:
+            self._reserve_events(2 * int(mem["events_size"]) + 2 * legs)
 
     def _grow_pools(self, legs: int, orders: int = 1) -> None:
         """Pools have room for so many more ids and orders, and a share of what they hold beyond that."""
@@ -399,38 +402,35 @@ class FastEngine:
         def more(used: int, needed: int) -> int:
             return used + needed + min(max(used, 1024), _STEP_ROWS)
 
-        for table, buckets, entries in (
-            (kernel.IDS, kernel.ID_BUCKETS, kernel.ID_ENTRIES),
-            (kernel.PAIRS, kernel.PAIR_BUCKETS, kernel.PAIR_ENTRIES),
-        ):
-            used, size = int(mem[kernel.TABLES + 4 * table]), kernel.TABLES + 4 * table + 3
-            if used + legs + 2 > mem[size]:
-                mem[size] = more(used, legs + 2)
-                memory.reserve(entries, int(mem[size]) + 2)
-                memory.reserve(buckets, int(mem[size]) + 2)
-        if mem[kernel.ORDERS_USED] + orders > mem[kernel.ORDERS_SIZE]:
-            mem[kernel.ORDERS_SIZE] = more(int(mem[kernel.ORDERS_USED]), orders)
-            memory.reserve(kernel.ORDERS, int(mem[kernel.ORDERS_SIZE]) + 1)
-            memory.reserve(kernel.HELDS, int(mem[kernel.ORDERS_SIZE]) + 1)
+        for table, name in ((kernel.IDS, "id"), (kernel.PAIRS, "pair")):
+            row = memory.view("tables")[table]
+            if row["used"] + legs + 2 > row["size"]:
+                row["size"] = more(int(row["used"]), legs + 2)
+                memory.reserve(f"{name}_entries", int(row["size"]) + 2)
+                memory.reserve(f"{name}_buckets", int(row["size"]) + 2)
+        if mem["orders_used"] + orders > mem["orders_size"]:
+            mem["orders_size"] = more(int(mem["orders_used"]), orders)
+            memory.reserve("orders", int(mem["orders_size"]) + 1)
+            memory.reserve("helds", int(mem["orders_size"]) + 1)
         ladders = 2 * orders
-        if mem[kernel.LADDERS_USED] + ladders > mem[kernel.LADDERS_SIZE]:
-            mem[kernel.LADDERS_SIZE] = more(int(mem[kernel.LADDERS_USED]), ladders)
-            memory.reserve(kernel.LADDERS, int(mem[kernel.LADDERS_SIZE]) + 2)
-        keys = 8 * int(mem[kernel.WIDEST]) * orders
-        if mem[kernel.KEYS_USED] + keys > mem[kernel.KEYS_SIZE]:
-            mem[kernel.KEYS_SIZE] = more(int(mem[kernel.KEYS_USED]), keys)
-            memory.reserve(kernel.KEYS, int(mem[kernel.KEYS_SIZE]))
-            memory.reserve(kernel.WINNERS, int(mem[kernel.KEYS_SIZE]))
-        words = int(mem[kernel.LADDERS_USED] + ladders + (mem[kernel.DEPTH] - 1) * (mem[kernel.OPEN] + orders + 1) + 1)
-        if words > mem[kernel.WORDS_SIZE]:
-            mem[kernel.WORDS_SIZE] = more(words, 2)
-            memory.reserve(kernel.WORDS, int(mem[kernel.WORDS_SIZE]))
-            memory.reserve(kernel.CHILDREN, int(mem[kernel.WORDS_SIZE]) * 64)
+        if mem["ladders_used"] + ladders > mem["ladders_size"]:
+            mem["ladders_size"] = more(int(mem["ladders_used"]), ladders)
+            memory.reserve("ladders", int(mem["ladders_size"]) + 2)
+        keys = 8 * int(mem["widest"]) * orders
+        if mem["keys_used"] + keys > mem["keys_size"]:
+            mem["keys_size"] = more(int(mem["keys_used"]), keys)
+            memory.reserve("keys", int(mem["keys_size"]))
+            memory.reserve("winners", int(mem["keys_size"]))
+        words = int(mem["ladders_used"] + ladders + (mem["depth"] - 1) * (mem["open"] + orders + 1) + 1)
+        if words > mem["words_size"]:
+            mem["words_size"] = more(words, 2)
+            memory.reserve("words", int(mem["words_size"]))
+            memory.reserve("children", int(mem["words_size"]) * 64)
 
     def _reserve_events(self, rows: int) -> None:
-        if rows > self._mem[kernel.EVENTS_SIZE]:
-            self._memory.reserve(kernel.EVENTS, rows)
-            self._mem[kernel.EVENTS_SIZE] = rows
+        if rows > self._mem["events_size"]:
+            self._memory.reserve("events", rows)
+            self._mem["events_size"] = rows
 
     def _make_slot(self, slot: int) -> None:
         """A book for a slot that has its first order."""
@@ -441,48 +441,50 @@ class FastEngine:
             if index >= self._slots_size:
                 self._reserve_slots(2 * self._slots_size)
         self._slots[slot] = index
-        self._memory.view(kernel.SLOTS)[index]["name"] = slot
-        size = int(self._mem[kernel.NODE_SIZE])
-        links = self._memory.view(kernel.LINKS)[index * size : (index + 1) * size]
+        self._memory.view("slots")[index]["name"] = slot
+        size = int(self._mem["node_size"])
+        links = self._memory.view("links")[index * size : (index + 1) * size]
         limits = np.array([(0, 0), *(self._limits[name] for name in self._indices)], np.int64)
         links["up_lots"][: len(limits)], links["down_lots"][: len(limits)] = limits.T
         for name, (up_lots, down_lots) in self._limits_of_slot.get(slot, {}).items():
             link = links[self._indices[name]]
             link["up_lots"], link["down_lots"] = up_lots, down_lots
         blocked = (links["up_lots"][1 : len(limits)] <= 0).sum() + (links["down_lots"][1 : len(limits)] <= 0).sum()
-        self._memory.view(kernel.SLOTS)[index]["blocked"] = blocked
+        self._memory.view("slots")[index]["blocked"] = blocked
         self._put_slot(slot, index)
 
     def _put_slot(self, slot: int, value: int) -> None:
         known = {**dict.fromkeys(self._closed, kernel.CLOSED_SLOT), **self._slots}
-        self._put(kernel.SLOT_MAP, kernel.SLOT_MAP_MASK, known, slot, value)
+        self._put("slot_map", known, slot, value)
 
-    def _put(self, pool: int, mask: int, known: dict[int, int], key: int, value: int) -> None:
+    def _put(self, name: str, known: dict[int, int], key: int, value: int) -> None:
         """Set a key in a map of the kernel; one more than half full is made anew with all that is ``known``."""
-        if 2 * (len(known) + 1) > self._mem[mask]:
-            self._clear_map(pool, mask, 4 * (int(self._mem[mask]) + 1))
+        mask = int(self._mem[f"{name}_mask"])
+        if 2 * (len(known) + 1) > mask:
+            mask = 4 * mask + 3
+            self._clear_map(name, mask + 1)
             for each, its_value in known.items():
-                kernel.put_in_map(self._mem, pool, self._mem[mask], each, its_value)
-        kernel.put_in_map(self._mem, pool, self._mem[mask], key, value)
+                kernel.put_in_map(self._mem[name], mask, each, its_value)
+        kernel.put_in_map(self._mem[name], mask, key, value)
 
-    def _clear_map(self, pool: int, mask: int, places: int) -> None:
-        self._memory.clear(pool, places)
-        self._mem[mask] = places - 1
+    def _clear_map(self, name: str, places: int) -> None:
+        self._memory.clear(name, places)
+        self._mem[f"{name}_mask"] = places - 1
 
     # -------------------------------------------------------------------------------------------- views
 
     def _open_in(self, index: int) -> Rows:
         """The open orders of a slot in order of time, as rows of the kernel."""
-        count = int(self._memory.view(kernel.SLOTS)[index]["open"])
+        count = int(self._memory.view("slots")[index]["open"])
         numbers = np.empty(count, np.int64)
         kernel.open_rows(self._mem, index, self._extent()[0], numbers)
-        orders = self._memory.view(kernel.ORDERS)[numbers]
+        orders = self._memory.view("orders")[numbers]
         return orders[np.argsort(orders["sequence"])]
 
     def _open_orders_of(self, slot: int) -> Iterator[OpenOrder]:
-        names = self._memory.view(kernel.NODES)["name"]
+        names = self._memory.view("nodes")["name"]
         orders = self._open_in(self._slots[slot])
-        classes = int(self._mem[kernel.CLASSES])
+        classes = int(self._mem["classes"])
         for row in orders:
             is_sell, kind = row["book"] < classes, int(row["book"]) % classes
             cost = int(row["cost"])
@@ -516,7 +518,8 @@ class FastEngine:
         )
 
     def _used_ids(self) -> NDArray[np.int64]:
-        entries = self._memory.view(kernel.ID_ENTRIES)["key"][1 : self._mem[kernel.TABLES + 4 * kernel.IDS] + 1]
+        used = int(self._memory.view("tables")[kernel.IDS]["used"])
+        entries = self._memory.view("id_entries")["key"][1 : used + 1]
         return np.sort(entries)
 
     def _all_limits(self) -> Iterator[tuple[int, int | None, Limits]]:
@@ -531,10 +534,10 @@ class FastEngine:
                 yield name, slot, limits
 
     def _flows_of(self, slot: int) -> list[tuple[int, int]]:
-        size = int(self._mem[kernel.NODE_SIZE])
+        size = int(self._mem["node_size"])
         start = self._slots[slot] * size
-        flows = self._memory.view(kernel.LINKS)["flow_lots"][start : start + self._extent()[0]]
-        names = self._memory.view(kernel.NODES)["name"]
+        flows = self._memory.view("links")["flow_lots"][start : start + self._extent()[0]]
+        names = self._memory.view("nodes")["name"]
         return sorted((int(names[index]), int(flows[index])) for index in np.flatnonzero(flows))
 
     def _rows_of_books(self) -> list[tuple[int, list[tuple[int, ...]], list[tuple[int, int]]]]:

@@ -20,11 +20,11 @@ higher: whoever meets there is at distance transformer) under one or two *hubs* 
   the end of the command the bests above it tell whether any pair can trade; only then is the first such held order
   looked for. A pass that can not trade costs nothing.
 
-**The memory.** ``mem`` is an array of 64-bit registers. The first are the addresses of the pools (arrays that
-``matching.memory`` owns), the others counters and constants. A function takes views of the pools it needs: passing some
-twenty arrays through every call would cost more than the calls do. Row 0 of a pool stands for "none", so that fresh
-memory, which is zero, is an empty market. Nothing is allocated here: before each command there must be room for what
-it may need, otherwise the kernel returns ``GROW`` and goes on where it was.
+**The memory.** ``mem`` is one row of ``MEMORY``: the addresses of the pools (arrays that ``matching.memory`` owns),
+counters and constants. Rows and cells are reached through those addresses: numba would count references to some twenty
+arrays in every call, which costs more than the work. Row 0 of a pool stands for "none", so that fresh memory, which is
+zero, is an empty market. Nothing is allocated here: before each command there must be room for what it may need,
+otherwise the kernel returns ``GROW`` and goes on where it was.
 
 **Numbers.** All 64-bit integers. A quantity is at most 2**48 lots, a net flow less than 2**61 (no overflow before 8,192
 of the largest trades in one slot), and a sequence number less than ``1 << shift`` (2**48 for prices of 0 to 2 CNY/kWh).
@@ -34,11 +34,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-Registers = NDArray[np.int64]
+Memory = Any  # a row of MEMORY
+Row = Any
+Cells = Any
 Rows = NDArray[np.void]
 
 # ------------------------------------------------------------------------------------------------ rows
@@ -146,57 +148,70 @@ SLOT: np.dtype[np.void] = np.dtype(
 ENTRY: np.dtype[np.void] = np.dtype([("key", "i8"), ("value", "i4"), ("next", "i4")])
 PLACE: np.dtype[np.void] = np.dtype([("key", "i8"), ("value", "i8")])
 
-# -------------------------------------------------------------------------------------------- registers
+TABLE: np.dtype[np.void] = np.dtype(
+    [
+        ("buckets", "i8"),  # address
+        ("entries", "i8"),  # address
+        ("used", "i8"),  # the last entry
+        ("size", "i8"),
+        ("count", "i8"),  # of buckets
+        ("whole", "i8"),  # the largest power of two not above the count
+    ]
+)
 
-# Addresses of the pools. The comment says how a row is found.
-ORDERS = 0
-HELDS = 1  # order
-LINKS = 2  # slot * node capacity + node
-HEADS = 3  # (slot * node capacity + node) * 2 + side
-CELLS = 4  # (slot * area capacity + area) * 4 + side * 2 + parked: which classes have orders
-BOOKS = 5  # (slot * area capacity + area) * 2 * classes + book: the ladder; the next row is the parked one
-HUB_CELLS = 6  # (slot * hub capacity + hub) * 4 + side * 2 + without room: which classes have orders
-TREES = 7  # (slot * hub capacity + hub) * 2 * classes + book: the tournament; the one without room follows it
-KEYS = 8  # tournament + place: the leaf of a child is at width + rank, the winner at 1
-WINNERS = 9  # the order whose key that is
-WORDS = 10
-CHILDREN = 11  # word * 64 + digit
-LADDERS = 12
-NODES = 13
-AREAS = 14
-HUBS = 15
-SLOTS = 16
-ID_BUCKETS = 17
-ID_ENTRIES = 18
-PAIR_BUCKETS = 19
-PAIR_ENTRIES = 20
-SLOT_MAP = 21
-NODE_MAP = 22
-FITTING = 23  # (book * 4 + level): the classes of the other side that fit at that distance
-TERMS = 24
-EVENTS = 25
-POOLS = 26
+POOLS = {
+    "orders": ORDER,
+    "helds": HELD,  # order
+    "links": LINK,  # slot * node_size + node
+    "heads": np.dtype("i4"),  # (slot * node_size + node) * 2 + side: the first order of that meter
+    "cells": np.dtype("i8"),  # (slot * area_size + area) * 4 + side * 2 + parked: which classes have orders
+    "books": np.dtype("i4"),  # (slot * area_size + area) * 2 * classes + book: the ladder; the parked one follows it
+    "hub_cells": np.dtype("i8"),  # (slot * hub_size + hub) * 4 + side * 2 + without room: which classes have orders
+    "trees": np.dtype("i8"),  # (slot * hub_size + hub) * 2 * classes + book: tournament; the one without room follows
+    "keys": np.dtype("i8"),  # tournament + place: a child's leaf is at width + rank, the winner at 1
+    "winners": np.dtype("i4"),  # the order whose key that is
+    "keys_free": np.dtype("i8"),  # log2(width): the first free pair of tournaments
+    "words": WORD,
+    "children": np.dtype("i4"),  # word * 64 + digit
+    "ladders": LADDER,
+    "nodes": NODE,
+    "areas": AREA,
+    "hubs": HUB,
+    "slots": SLOT,
+    "tables": TABLE,
+    "id_buckets": np.dtype("i4"),
+    "id_entries": ENTRY,
+    "pair_buckets": np.dtype("i4"),
+    "pair_entries": ENTRY,
+    "slot_map": PLACE,
+    "node_map": PLACE,
+    "fitting": np.dtype("i8"),  # book * 4 + level: the classes of the other side that fit at that distance
+    "terms": np.dtype("i8"),  # the market's classes, ascending
+    "fees": np.dtype("i8"),  # level
+    "events": EVENT,
+    "commands": COMMAND,  # the caller's
+}
+"""The type of each pool's rows, and how a row is found where it is not by its own number."""
 
-SEQUENCE = 32
-OPEN = 33
-ORDERS_USED, ORDERS_FREE, ORDERS_SIZE = 34, 35, 36
-WORDS_USED, WORDS_FREE, WORDS_SIZE = 37, 38, 39
-LADDERS_USED, LADDERS_FREE, LADDERS_SIZE = 40, 41, 42
-KEYS_USED, KEYS_SIZE = 43, 44
-EVENTS_USED, EVENTS_SIZE = 45, 46
-CLASSES, TERMS_COUNT, DEPTH, SHIFT, RANGE, FLOOR, CAP = 47, 48, 49, 50, 51, 52, 53
-FEES = 54  # + level
-NODE_SIZE, AREA_SIZE, HUB_SIZE = 58, 59, 60
-SLOT_MAP_MASK, NODE_MAP_MASK = 61, 62
-WIDEST = 63  # the widest tournament of the grid
-TABLES = 64  # + 4 * table: entries, buckets, the power of two not above the buckets, size
-PHASE, ROW, TAKER, CAUSE, LEG, EVENTS_BEFORE = 72, 73, 74, 75, 76, 77
-PASS_CURSOR, PASS_TRADED, PASS_FREE = 78, 79, 80
-SUSPECTS = 81  # the first slot with suspects
-KEYS_FREE = 96  # + log2(width)
-REGISTERS = 128
+COUNTERS = (
+    *("sequence", "open"),
+    *("orders_used", "orders_free", "orders_size"),
+    *("words_used", "words_free", "words_size"),
+    *("ladders_used", "ladders_free", "ladders_size"),
+    *("keys_used", "keys_size"),
+    *("events_used", "events_size"),
+    *("node_size", "area_size", "hub_size", "widest"),  # of the tables of a slot; the widest tournament
+    *("slot_map_mask", "node_map_mask"),
+    *("classes", "terms_count", "depth", "shift", "range", "floor", "cap"),
+    *("commands_count", "row", "phase", "taker", "leg", "events_before"),  # where the kernel stands
+    *("pass_cursor", "pass_traded", "pass_free"),
+    "suspects",  # the first slot with links that got room again
+)
+
+MEMORY: np.dtype[np.void] = np.dtype([(name, "i8") for name in (*POOLS, *COUNTERS)])
 
 IDS, PAIRS = 0, 1
+"""Tables: used order ids, with the row of the order if it rests; members, with the meters they have had orders at."""
 
 SELL, BUY = 0, 1
 """A side in here; a command names them ``BUY_TAKER`` and ``SELL_TAKER``."""
@@ -216,7 +231,7 @@ BY_OWNER, UNFILLED_IOC, UNFILLED_FOK, UNFILLED_BASKET, SELF_TRADE = 1, 2, 3, 4, 
 
 DONE, GROW, MAKE_SLOT, ASK = 0, 1, 2, 3
 """What ``run`` returns: all rows are done; a pool is too small; the slot of this row is new; a row is not for the
-kernel (``close``, ``capacity``, ``connect``). Register ``ROW`` has the row, ``LEG`` that of the new slot."""
+kernel (``close``, ``capacity``, ``connect``). ``row`` tells the row, ``leg`` that of the new slot."""
 
 FILLED_OR_REST, MET_OWN, FULL = 0, 1, 2
 NEXT, ENTERING, LEGS, SETTLING = 0, 1, 2, 3
@@ -230,12 +245,32 @@ _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 # ------------------------------------------------------------------------------------------- primitives
 
 
-@intrinsic
-def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+def _rows(dtype: "np.dtype[np.void]") -> Any:
+    """A function (address, number) -> row, to be read and written by its fields."""
+    row = from_dtype(dtype)
 
-    return types.voidptr(types.int64), codegen
+    @intrinsic
+    def view(typingctx, address, number):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            offset = builder.mul(args[1], ir.Constant(ir.IntType(64), dtype.itemsize))
+            return builder.inttoptr(builder.add(args[0], offset), context.get_value_type(row))
+
+        return row(types.int64, types.int64), codegen
+
+    return view
+
+
+def _cells(kind: Any) -> Any:
+    """A function (address) -> cells, to be read and written by their numbers."""
+
+    @intrinsic
+    def view(typingctx, address):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.inttoptr(args[0], context.get_value_type(types.CPointer(kind)))
+
+        return types.CPointer(kind)(types.int64), codegen
+
+    return view
 
 
 @intrinsic
@@ -245,6 +280,23 @@ def _lowest_bit(typingctx, word):  # type: ignore[no-untyped-def]
 
     return types.int64(types.int64), codegen
 
+
+_order = _rows(ORDER)
+_held = _rows(HELD)
+_link = _rows(LINK)
+_word = _rows(WORD)
+_ladder_row = _rows(LADDER)
+_node = _rows(NODE)
+_area = _rows(AREA)
+_hub = _rows(HUB)
+_slot = _rows(SLOT)
+_table = _rows(TABLE)
+_entry_row = _rows(ENTRY)
+_place_row = _rows(PLACE)
+_event = _rows(EVENT)
+_command = _rows(COMMAND)
+_i32s = _cells(types.int32)
+_i64s = _cells(types.int64)
 
 _entry = njit(cache=True, error_model="numpy")
 
@@ -263,185 +315,123 @@ def _widened(kind: Any) -> Any:
     return types.int64 if isinstance(kind, types.Integer) else kind
 
 
-_ANY = 2**40  # the length that views claim: what is there is known by the counters
+@_compiled
+def _fee(mem: Memory, level: int) -> int:
+    return _i64s(mem.fees)[level]
 
 
 @_compiled
-def _orders(mem: Registers) -> Rows:
-    return carray(_pointer(mem[ORDERS]), (_ANY,), dtype=ORDER)
+def _side(mem: Memory, book: int) -> int:
+    return 1 if book >= mem.classes else 0
 
 
 @_compiled
-def _helds(mem: Registers) -> Rows:
-    return carray(_pointer(mem[HELDS]), (_ANY,), dtype=HELD)
-
-
-@_compiled
-def _links(mem: Registers) -> Rows:
-    return carray(_pointer(mem[LINKS]), (_ANY,), dtype=LINK)
-
-
-@_compiled
-def _words(mem: Registers) -> Rows:
-    return carray(_pointer(mem[WORDS]), (_ANY,), dtype=WORD)
-
-
-@_compiled
-def _ladders(mem: Registers) -> Rows:
-    return carray(_pointer(mem[LADDERS]), (_ANY,), dtype=LADDER)
-
-
-@_compiled
-def _nodes(mem: Registers) -> Rows:
-    return carray(_pointer(mem[NODES]), (_ANY,), dtype=NODE)
-
-
-@_compiled
-def _areas(mem: Registers) -> Rows:
-    return carray(_pointer(mem[AREAS]), (_ANY,), dtype=AREA)
-
-
-@_compiled
-def _hubs(mem: Registers) -> Rows:
-    return carray(_pointer(mem[HUBS]), (_ANY,), dtype=HUB)
-
-
-@_compiled
-def _slots(mem: Registers) -> Rows:
-    return carray(_pointer(mem[SLOTS]), (_ANY,), dtype=SLOT)
-
-
-@_compiled
-def _events(mem: Registers) -> Rows:
-    return carray(_pointer(mem[EVENTS]), (_ANY,), dtype=EVENT)
-
-
-@_compiled
-def _i32(mem: Registers, pool: int) -> NDArray[np.int32]:
-    return carray(_pointer(mem[pool]), (_ANY,), dtype=np.int32)
-
-
-@_compiled
-def _i64(mem: Registers, pool: int) -> NDArray[np.int64]:
-    return carray(_pointer(mem[pool]), (_ANY,), dtype=np.int64)
-
-
-@_compiled
-def _side(mem: Registers, book: int) -> int:
-    return 1 if book >= mem[CLASSES] else 0
-
-
-@_compiled
-def _class(mem: Registers, book: int) -> int:
-    return book - mem[CLASSES] if book >= mem[CLASSES] else book
+def _class(mem: Memory, book: int) -> int:
+    return book - mem.classes if book >= mem.classes else book
 
 
 # ------------------------------------------------------------------------------------------------- maps
 
 
 @_compiled
-def _look_up(mem: Registers, pool: int, mask: int, key: int) -> int:
+def _look_up(places: int, mask: int, key: int) -> int:
     """The value of a key in an open-addressed map, 0 if it is not there."""
-    places = carray(_pointer(mem[pool]), (_ANY,), dtype=PLACE)
     at = ((key * _MIX) >> 32) & mask
-    while places[at].value != 0:
-        if places[at].key == key:
-            return places[at].value
+    while _place_row(places, at).value != 0:
+        if _place_row(places, at).key == key:
+            return _place_row(places, at).value
         at = (at + 1) & mask
     return 0
 
 
 @_entry
-def put_in_map(mem: Registers, pool: int, mask: int, key: int, value: int) -> None:
+def put_in_map(places: int, mask: int, key: int, value: int) -> None:
     """Set the value of a key; the map has a free place."""
-    places = carray(_pointer(mem[pool]), (_ANY,), dtype=PLACE)
     at = ((key * _MIX) >> 32) & mask
-    while places[at].value != 0 and places[at].key != key:
+    while _place_row(places, at).value != 0 and _place_row(places, at).key != key:
         at = (at + 1) & mask
-    places[at].key = key
-    places[at].value = value
+    _place_row(places, at).key = key
+    _place_row(places, at).value = value
 
 
 @_compiled
-def _bucket(mem: Registers, table: int, key: int) -> int:
+def _bucket(table: Row, key: int) -> int:
     """Neighbouring keys lie in neighbouring buckets, so that ids given one after the other stay near in memory."""
     high = (key >> 16) * _MIX
     mixed = (key & 0xFFFF) + (high ^ (high >> 29))
-    whole = mem[TABLES + 4 * table + 2]
-    at = mixed & (2 * whole - 1)
-    return at if at < mem[TABLES + 4 * table + 1] else at & (whole - 1)
+    at = mixed & (2 * table.whole - 1)
+    return at if at < table.count else at & (table.whole - 1)
 
 
 @_compiled
-def _find(mem: Registers, table: int, key: int) -> int:
+def _find(table: Row, key: int) -> int:
     """The entry of a key in a table, 0 if it has none."""
-    entries = carray(_pointer(mem[ID_ENTRIES + 2 * table]), (_ANY,), dtype=ENTRY)
-    at = np.int64(_i32(mem, ID_BUCKETS + 2 * table)[_bucket(mem, table, key)])
-    while at != 0 and entries[at].key != key:
-        at = np.int64(entries[at].next)
+    at = np.int64(_i32s(table.buckets)[_bucket(table, key)])
+    while at != 0 and _entry_row(table.entries, at).key != key:
+        at = np.int64(_entry_row(table.entries, at).next)
     return at
 
 
 @_compiled
-def _add(mem: Registers, table: int, key: int, value: int) -> int:
+def _add(table: Row, key: int, value: int) -> int:
     """A new entry. The table grows by linear hashing: one bucket at a time, never all at once."""
-    entries = carray(_pointer(mem[ID_ENTRIES + 2 * table]), (_ANY,), dtype=ENTRY)
-    buckets = _i32(mem, ID_BUCKETS + 2 * table)
-    registers = TABLES + 4 * table
-    new = mem[registers] + 1
-    mem[registers] = new
-    at = _bucket(mem, table, key)
-    entries[new].key = key
-    entries[new].value = value
-    entries[new].next = buckets[at]
+    buckets = _i32s(table.buckets)
+    new = table.used + 1
+    table.used = new
+    at = _bucket(table, key)
+    entry = _entry_row(table.entries, new)
+    entry.key = key
+    entry.value = value
+    entry.next = buckets[at]
     buckets[at] = new
-    count, whole = mem[registers + 1], mem[registers + 2]
+    count = table.count
     if count <= new:
-        split = count - whole
-        mem[registers + 1] = count + 1
-        if count + 1 == 2 * whole:
-            mem[registers + 2] = 2 * whole
+        split = count - table.whole
+        table.count = count + 1
+        if count + 1 == 2 * table.whole:
+            table.whole *= 2
         each = np.int64(buckets[split])
         buckets[split] = 0
         buckets[count] = 0
         while each != 0:
-            following = np.int64(entries[each].next)
-            to = _bucket(mem, table, entries[each].key)
-            entries[each].next = buckets[to]
+            moved = _entry_row(table.entries, each)
+            following = np.int64(moved.next)
+            to = _bucket(table, moved.key)
+            moved.next = buckets[to]
             buckets[to] = each
             each = following
     return new
 
 
 @_compiled
-def _drop_last_entry(mem: Registers, table: int) -> None:
-    entries = carray(_pointer(mem[ID_ENTRIES + 2 * table]), (_ANY,), dtype=ENTRY)
-    buckets = _i32(mem, ID_BUCKETS + 2 * table)
-    last = mem[TABLES + 4 * table]
-    at = _bucket(mem, table, entries[last].key)
+def _drop_last_entry(table: Row) -> None:
+    buckets, last = _i32s(table.buckets), table.used
+    at = _bucket(table, _entry_row(table.entries, last).key)
+    following = _entry_row(table.entries, last).next
     if buckets[at] == last:
-        buckets[at] = entries[last].next
+        buckets[at] = following
     else:
         before = np.int64(buckets[at])
-        while entries[before].next != last:
-            before = np.int64(entries[before].next)
-        entries[before].next = entries[last].next
-    mem[TABLES + 4 * table] = last - 1
+        while _entry_row(table.entries, before).next != last:
+            before = np.int64(_entry_row(table.entries, before).next)
+        _entry_row(table.entries, before).next = following
+    table.used = last - 1
 
 
 @_compiled
-def _know_owner(mem: Registers, meter: int, member: int) -> None:
+def _know_owner(mem: Memory, meter: int, member: int) -> None:
     """Remember that this member has had orders at this meter."""
-    node = _nodes(mem)[meter]
+    node = _node(mem.nodes, meter)
     if node.has_owner == 1 and node.owner == member:
         return
-    entries = carray(_pointer(mem[PAIR_ENTRIES]), (_ANY,), dtype=ENTRY)
-    at = np.int64(_i32(mem, PAIR_BUCKETS)[_bucket(mem, PAIRS, member)])
+    pairs = _table(mem.tables, PAIRS)
+    at = np.int64(_i32s(pairs.buckets)[_bucket(pairs, member)])
     while at != 0:
-        if entries[at].key == member and entries[at].value == meter:
+        entry = _entry_row(pairs.entries, at)
+        if entry.key == member and entry.value == meter:
             return
-        at = np.int64(entries[at].next)
-    _add(mem, PAIRS, member, meter)
+        at = np.int64(entry.next)
+    _add(pairs, member, meter)
     if node.has_owner == 0:
         node.has_owner = 1
         node.owner = member
@@ -451,72 +441,71 @@ def _know_owner(mem: Registers, meter: int, member: int) -> None:
 
 
 @_compiled
-def _new_word(mem: Registers, parent: int) -> int:
-    words = _words(mem)
-    new = mem[WORDS_FREE]
+def _new_word(mem: Memory, parent: int) -> int:
+    new = mem.words_free
     if new != 0:
-        mem[WORDS_FREE] = words[new].parent
+        mem.words_free = _word(mem.words, new).parent
     else:
-        new = mem[WORDS_USED]
-        mem[WORDS_USED] = new + 1
-    words[new].bits = 0
-    words[new].parent = parent
+        new = mem.words_used
+        mem.words_used = new + 1
+    _word(mem.words, new).bits = 0
+    _word(mem.words, new).parent = parent
     return new
 
 
 @_compiled
-def _free_word(mem: Registers, word: int) -> None:
-    _words(mem)[word].parent = mem[WORDS_FREE]
-    mem[WORDS_FREE] = word
+def _free_word(mem: Memory, word: int) -> None:
+    _word(mem.words, word).parent = mem.words_free
+    mem.words_free = word
 
 
 @_compiled
-def _put_in_ladder(mem: Registers, ladder: int, new: int) -> bool:
+def _put_in_ladder(mem: Memory, ladder: int, new: int) -> bool:
     """Queue an order at its cost, in order of sequence. Returns whether it is the best now."""
-    orders, words, children = _orders(mem), _words(mem), _i32(mem, CHILDREN)
-    lad = _ladders(mem)[ladder]
-    order = orders[new]
+    children = _i32s(mem.children)
+    lad = _ladder_row(mem.ladders, ladder)
+    order = _order(mem.orders, new)
     cost = np.int64(order.cost)
     word = np.int64(lad.root)
     if word == 0:
         word = _new_word(mem, 0)
         lad.root = word
         lad.key = NOTHING
-    level = mem[DEPTH] - 1
+    level = mem.depth - 1
     while level > 0:
         digit = (cost >> (6 * level)) & 63
-        if (words[word].bits >> digit) & 1:
+        if (_word(mem.words, word).bits >> digit) & 1:
             word = np.int64(children[word * 64 + digit])
         else:
             child = _new_word(mem, word)
-            words[word].bits |= 1 << digit
+            _word(mem.words, word).bits |= 1 << digit
             children[word * 64 + digit] = child
             word = child
         level -= 1
     digit = cost & 63
     at = word * 64 + digit
-    if (words[word].bits >> digit) & 1:
+    if (_word(mem.words, word).bits >> digit) & 1:
         first = np.int64(children[at])
         before = first
-        last = np.int64(orders[first].previous)
-        if orders[last].sequence > order.sequence:
-            if order.sequence < orders[first].sequence:
+        last = np.int64(_order(mem.orders, first).previous)
+        if _order(mem.orders, last).sequence > order.sequence:
+            if order.sequence < _order(mem.orders, first).sequence:
                 children[at] = new
             else:
                 before = last
-                while orders[orders[before].previous].sequence > order.sequence:
-                    before = np.int64(orders[before].previous)
-            last = np.int64(orders[before].previous)
+                while _order(mem.orders, _order(mem.orders, before).previous).sequence > order.sequence:
+                    before = np.int64(_order(mem.orders, before).previous)
+            last = np.int64(_order(mem.orders, before).previous)
         order.next = before
         order.previous = last
-        orders[last].next = new
-        orders[before].previous = new
+        _order(mem.orders, last).next = new
+        _order(mem.orders, before).previous = new
     else:
-        words[word].bits |= 1 << digit
+        _word(mem.words, word).bits |= 1 << digit
         children[at] = new
         order.next = new
         order.previous = new
-    key = (cost << mem[SHIFT]) | order.sequence
+    key = (cost << mem.shift) | order.sequence
     if key < lad.key:
         lad.key = key
         lad.best = new
@@ -525,14 +514,14 @@ def _put_in_ladder(mem: Registers, ladder: int, new: int) -> bool:
 
 
 @_compiled
-def _take_from_ladder(mem: Registers, ladder: int, old: int) -> bool:
+def _take_from_ladder(mem: Memory, ladder: int, old: int) -> bool:
     """The inverse of ``_put_in_ladder``. Returns whether it was the best."""
-    orders, words, children = _orders(mem), _words(mem), _i32(mem, CHILDREN)
-    lad = _ladders(mem)[ladder]
-    order = orders[old]
+    children = _i32s(mem.children)
+    lad = _ladder_row(mem.ladders, ladder)
+    order = _order(mem.orders, old)
     cost = np.int64(order.cost)
     word = np.int64(lad.root)
-    level = mem[DEPTH] - 1
+    level = mem.depth - 1
     while level > 0:
         word = np.int64(children[word * 64 + ((cost >> (6 * level)) & 63)])
         level -= 1
@@ -540,52 +529,52 @@ def _take_from_ladder(mem: Registers, ladder: int, old: int) -> bool:
     following = np.int64(order.next)
     if following != old:
         before = np.int64(order.previous)
-        orders[before].next = following
-        orders[following].previous = before
+        _order(mem.orders, before).next = following
+        _order(mem.orders, following).previous = before
         if children[at] == old:
             children[at] = following
         if lad.best != old:
             return False
         lad.best = following
-        lad.key = (cost << mem[SHIFT]) | orders[following].sequence
+        lad.key = (cost << mem.shift) | _order(mem.orders, following).sequence
         return True
-    words[word].bits &= ~(1 << (cost & 63))
-    while words[word].bits == 0 and level < mem[DEPTH] - 1:
-        parent = np.int64(words[word].parent)
+    _word(mem.words, word).bits &= ~(1 << (cost & 63))
+    while _word(mem.words, word).bits == 0 and level < mem.depth - 1:
+        parent = np.int64(_word(mem.words, word).parent)
         _free_word(mem, word)
         level += 1
         word = parent
-        words[word].bits &= ~(1 << ((cost >> (6 * level)) & 63))
+        _word(mem.words, word).bits &= ~(1 << ((cost >> (6 * level)) & 63))
     if lad.best != old:
         return False
-    if words[word].bits == 0:
+    if _word(mem.words, word).bits == 0:
         lad.best = 0
         lad.key = NOTHING
         return True
     while level > 0:
-        word = np.int64(children[word * 64 + _lowest_bit(words[word].bits)])
+        word = np.int64(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
         level -= 1
-    best = np.int64(children[word * 64 + _lowest_bit(words[word].bits)])
+    best = np.int64(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
     lad.best = best
-    lad.key = (np.int64(orders[best].cost) << mem[SHIFT]) | orders[best].sequence
+    lad.key = (np.int64(_order(mem.orders, best).cost) << mem.shift) | _order(mem.orders, best).sequence
     return True
 
 
 @_compiled
-def _first_from(mem: Registers, ladder: int, cost: int) -> int:
+def _first_from(mem: Memory, ladder: int, cost: int) -> int:
     """The first order of a ladder that costs this much or more, 0 if there is none."""
-    words, children = _words(mem), _i32(mem, CHILDREN)
-    word = np.int64(_ladders(mem)[ladder].root)
-    if word == 0 or cost >> (6 * mem[DEPTH]) != 0:
+    children = _i32s(mem.children)
+    word = np.int64(_ladder_row(mem.ladders, ladder).root)
+    if word == 0 or cost >> (6 * mem.depth) != 0:
         return 0
     turn, turn_digit, turn_level = np.int64(0), np.int64(0), np.int64(0)
-    level = mem[DEPTH] - 1
+    level = mem.depth - 1
     while True:
         digit = (cost >> (6 * level)) & 63
-        higher = words[word].bits & (np.int64(-2) << digit)
+        higher = _word(mem.words, word).bits & (np.int64(-2) << digit)
         if higher != 0:
             turn, turn_digit, turn_level = word, _lowest_bit(higher), level
-        if (words[word].bits >> digit) & 1 == 0:
+        if (_word(mem.words, word).bits >> digit) & 1 == 0:
             break
         word = np.int64(children[word * 64 + digit])
         if level == 0:
@@ -595,43 +584,41 @@ def _first_from(mem: Registers, ladder: int, cost: int) -> int:
         return 0
     word = np.int64(children[turn * 64 + turn_digit])
     while turn_level > 0:
-        word = np.int64(children[word * 64 + _lowest_bit(words[word].bits)])
+        word = np.int64(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
         turn_level -= 1
     return word
 
 
 @_compiled
-def _list_held(mem: Registers, ladder: int, new: int) -> None:
+def _list_held(mem: Memory, ladder: int, new: int) -> None:
     """Put a held order among those of its ladder, in order of sequence."""
-    orders, helds = _orders(mem), _helds(mem)
-    lad = _ladders(mem)[ladder]
+    lad = _ladder_row(mem.ladders, ladder)
     before = np.int64(lad.held_last)
-    while before != 0 and orders[before].sequence > orders[new].sequence:
-        before = np.int64(helds[before].previous)
-    after = np.int64(helds[before].next) if before != 0 else np.int64(lad.held_first)
-    helds[new].previous = before
-    helds[new].next = after
+    while before != 0 and _order(mem.orders, before).sequence > _order(mem.orders, new).sequence:
+        before = np.int64(_held(mem.helds, before).previous)
+    after = np.int64(_held(mem.helds, before).next) if before != 0 else np.int64(lad.held_first)
+    _held(mem.helds, new).previous = before
+    _held(mem.helds, new).next = after
     if before != 0:
-        helds[before].next = new
+        _held(mem.helds, before).next = new
     else:
         lad.held_first = new
     if after != 0:
-        helds[after].previous = new
+        _held(mem.helds, after).previous = new
     else:
         lad.held_last = new
 
 
 @_compiled
-def _unlist_held(mem: Registers, ladder: int, old: int) -> None:
-    helds = _helds(mem)
-    lad = _ladders(mem)[ladder]
-    before, after = np.int64(helds[old].previous), np.int64(helds[old].next)
+def _unlist_held(mem: Memory, ladder: int, old: int) -> None:
+    lad = _ladder_row(mem.ladders, ladder)
+    before, after = np.int64(_held(mem.helds, old).previous), np.int64(_held(mem.helds, old).next)
     if before != 0:
-        helds[before].next = after
+        _held(mem.helds, before).next = after
     else:
         lad.held_first = after
     if after != 0:
-        helds[after].previous = before
+        _held(mem.helds, after).previous = before
     else:
         lad.held_last = before
 
@@ -640,9 +627,9 @@ def _unlist_held(mem: Registers, ladder: int, old: int) -> None:
 
 
 @_compiled
-def _set_leaf(mem: Registers, tree: int, place: int, key: int, winner: int) -> bool:
+def _set_leaf(mem: Memory, tree: int, place: int, key: int, winner: int) -> bool:
     """A child's best is now this order. Returns whether the winner of all children changed."""
-    keys, winners = _i64(mem, KEYS), _i32(mem, WINNERS)
+    keys, winners = _i64s(mem.keys), _i32s(mem.winners)
     while keys[tree + place] != key or winners[tree + place] != winner:
         keys[tree + place] = key
         winners[tree + place] = winner
@@ -657,20 +644,20 @@ def _set_leaf(mem: Registers, tree: int, place: int, key: int, winner: int) -> b
 
 
 @_compiled
-def _is_blocked(mem: Registers, slot: int, node: int, side: int) -> bool:
+def _is_blocked(mem: Memory, slot: int, node: int, side: int) -> bool:
     """Whether a link has no room for energy that this side would send through it."""
     return _room(mem, slot, node, side) <= 0
 
 
 @_compiled
-def _room(mem: Registers, slot: int, node: int, side: int) -> int:
-    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+def _room(mem: Memory, slot: int, node: int, side: int) -> int:
+    link = _link(mem.links, slot * mem.node_size + node)
     return link.down_lots + link.flow_lots if side == BUY else link.up_lots - link.flow_lots
 
 
 @_compiled
 def _offer(
-    mem: Registers,
+    mem: Memory,
     slot: int,
     hub: int,
     book: int,
@@ -686,16 +673,16 @@ def _offer(
         if key < hidden_key:
             hidden_key, hidden = key, winner
         key, winner = NOTHING, 0
-    row = _hubs(mem)[hub]
-    tree = _i64(mem, TREES)[(slot * mem[HUB_SIZE] + hub) * 2 * mem[CLASSES] + book]
-    keys, cells = _i64(mem, KEYS), _i64(mem, HUB_CELLS)
-    cell = (slot * mem[HUB_SIZE] + hub) * 4 + 2 * _side(mem, book)
+    row = _hub(mem.hubs, hub)
+    tree = _i64s(mem.trees)[(slot * mem.hub_size + hub) * 2 * mem.classes + book]
+    keys, cells = _i64s(mem.keys), _i64s(mem.hub_cells)
+    cell = (slot * mem.hub_size + hub) * 4 + 2 * _side(mem, book)
     bit = np.int64(1) << _class(mem, book)
     changed = False
     if _set_leaf(mem, tree, row.width + rank, key, winner):
         changed = True
         cells[cell] = cells[cell] & ~bit if keys[tree + 1] == NOTHING else cells[cell] | bit
-    if _slots(mem)[slot].blocked > 0:
+    if _slot(mem.slots, slot).blocked > 0:
         tree += 2 * row.width
         if _set_leaf(mem, tree, row.width + rank, hidden_key, hidden):
             changed = True
@@ -704,14 +691,14 @@ def _offer(
 
 
 @_compiled
-def _offer_of_hub(mem: Registers, slot: int, hub: int, book: int) -> None:
+def _offer_of_hub(mem: Memory, slot: int, hub: int, book: int) -> None:
     """Tell the hub above what this one has."""
-    row = _hubs(mem)[hub]
+    row = _hub(mem.hubs, hub)
     above = np.int64(row.hub)
-    if above == 0 or (book & 3) < _hubs(mem)[above].level:
+    if above == 0 or (book & 3) < _hub(mem.hubs, above).level:
         return
-    keys, winners = _i64(mem, KEYS), _i32(mem, WINNERS)
-    tree = _i64(mem, TREES)[(slot * mem[HUB_SIZE] + hub) * 2 * mem[CLASSES] + book]
+    keys, winners = _i64s(mem.keys), _i32s(mem.winners)
+    tree = _i64s(mem.trees)[(slot * mem.hub_size + hub) * 2 * mem.classes + book]
     hidden = tree + 2 * row.width
     _offer(
         mem,
@@ -728,14 +715,14 @@ def _offer_of_hub(mem: Registers, slot: int, hub: int, book: int) -> None:
 
 
 @_compiled
-def _offer_of_area(mem: Registers, slot: int, area: int, book: int) -> None:
+def _offer_of_area(mem: Memory, slot: int, area: int, book: int) -> None:
     """Tell the hubs above an area what it has, after its best or the room of its link changed."""
-    row = _areas(mem)[area]
+    row = _area(mem.areas, area)
     hub = np.int64(row.hub)
-    if hub == 0 or (book & 3) < _hubs(mem)[hub].level:
+    if hub == 0 or (book & 3) < _hub(mem.hubs, hub).level:
         return
-    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book])
-    visible, parked = _ladders(mem)[ladder], _ladders(mem)[ladder + 1]
+    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    visible, parked = _ladder_row(mem.ladders, ladder), _ladder_row(mem.ladders, ladder + 1)
     if _offer(
         mem,
         slot,
@@ -752,20 +739,20 @@ def _offer_of_area(mem: Registers, slot: int, area: int, book: int) -> None:
 
 
 @_compiled
-def _new_trees(mem: Registers, slot: int, hub: int, book: int) -> None:
+def _new_trees(mem: Memory, slot: int, hub: int, book: int) -> None:
     """Two empty tournaments, of the children with room and of those without."""
-    trees, keys, winners = _i64(mem, TREES), _i64(mem, KEYS), _i32(mem, WINNERS)
-    at = (slot * mem[HUB_SIZE] + hub) * 2 * mem[CLASSES] + book
+    trees, keys, winners = _i64s(mem.trees), _i64s(mem.keys), _i32s(mem.winners)
+    at = (slot * mem.hub_size + hub) * 2 * mem.classes + book
     if trees[at] != 0:
         return
-    width = np.int64(_hubs(mem)[hub].width)
-    free = KEYS_FREE + _lowest_bit(width)
-    tree = mem[free]
+    width = np.int64(_hub(mem.hubs, hub).width)
+    free, log_width = _i64s(mem.keys_free), _lowest_bit(width)
+    tree = free[log_width]
     if tree != 0:
-        mem[free] = keys[tree]
+        free[log_width] = keys[tree]
     else:
-        tree = mem[KEYS_USED]
-        mem[KEYS_USED] = tree + 4 * width
+        tree = mem.keys_used
+        mem.keys_used = tree + 4 * width
     for place in range(tree, tree + 4 * width):
         keys[place] = NOTHING
         winners[place] = 0
@@ -773,30 +760,30 @@ def _new_trees(mem: Registers, slot: int, hub: int, book: int) -> None:
 
 
 @_compiled
-def _ladder(mem: Registers, slot: int, area: int, book: int) -> int:
+def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
     """The ladder of a book, the parked one behind it; made, with the tournaments above it, if they are not there."""
-    books, ladders = _i32(mem, BOOKS), _ladders(mem)
-    at = (slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book
+    books = _i32s(mem.books)
+    at = (slot * mem.area_size + area) * 2 * mem.classes + book
     ladder = np.int64(books[at])
     if ladder != 0:
         return ladder
-    ladder = mem[LADDERS_FREE]
+    ladder = mem.ladders_free
     if ladder != 0:
-        mem[LADDERS_FREE] = ladders[ladder].root
+        mem.ladders_free = _ladder_row(mem.ladders, ladder).root
     else:
-        ladder = mem[LADDERS_USED]
-        mem[LADDERS_USED] = ladder + 2
+        ladder = mem.ladders_used
+        mem.ladders_used = ladder + 2
     for each in range(ladder, ladder + 2):
-        ladders[each].key = NOTHING
-        ladders[each].best = 0
-        ladders[each].root = 0
-        ladders[each].held_first = 0
-        ladders[each].held_last = 0
+        _ladder_row(mem.ladders, each).key = NOTHING
+        _ladder_row(mem.ladders, each).best = 0
+        _ladder_row(mem.ladders, each).root = 0
+        _ladder_row(mem.ladders, each).held_first = 0
+        _ladder_row(mem.ladders, each).held_last = 0
     books[at] = ladder
-    hub = np.int64(_areas(mem)[area].hub)
-    while hub != 0 and (book & 3) >= _hubs(mem)[hub].level:
+    hub = np.int64(_area(mem.areas, area).hub)
+    while hub != 0 and (book & 3) >= _hub(mem.hubs, hub).level:
         _new_trees(mem, slot, hub, book)
-        hub = np.int64(_hubs(mem)[hub].hub)
+        hub = np.int64(_hub(mem.hubs, hub).hub)
     return ladder
 
 
@@ -804,151 +791,150 @@ def _ladder(mem: Registers, slot: int, area: int, book: int) -> int:
 
 
 @_compiled
-def _is_parked(mem: Registers, order: int) -> bool:
+def _is_parked(mem: Memory, order: int) -> bool:
     """Whether the own link of the order's meter is full; if the meter is no area, its orders then leave the area's."""
-    row = _orders(mem)[order]
-    return _nodes(mem)[row.meter].is_plain == 1 and _is_blocked(mem, row.slot, row.meter, _side(mem, row.book))
+    row = _order(mem.orders, order)
+    return _node(mem.nodes, row.meter).is_plain == 1 and _is_blocked(mem, row.slot, row.meter, _side(mem, row.book))
 
 
 @_compiled
-def _place(mem: Registers, new: int, parked: int) -> None:
+def _place(mem: Memory, new: int, parked: int) -> None:
     """Put an order into its ladder and tell the hubs."""
-    order = _orders(mem)[new]
+    order = _order(mem.orders, new)
     slot, book = np.int64(order.slot), np.int64(order.book)
-    area = np.int64(_nodes(mem)[order.meter].place)
+    area = np.int64(_node(mem.nodes, order.meter).place)
     ladder = _ladder(mem, slot, area, book) + parked
     if order.held == 1 and parked == 0:
         _list_held(mem, ladder, new)
     if _put_in_ladder(mem, ladder, new):
-        cells = _i64(mem, CELLS)
-        cells[(slot * mem[AREA_SIZE] + area) * 4 + 2 * _side(mem, book) + parked] |= np.int64(1) << _class(mem, book)
+        cells = _i64s(mem.cells)
+        cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] |= np.int64(1) << _class(mem, book)
         _offer_of_area(mem, slot, area, book)
 
 
 @_compiled
-def _displace(mem: Registers, old: int, parked: int) -> None:
+def _displace(mem: Memory, old: int, parked: int) -> None:
     """The inverse of ``_place``."""
-    order = _orders(mem)[old]
+    order = _order(mem.orders, old)
     slot, book = np.int64(order.slot), np.int64(order.book)
-    area = np.int64(_nodes(mem)[order.meter].place)
-    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book]) + parked
+    area = np.int64(_node(mem.nodes, order.meter).place)
+    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book]) + parked
     if order.held == 1 and parked == 0:
         _unlist_held(mem, ladder, old)
     if _take_from_ladder(mem, ladder, old):
-        if _ladders(mem)[ladder].best == 0:
-            cells = _i64(mem, CELLS)
+        if _ladder_row(mem.ladders, ladder).best == 0:
+            cells = _i64s(mem.cells)
             bit = np.int64(1) << _class(mem, book)
-            cells[(slot * mem[AREA_SIZE] + area) * 4 + 2 * _side(mem, book) + parked] &= ~bit
+            cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] &= ~bit
         _offer_of_area(mem, slot, area, book)
 
 
 @_compiled
-def _rest(mem: Registers, new: int) -> None:
+def _rest(mem: Memory, new: int) -> None:
     """An order rests: in its meter's list, its ladder and the table of ids."""
-    orders, heads = _orders(mem), _i32(mem, HEADS)
-    order = orders[new]
-    head = (np.int64(order.slot) * mem[NODE_SIZE] + order.meter) * 2 + _side(mem, order.book)
+    heads = _i32s(mem.heads)
+    order = _order(mem.orders, new)
+    head = (np.int64(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)
     first = np.int64(heads[head])
     order.meter_previous = 0
     order.meter_next = first
     if first != 0:
-        orders[first].meter_previous = new
+        _order(mem.orders, first).meter_previous = new
     heads[head] = new
-    carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)[order.entry].value = new
-    mem[OPEN] += 1
-    _slots(mem)[order.slot].open += 1
+    _entry_row(_table(mem.tables, IDS).entries, order.entry).value = new
+    mem.open += 1
+    _slot(mem.slots, order.slot).open += 1
     _place(mem, new, 1 if _is_parked(mem, new) else 0)
 
 
 @_compiled
-def _leave(mem: Registers, old: int) -> None:
+def _leave(mem: Memory, old: int) -> None:
     """The inverse of ``_rest``. The order's row keeps what it says."""
-    orders, heads = _orders(mem), _i32(mem, HEADS)
-    order = orders[old]
+    heads = _i32s(mem.heads)
+    order = _order(mem.orders, old)
     _displace(mem, old, 1 if _is_parked(mem, old) else 0)
     before, after = np.int64(order.meter_previous), np.int64(order.meter_next)
     if after != 0:
-        orders[after].meter_previous = before
+        _order(mem.orders, after).meter_previous = before
     if before != 0:
-        orders[before].meter_next = after
+        _order(mem.orders, before).meter_next = after
     else:
-        heads[(np.int64(order.slot) * mem[NODE_SIZE] + order.meter) * 2 + _side(mem, order.book)] = after
-    carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)[order.entry].value = 0
-    mem[OPEN] -= 1
-    _slots(mem)[order.slot].open -= 1
+        heads[(np.int64(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)] = after
+    _entry_row(_table(mem.tables, IDS).entries, order.entry).value = 0
+    mem.open -= 1
+    _slot(mem.slots, order.slot).open -= 1
 
 
 @_compiled
-def _new_row(mem: Registers) -> int:
-    new = mem[ORDERS_FREE]
+def _new_row(mem: Memory) -> int:
+    new = mem.orders_free
     if new != 0:
-        mem[ORDERS_FREE] = _orders(mem)[new].next
+        mem.orders_free = _order(mem.orders, new).next
     else:
-        new = mem[ORDERS_USED]
-        mem[ORDERS_USED] = new + 1
+        new = mem.orders_used
+        mem.orders_used = new + 1
     return new
 
 
 @_compiled
-def _free_row(mem: Registers, old: int) -> None:
-    _orders(mem)[old].next = mem[ORDERS_FREE]
-    mem[ORDERS_FREE] = old
+def _free_row(mem: Memory, old: int) -> None:
+    _order(mem.orders, old).next = mem.orders_free
+    mem.orders_free = old
 
 
 # ------------------------------------------------------------------------------------------------- room
 
 
 @_compiled
-def _suspect(mem: Registers, slot: int, node: int) -> None:
+def _suspect(mem: Memory, slot: int, node: int) -> None:
     """A link got room again: at the end of the command the held orders that it kept apart may trade."""
-    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    link = _link(mem.links, slot * mem.node_size + node)
     if link.is_suspect == 1:
         return
-    row = _slots(mem)[slot]
+    row = _slot(mem.slots, slot)
     if row.suspects == 0:
-        row.next = mem[SUSPECTS]
-        mem[SUSPECTS] = slot
+        row.next = mem.suspects
+        mem.suspects = slot
     link.is_suspect = 1
     link.suspect_next = row.suspects
     row.suspects = node
 
 
 @_compiled
-def _room_changed(mem: Registers, slot: int, node: int, side: int, is_blocked: bool) -> None:
+def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool) -> None:
     """A link filled up for one side, or got room again."""
-    row = _nodes(mem)[node]
+    row = _node(mem.nodes, node)
     if is_blocked:
-        _slots(mem)[slot].blocked += 1
+        _slot(mem.slots, slot).blocked += 1
     if row.is_plain == 1:
-        orders = _orders(mem)
-        each = np.int64(_i32(mem, HEADS)[(slot * mem[NODE_SIZE] + node) * 2 + side])
+        each = np.int64(_i32s(mem.heads)[(slot * mem.node_size + node) * 2 + side])
         while each != 0:
             _displace(mem, each, 0 if is_blocked else 1)
             _place(mem, each, 1 if is_blocked else 0)
-            each = np.int64(orders[each].meter_next)
+            each = np.int64(_order(mem.orders, each).meter_next)
     else:
         is_hub = row.level >= 2
         if is_hub:
-            cells, at = _i64(mem, HUB_CELLS), (slot * mem[HUB_SIZE] + row.place) * 4 + 2 * side
+            cells, at = _i64s(mem.hub_cells), (slot * mem.hub_size + row.place) * 4 + 2 * side
         else:
-            cells, at = _i64(mem, CELLS), (slot * mem[AREA_SIZE] + row.place) * 4 + 2 * side
+            cells, at = _i64s(mem.cells), (slot * mem.area_size + row.place) * 4 + 2 * side
         mask = cells[at] | cells[at + 1]
         while mask != 0:
-            book = side * mem[CLASSES] + _lowest_bit(mask)
+            book = side * mem.classes + _lowest_bit(mask)
             if is_hub:
                 _offer_of_hub(mem, slot, row.place, book)
             else:
                 _offer_of_area(mem, slot, row.place, book)
             mask &= mask - 1
     if not is_blocked:
-        _slots(mem)[slot].blocked -= 1
+        _slot(mem.slots, slot).blocked -= 1
         _suspect(mem, slot, node)
 
 
 @_compiled
-def _push(mem: Registers, slot: int, node: int, side: int, quantity_lots: int) -> None:
+def _push(mem: Memory, slot: int, node: int, side: int, quantity_lots: int) -> None:
     """Let what a seller sends, or a buyer gets, flow through one link. A negative quantity takes it back."""
-    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    link = _link(mem.links, slot * mem.node_size + node)
     had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
     link.flow_lots += quantity_lots if side == SELL else -quantity_lots
     has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
@@ -959,39 +945,39 @@ def _push(mem: Registers, slot: int, node: int, side: int, quantity_lots: int) -
 
 
 @_compiled
-def _push_up(mem: Registers, slot: int, meter: int, side: int, level: int, quantity_lots: int) -> None:
+def _push_up(mem: Memory, slot: int, meter: int, side: int, level: int, quantity_lots: int) -> None:
     """Push through every link from a meter to its ancestor at the level where it meets the other one."""
-    row = _nodes(mem)[meter]
+    row = _node(mem.nodes, meter)
     if row.is_plain == 1:
         _push(mem, slot, meter, side, quantity_lots)
     if level > 1:
-        area = _areas(mem)[row.place]
+        area = _area(mem.areas, row.place)
         _push(mem, slot, area.node, side, quantity_lots)
-        hub = _hubs(mem)[area.hub]
+        hub = _hub(mem.hubs, area.hub)
         if hub.level < level:
             _push(mem, slot, hub.node, side, quantity_lots)
 
 
 @_compiled
-def _room_up(mem: Registers, slot: int, meter: int, side: int, level: int) -> int:
+def _room_up(mem: Memory, slot: int, meter: int, side: int, level: int) -> int:
     """The least room of those links."""
-    row = _nodes(mem)[meter]
+    row = _node(mem.nodes, meter)
     room_lots = np.int64(NO_LIMIT_LOTS)
     if row.is_plain == 1:
         room_lots = min(room_lots, _room(mem, slot, meter, side))
     if level > 1:
-        area = _areas(mem)[row.place]
+        area = _area(mem.areas, row.place)
         room_lots = min(room_lots, _room(mem, slot, area.node, side))
-        hub = _hubs(mem)[area.hub]
+        hub = _hub(mem.hubs, area.hub)
         if hub.level < level:
             room_lots = min(room_lots, _room(mem, slot, hub.node, side))
     return room_lots
 
 
 @_entry
-def set_limits(mem: Registers, slot: int, node: int, up_lots: int, down_lots: int) -> None:
+def set_limits(mem: Memory, slot: int, node: int, up_lots: int, down_lots: int) -> None:
     """New limits of a link in one slot."""
-    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+    link = _link(mem.links, slot * mem.node_size + node)
     had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
     link.up_lots, link.down_lots = up_lots, down_lots
     has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
@@ -1005,29 +991,27 @@ def set_limits(mem: Registers, slot: int, node: int, up_lots: int, down_lots: in
 
 
 @_compiled
-def _distance(mem: Registers, one: int, other: int) -> int:
+def _distance(mem: Memory, one: int, other: int) -> int:
     """The level at which two meters meet."""
-    nodes, areas, hubs = _nodes(mem), _areas(mem), _hubs(mem)
-    if nodes[one].place == nodes[other].place:
+    if _node(mem.nodes, one).place == _node(mem.nodes, other).place:
         return 1
-    mine, theirs = np.int64(areas[nodes[one].place].hub), np.int64(areas[nodes[other].place].hub)
+    mine, theirs = np.int64(_area(mem.areas, _node(mem.nodes, one).place).hub), np.int64(_area(mem.areas, _node(mem.nodes, other).place).hub)
     while mine != theirs:
-        if hubs[mine].level <= hubs[theirs].level:
-            mine = np.int64(hubs[mine].hub)
+        if _hub(mem.hubs, mine).level <= _hub(mem.hubs, theirs).level:
+            mine = np.int64(_hub(mem.hubs, mine).hub)
         else:
-            theirs = np.int64(hubs[theirs].hub)
-    return np.int64(hubs[mine].level)
+            theirs = np.int64(_hub(mem.hubs, theirs).hub)
+    return np.int64(_hub(mem.hubs, mine).level)
 
 
 @_compiled
-def _best_of_meter(mem: Registers, slot: int, meter: int, side: int, fitting: int, dearest: int) -> int:
+def _best_of_meter(mem: Memory, slot: int, meter: int, side: int, fitting: int, dearest: int) -> int:
     """The first in priority among a meter's own orders of these classes and no higher cost, 0 if there is none."""
-    orders = _orders(mem)
     best, best_key = np.int64(0), NOTHING
-    each = np.int64(_i32(mem, HEADS)[(slot * mem[NODE_SIZE] + meter) * 2 + side])
+    each = np.int64(_i32s(mem.heads)[(slot * mem.node_size + meter) * 2 + side])
     while each != 0:
-        row = orders[each]
-        key = (np.int64(row.cost) << mem[SHIFT]) | row.sequence
+        row = _order(mem.orders, each)
+        key = (np.int64(row.cost) << mem.shift) | row.sequence
         if key < best_key and row.cost <= dearest and (fitting >> _class(mem, row.book)) & 1:
             best, best_key = each, key
         each = np.int64(row.meter_next)
@@ -1035,52 +1019,52 @@ def _best_of_meter(mem: Registers, slot: int, meter: int, side: int, fitting: in
 
 
 @_compiled
-def _best(mem: Registers, taker: int) -> tuple[int, int, int]:
+def _best(mem: Memory, taker: int) -> tuple[int, int, int]:
     """The fitting counterparty with room that comes first: its row (0: none), its level, its cost with the fee."""
-    row = _orders(mem)[taker]
-    slot, meter, classes, shift = np.int64(row.slot), np.int64(row.meter), mem[CLASSES], mem[SHIFT]
+    row = _order(mem.orders, taker)
+    slot, meter, classes, shift = np.int64(row.slot), np.int64(row.meter), mem.classes, mem.shift
     side = _side(mem, row.book)
     other = 1 - side
-    limit = mem[RANGE] - row.cost
-    fitting = _i64(mem, FITTING)
-    node = _nodes(mem)[meter]
+    limit = mem.range - row.cost
+    fitting = _i64s(mem.fitting)
+    node = _node(mem.nodes, meter)
     area = np.int64(node.place)
-    ladders, books = _ladders(mem), _i32(mem, BOOKS)
+    books = _i32s(mem.books)
     is_plain = node.is_plain == 1
     goes_out = not is_plain or not _is_blocked(mem, slot, meter, side)
 
     best, best_key, best_level = np.int64(0), NOTHING, np.int64(1)
-    dearest = limit - mem[FEES + 1]
+    dearest = limit - _fee(mem, 1)
     classes_here = fitting[row.book * 4 + 1]
     if goes_out:
-        mask = _i64(mem, CELLS)[(slot * mem[AREA_SIZE] + area) * 4 + 2 * other] & classes_here
-        at = (slot * mem[AREA_SIZE] + area) * 2 * classes + other * classes
+        mask = _i64s(mem.cells)[(slot * mem.area_size + area) * 4 + 2 * other] & classes_here
+        at = (slot * mem.area_size + area) * 2 * classes + other * classes
         while mask != 0:
-            ladder = ladders[books[at + _lowest_bit(mask)]]
+            ladder = _ladder_row(mem.ladders, books[at + _lowest_bit(mask)])
             if ladder.key < best_key and (ladder.key >> shift) <= dearest:
                 best, best_key = np.int64(ladder.best), ladder.key
             mask &= mask - 1
     if is_plain and classes_here != 0 and (not goes_out or _is_blocked(mem, slot, meter, other)):
         beside = _best_of_meter(mem, slot, meter, other, classes_here, dearest)
         if beside != 0:
-            key = (np.int64(_orders(mem)[beside].cost) << shift) | _orders(mem)[beside].sequence
+            key = (np.int64(_order(mem.orders, beside).cost) << shift) | _order(mem.orders, beside).sequence
             if key < best_key:
                 best, best_key = beside, key
-    best_cost = (best_key >> shift) + mem[FEES + 1] if best != 0 else NOTHING
+    best_cost = (best_key >> shift) + _fee(mem, 1) if best != 0 else NOTHING
 
-    hub, link = np.int64(_areas(mem)[area].hub), np.int64(_areas(mem)[area].node)
+    hub, link = np.int64(_area(mem.areas, area).hub), np.int64(_area(mem.areas, area).node)
     while goes_out and hub != 0 and not _is_blocked(mem, slot, link, side):
-        row_of_hub = _hubs(mem)[hub]
+        row_of_hub = _hub(mem.hubs, hub)
         level = np.int64(row_of_hub.level)
-        fee = mem[FEES + level]
-        mask = _i64(mem, HUB_CELLS)[(slot * mem[HUB_SIZE] + hub) * 4 + 2 * other] & fitting[row.book * 4 + level]
-        at = (slot * mem[HUB_SIZE] + hub) * 2 * classes + other * classes
+        fee = _fee(mem, level)
+        mask = _i64s(mem.hub_cells)[(slot * mem.hub_size + hub) * 4 + 2 * other] & fitting[row.book * 4 + level]
+        at = (slot * mem.hub_size + hub) * 2 * classes + other * classes
         found, found_key = np.int64(0), NOTHING
         while mask != 0:
-            tree = _i64(mem, TREES)[at + _lowest_bit(mask)]
-            key = _i64(mem, KEYS)[tree + 1]
+            tree = _i64s(mem.trees)[at + _lowest_bit(mask)]
+            key = _i64s(mem.keys)[tree + 1]
             if key < found_key:
-                found, found_key = np.int64(_i32(mem, WINNERS)[tree + 1]), key
+                found, found_key = np.int64(_i32s(mem.winners)[tree + 1]), key
             mask &= mask - 1
         cost = (found_key >> shift) + fee
         if found != 0 and cost <= limit and cost < best_cost:
@@ -1090,28 +1074,28 @@ def _best(mem: Registers, taker: int) -> tuple[int, int, int]:
 
 
 @_compiled
-def _own(mem: Registers, taker: int) -> tuple[int, int, int]:
+def _own(mem: Memory, taker: int) -> tuple[int, int, int]:
     """(cost with the fee, level, sequence) of the fitting order of the taker's own member that comes first, room or
     not; (NOTHING, 0, 0) if there is none. Orders at the taker's own meter always have room: ``_best`` finds them."""
-    orders = _orders(mem)
-    row = orders[taker]
-    entries = carray(_pointer(mem[PAIR_ENTRIES]), (_ANY,), dtype=ENTRY)
-    heads, fitting = _i32(mem, HEADS), _i64(mem, FITTING)
+    row = _order(mem.orders, taker)
+    pairs = _table(mem.tables, PAIRS)
+    heads, fitting = _i32s(mem.heads), _i64s(mem.fitting)
     other = 1 - _side(mem, row.book)
     best_cost, best_level, best_sequence = NOTHING, np.int64(0), np.int64(0)
-    at = np.int64(_i32(mem, PAIR_BUCKETS)[_bucket(mem, PAIRS, row.member)])
+    at = np.int64(_i32s(pairs.buckets)[_bucket(pairs, row.member)])
     while at != 0:
-        meter = np.int64(entries[at].value)
-        if entries[at].key == row.member and meter != row.meter:
-            each = np.int64(heads[(row.slot * mem[NODE_SIZE] + meter) * 2 + other])
+        entry = _entry_row(pairs.entries, at)
+        meter = np.int64(entry.value)
+        if entry.key == row.member and meter != row.meter:
+            each = np.int64(heads[(row.slot * mem.node_size + meter) * 2 + other])
             level = _distance(mem, row.meter, meter) if each != 0 else np.int64(0)
             while each != 0:
-                mine = orders[each]
-                cost = np.int64(mine.cost) + mem[FEES + level]
+                mine = _order(mem.orders, each)
+                cost = np.int64(mine.cost) + _fee(mem, level)
                 if (
                     mine.member == row.member
                     and (fitting[row.book * 4 + level] >> _class(mem, mine.book)) & 1
-                    and cost + row.cost <= mem[RANGE]
+                    and cost + row.cost <= mem.range
                     and (
                         cost < best_cost
                         or (
@@ -1122,7 +1106,7 @@ def _own(mem: Registers, taker: int) -> tuple[int, int, int]:
                 ):
                     best_cost, best_level, best_sequence = cost, level, mine.sequence
                 each = np.int64(mine.meter_next)
-        at = np.int64(entries[at].next)
+        at = np.int64(entry.next)
     return best_cost, best_level, best_sequence
 
 
@@ -1130,10 +1114,10 @@ def _own(mem: Registers, taker: int) -> tuple[int, int, int]:
 
 
 @_compiled
-def _tell(mem: Registers, kind: int, sequence: int, order_id: int, quantity_lots: int, reason: int) -> int:
-    at = mem[EVENTS_USED]
-    mem[EVENTS_USED] = at + 1
-    event = _events(mem)[at]
+def _tell(mem: Memory, kind: int, sequence: int, order_id: int, quantity_lots: int, reason: int) -> int:
+    at = mem.events_used
+    mem.events_used = at + 1
+    event = _event(mem.events, at)
     event.sequence = sequence
     event.order_id = order_id
     event.quantity_lots = quantity_lots
@@ -1143,10 +1127,9 @@ def _tell(mem: Registers, kind: int, sequence: int, order_id: int, quantity_lots
 
 
 @_compiled
-def _trade(mem: Registers, taker: int, counterparty: int, level: int, cause: int) -> None:
+def _trade(mem: Memory, taker: int, counterparty: int, level: int, cause: int) -> None:
     """As much as both have left and the path has room for, at the limit of whichever of the two came first."""
-    orders = _orders(mem)
-    one, other = orders[taker], orders[counterparty]
+    one, other = _order(mem.orders, taker), _order(mem.orders, counterparty)
     slot, side = np.int64(one.slot), _side(mem, one.book)
     is_one_meter = one.meter == other.meter
     quantity_lots = min(one.remaining_lots, other.remaining_lots)
@@ -1156,11 +1139,11 @@ def _trade(mem: Registers, taker: int, counterparty: int, level: int, cause: int
 
     sell, buy = (one, other) if side == SELL else (other, one)
     sell_is_first = sell.sequence < buy.sequence
-    fee = mem[FEES + level]
-    seller_price = mem[FLOOR] + sell.cost if sell_is_first else mem[CAP] - buy.cost - fee
-    event = _events(mem)[_tell(mem, TRADED, cause, buy.order_id, quantity_lots, 0)]
+    fee = _fee(mem, level)
+    seller_price = mem.floor + sell.cost if sell_is_first else mem.cap - buy.cost - fee
+    event = _event(mem.events, _tell(mem, TRADED, cause, buy.order_id, quantity_lots, 0))
     event.other = sell.order_id
-    event.slot = _slots(mem)[slot].name
+    event.slot = _slot(mem.slots, slot).name
     event.price_ticks = seller_price
     event.buyer_price_ticks = seller_price + fee
     event.counterparty = counterparty
@@ -1178,18 +1161,17 @@ def _trade(mem: Registers, taker: int, counterparty: int, level: int, cause: int
 
 
 @_compiled
-def _take(mem: Registers, taker: int, cause: int) -> int:
+def _take(mem: Memory, taker: int, cause: int) -> int:
     """Trade against fitting orders, one after the other. Within one take room only shrinks, so what was passed over
     stays passed over. FULL: no place for another event; may then be called again to go on."""
-    orders = _orders(mem)
-    row = orders[taker]
+    row = _order(mem.orders, taker)
     own_cost, own_level, own_sequence = NOTHING, np.int64(0), np.int64(0)
     knows_own = False
     while row.remaining_lots > 0:
-        if mem[EVENTS_USED] >= mem[EVENTS_SIZE]:
+        if mem.events_used >= mem.events_size:
             return FULL
         counterparty, level, cost = _best(mem, taker)
-        if _slots(mem)[row.slot].blocked > 0:
+        if _slot(mem.slots, row.slot).blocked > 0:
             if not knows_own:
                 own_cost, own_level, own_sequence = _own(mem, taker)
                 knows_own = True
@@ -1199,37 +1181,36 @@ def _take(mem: Registers, taker: int, cause: int) -> int:
                     own_cost == cost
                     and (
                         own_level < level
-                        or (own_level == level and own_sequence < orders[counterparty].sequence)
+                        or (own_level == level and own_sequence < _order(mem.orders, counterparty).sequence)
                     )
                 )
             ):
                 return MET_OWN
         if counterparty == 0:
             break
-        if orders[counterparty].member == row.member:
+        if _order(mem.orders, counterparty).member == row.member:
             return MET_OWN
         _trade(mem, taker, counterparty, level, cause)
     return FILLED_OR_REST
 
 
 @_compiled
-def _undo_trades(mem: Registers, commands: Rows, first_row: int, first_sequence: int) -> None:
-    """Take back every trade since event ``EVENTS_BEFORE``, the last first, and the events with them."""
-    orders, events = _orders(mem), _events(mem)
-    while mem[EVENTS_USED] > mem[EVENTS_BEFORE]:
-        mem[EVENTS_USED] -= 1
-        event = events[mem[EVENTS_USED]]
-        leg = commands[first_row + (event.sequence - first_sequence)]
-        meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], leg.meter)
+def _undo_trades(mem: Memory, first_row: int, first_sequence: int) -> None:
+    """Take back every trade since event ``events_before``, the last first, and the events with them."""
+    while mem.events_used > mem.events_before:
+        mem.events_used -= 1
+        event = _event(mem.events, mem.events_used)
+        leg = _command(mem.commands, first_row + (event.sequence - first_sequence))
+        meter = _look_up(mem.node_map, mem.node_map_mask, leg.meter)
         counterparty = np.int64(event.counterparty)
-        other = orders[counterparty]
+        other = _order(mem.orders, counterparty)
         side = _side(mem, other.book)
         if other.meter != meter:
             _push_up(mem, other.slot, meter, 1 - side, event.level, -event.quantity_lots)
             _push_up(mem, other.slot, other.meter, side, event.level, -event.quantity_lots)
         other.remaining_lots += event.quantity_lots
         if other.remaining_lots == event.quantity_lots:  # it had been filled
-            mem[ORDERS_FREE] = other.next
+            mem.orders_free = other.next
             _rest(mem, counterparty)
 
 
@@ -1237,33 +1218,33 @@ def _undo_trades(mem: Registers, commands: Rows, first_row: int, first_sequence:
 
 
 @_compiled
-def _fits_any(mem: Registers, order: int) -> bool:
+def _fits_any(mem: Memory, order: int) -> bool:
     """Whether any resting order fits this one, room or not."""
-    row = _orders(mem)[order]
-    slot, classes, shift = np.int64(row.slot), mem[CLASSES], mem[SHIFT]
+    row = _order(mem.orders, order)
+    slot, classes, shift = np.int64(row.slot), mem.classes, mem.shift
     other = 1 - _side(mem, row.book)
-    limit = mem[RANGE] - row.cost
-    area = np.int64(_nodes(mem)[row.meter].place)
-    ladders, cells, fitting = _ladders(mem), _i64(mem, CELLS), _i64(mem, FITTING)
-    cell = (slot * mem[AREA_SIZE] + area) * 4 + 2 * other
+    limit = mem.range - row.cost
+    area = np.int64(_node(mem.nodes, row.meter).place)
+    cells, fitting = _i64s(mem.cells), _i64s(mem.fitting)
+    cell = (slot * mem.area_size + area) * 4 + 2 * other
     mask = (cells[cell] | cells[cell + 1]) & fitting[row.book * 4 + 1]
     while mask != 0:
-        at = (slot * mem[AREA_SIZE] + area) * 2 * classes + other * classes + _lowest_bit(mask)
-        ladder = np.int64(_i32(mem, BOOKS)[at])
-        if (min(ladders[ladder].key, ladders[ladder + 1].key) >> shift) + mem[FEES + 1] <= limit:
+        at = (slot * mem.area_size + area) * 2 * classes + other * classes + _lowest_bit(mask)
+        ladder = np.int64(_i32s(mem.books)[at])
+        if (min(_ladder_row(mem.ladders, ladder).key, _ladder_row(mem.ladders, ladder + 1).key) >> shift) + _fee(mem, 1) <= limit:
             return True
         mask &= mask - 1
-    keys, hub_cells = _i64(mem, KEYS), _i64(mem, HUB_CELLS)
-    hub = np.int64(_areas(mem)[area].hub)
+    keys, hub_cells = _i64s(mem.keys), _i64s(mem.hub_cells)
+    hub = np.int64(_area(mem.areas, area).hub)
     while hub != 0:
-        row_of_hub = _hubs(mem)[hub]
-        cell = (slot * mem[HUB_SIZE] + hub) * 4 + 2 * other
+        row_of_hub = _hub(mem.hubs, hub)
+        cell = (slot * mem.hub_size + hub) * 4 + 2 * other
         mask = (hub_cells[cell] | hub_cells[cell + 1]) & fitting[row.book * 4 + row_of_hub.level]
         while mask != 0:
-            at = (slot * mem[HUB_SIZE] + hub) * 2 * classes + other * classes + _lowest_bit(mask)
-            tree = _i64(mem, TREES)[at]
+            at = (slot * mem.hub_size + hub) * 2 * classes + other * classes + _lowest_bit(mask)
+            tree = _i64s(mem.trees)[at]
             key = min(keys[tree + 1], keys[tree + 2 * row_of_hub.width + 1])
-            if (key >> shift) + mem[FEES + row_of_hub.level] <= limit:
+            if (key >> shift) + _fee(mem, row_of_hub.level) <= limit:
                 return True
             mask &= mask - 1
         hub = np.int64(row_of_hub.hub)
@@ -1271,25 +1252,24 @@ def _fits_any(mem: Registers, order: int) -> bool:
 
 
 @_compiled
-def _has_earlier(mem: Registers, slot: int, area: int, book: int, dearest: int, sequence: int) -> bool:
+def _has_earlier(mem: Memory, slot: int, area: int, book: int, dearest: int, sequence: int) -> bool:
     """Whether an area has an order of this book, parked or not, of no higher cost and before this sequence."""
-    orders = _orders(mem)
-    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book])
+    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
     if ladder == 0:
         return False
     for each in range(ladder, ladder + 2):
         first = _first_from(mem, each, 0)
-        while first != 0 and orders[first].cost <= dearest:
-            if orders[first].sequence < sequence:
+        while first != 0 and _order(mem.orders, first).cost <= dearest:
+            if _order(mem.orders, first).sequence < sequence:
                 return True
-            first = _first_from(mem, each, np.int64(orders[first].cost) + 1)
+            first = _first_from(mem, each, np.int64(_order(mem.orders, first).cost) + 1)
     return False
 
 
 @_compiled
-def _next_leaf(mem: Registers, tree: int, width: int, place: int, dearest: int) -> int:
+def _next_leaf(mem: Memory, tree: int, width: int, place: int, dearest: int) -> int:
     """The next leaf after ``place`` (0: the first) whose best costs no more than this; 0 if there is none."""
-    keys, shift = _i64(mem, KEYS), mem[SHIFT]
+    keys, shift = _i64s(mem.keys), mem.shift
     place = 1 if place == 0 else _skip(place)
     while place != 0:
         key = keys[tree + place]
@@ -1311,29 +1291,29 @@ def _skip(place: int) -> int:
 
 
 @_compiled
-def _hub_has_earlier(mem: Registers, slot: int, hub: int, book: int, dearest: int, sequence: int) -> bool:
+def _hub_has_earlier(mem: Memory, slot: int, hub: int, book: int, dearest: int, sequence: int) -> bool:
     """The same for all areas under a hub."""
-    row = _hubs(mem)[hub]
-    trees, size = _i64(mem, TREES), 2 * mem[CLASSES]
-    tree = trees[(slot * mem[HUB_SIZE] + hub) * size + book]
+    row = _hub(mem.hubs, hub)
+    trees, size = _i64s(mem.trees), 2 * mem.classes
+    tree = trees[(slot * mem.hub_size + hub) * size + book]
     if tree == 0:
         return False
-    orders, winners, width = _orders(mem), _i32(mem, WINNERS), np.int64(row.width)
+    winners, width = _i32s(mem.winners), np.int64(row.width)
     for kind in range(2):
         place = _next_leaf(mem, tree, width, 0, dearest)
         while place != 0:
-            area = np.int64(_nodes(mem)[orders[winners[tree + place]].meter].place)
-            child = np.int64(_areas(mem)[area].hub)
+            area = np.int64(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
+            child = np.int64(_area(mem.areas, area).hub)
             if child == hub:
                 if _has_earlier(mem, slot, area, book, dearest, sequence):
                     return True
             elif kind == 0 or not _is_offered(mem, tree, width, place, dearest):
-                below = trees[(slot * mem[HUB_SIZE] + child) * size + book]
-                width_below = np.int64(_hubs(mem)[child].width)
+                below = trees[(slot * mem.hub_size + child) * size + book]
+                width_below = np.int64(_hub(mem.hubs, child).width)
                 for _ in range(2):
                     leaf = _next_leaf(mem, below, width_below, 0, dearest)
                     while leaf != 0:
-                        area = np.int64(_nodes(mem)[orders[winners[below + leaf]].meter].place)
+                        area = np.int64(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
                         if _has_earlier(mem, slot, area, book, dearest, sequence):
                             return True
                         leaf = _next_leaf(mem, below, width_below, leaf, dearest)
@@ -1344,67 +1324,65 @@ def _hub_has_earlier(mem: Registers, slot: int, hub: int, book: int, dearest: in
 
 
 @_compiled
-def _is_offered(mem: Registers, tree: int, width: int, place: int, dearest: int) -> bool:
+def _is_offered(mem: Memory, tree: int, width: int, place: int, dearest: int) -> bool:
     """Whether a child shown by the tournament without room was already seen in the one with room before it."""
-    key = _i64(mem, KEYS)[tree - 2 * width + place]
-    return key != NOTHING and (key >> mem[SHIFT]) <= dearest
+    key = _i64s(mem.keys)[tree - 2 * width + place]
+    return key != NOTHING and (key >> mem.shift) <= dearest
 
 
 @_compiled
-def _is_held(mem: Registers, order: int) -> int:
+def _is_held(mem: Memory, order: int) -> int:
     """Of two fitting resting orders the one with the higher sequence number is held. 2: it is; 1: it was when this
     pass began, by an order that the pass has filled; 0: it is not."""
-    orders = _orders(mem)
-    row = orders[order]
+    row = _order(mem.orders, order)
     first, _, _ = _best(mem, order)
-    if first != 0 and orders[first].sequence < row.sequence:
+    if first != 0 and _order(mem.orders, first).sequence < row.sequence:
         return 2
-    slot, classes = np.int64(row.slot), mem[CLASSES]
+    slot, classes = np.int64(row.slot), mem.classes
     other = 1 - _side(mem, row.book)
-    limit = mem[RANGE] - row.cost
-    area = np.int64(_nodes(mem)[row.meter].place)
-    fitting = _i64(mem, FITTING)
+    limit = mem.range - row.cost
+    area = np.int64(_node(mem.nodes, row.meter).place)
+    fitting = _i64s(mem.fitting)
     mask = fitting[row.book * 4 + 1]
     while mask != 0:
         book = other * classes + _lowest_bit(mask)
-        if _has_earlier(mem, slot, area, book, limit - mem[FEES + 1], row.sequence):
+        if _has_earlier(mem, slot, area, book, limit - _fee(mem, 1), row.sequence):
             return 2
         mask &= mask - 1
-    hub = np.int64(_areas(mem)[area].hub)
+    hub = np.int64(_area(mem.areas, area).hub)
     while hub != 0:
-        level = np.int64(_hubs(mem)[hub].level)
+        level = np.int64(_hub(mem.hubs, hub).level)
         mask = fitting[row.book * 4 + level]
         while mask != 0:
             book = other * classes + _lowest_bit(mask)
-            if _hub_has_earlier(mem, slot, hub, book, limit - mem[FEES + level], row.sequence):
+            if _hub_has_earlier(mem, slot, hub, book, limit - _fee(mem, level), row.sequence):
                 return 2
             mask &= mask - 1
-        hub = np.int64(_hubs(mem)[hub].hub)
-    gone = mem[ORDERS_FREE]
-    while gone != mem[PASS_FREE]:
-        filled = orders[gone]
+        hub = np.int64(_hub(mem.hubs, hub).hub)
+    gone = mem.orders_free
+    while gone != mem.pass_free:
+        filled = _order(mem.orders, gone)
         if filled.slot == row.slot and _side(mem, filled.book) == other and filled.sequence < row.sequence:
             level = _distance(mem, row.meter, filled.meter)
             fits = (fitting[row.book * 4 + level] >> _class(mem, filled.book)) & 1
-            if fits and np.int64(filled.cost) + mem[FEES + level] <= limit:
+            if fits and np.int64(filled.cost) + _fee(mem, level) <= limit:
                 return 1
         gone = np.int64(filled.next)
     return 0
 
 
 @_compiled
-def _first_held_of(mem: Registers, slot: int, area: int, book: int, dearest: int, first: int) -> int:
+def _first_held_of(mem: Memory, slot: int, area: int, book: int, dearest: int, first: int) -> int:
     """The earliest held order of an area's book after the pass's cursor and before ``first`` (0: whichever) that
     costs no more than this; otherwise ``first``. Orders found to be held no longer leave the list."""
-    orders, helds = _orders(mem), _helds(mem)
-    ladder = np.int64(_i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + area) * 2 * mem[CLASSES] + book])
-    each = np.int64(_ladders(mem)[ladder].held_first)
+    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    each = np.int64(_ladder_row(mem.ladders, ladder).held_first)
     while each != 0:
-        row = orders[each]
-        if first != 0 and row.sequence >= orders[first].sequence:
+        row = _order(mem.orders, each)
+        if first != 0 and row.sequence >= _order(mem.orders, first).sequence:
             break
-        following = np.int64(helds[each].next)
-        if row.sequence > mem[PASS_CURSOR] and row.cost <= dearest:
+        following = np.int64(_held(mem.helds, each).next)
+        if row.sequence > mem.pass_cursor and row.cost <= dearest:
             held = _is_held(mem, each)
             if held > 0:
                 return each
@@ -1415,22 +1393,22 @@ def _first_held_of(mem: Registers, slot: int, area: int, book: int, dearest: int
 
 
 @_compiled
-def _first_held_under(mem: Registers, slot: int, hub: int, book: int, dearest: int, first: int) -> int:
+def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int, first: int) -> int:
     """The same for all areas that have room up to a hub."""
-    orders, winners, trees = _orders(mem), _i32(mem, WINNERS), _i64(mem, TREES)
-    size = 2 * mem[CLASSES]
-    tree, width = trees[(slot * mem[HUB_SIZE] + hub) * size + book], np.int64(_hubs(mem)[hub].width)
+    winners, trees = _i32s(mem.winners), _i64s(mem.trees)
+    size = 2 * mem.classes
+    tree, width = trees[(slot * mem.hub_size + hub) * size + book], np.int64(_hub(mem.hubs, hub).width)
     place = _next_leaf(mem, tree, width, 0, dearest)
     while place != 0:
-        area = np.int64(_nodes(mem)[orders[winners[tree + place]].meter].place)
-        child = np.int64(_areas(mem)[area].hub)
+        area = np.int64(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
+        child = np.int64(_area(mem.areas, area).hub)
         if child == hub:
             first = _first_held_of(mem, slot, area, book, dearest, first)
         else:
-            below, width_below = trees[(slot * mem[HUB_SIZE] + child) * size + book], np.int64(_hubs(mem)[child].width)
+            below, width_below = trees[(slot * mem.hub_size + child) * size + book], np.int64(_hub(mem.hubs, child).width)
             leaf = _next_leaf(mem, below, width_below, 0, dearest)
             while leaf != 0:
-                area = np.int64(_nodes(mem)[orders[winners[below + leaf]].meter].place)
+                area = np.int64(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
                 first = _first_held_of(mem, slot, area, book, dearest, first)
                 leaf = _next_leaf(mem, below, width_below, leaf, dearest)
         place = _next_leaf(mem, tree, width, place, dearest)
@@ -1438,24 +1416,24 @@ def _first_held_under(mem: Registers, slot: int, hub: int, book: int, dearest: i
 
 
 @_compiled
-def _best_cost(mem: Registers, slot: int, place: int, is_hub: bool, book: int) -> int:
+def _best_cost(mem: Memory, slot: int, place: int, is_hub: bool, book: int) -> int:
     """The cost of the best order of a book with room up to an area or hub."""
     if is_hub:
-        tree = _i64(mem, TREES)[(slot * mem[HUB_SIZE] + place) * 2 * mem[CLASSES] + book]
-        return _i64(mem, KEYS)[tree + 1] >> mem[SHIFT]
-    ladder = _i32(mem, BOOKS)[(slot * mem[AREA_SIZE] + place) * 2 * mem[CLASSES] + book]
-    return _ladders(mem)[ladder].key >> mem[SHIFT]
+        tree = _i64s(mem.trees)[(slot * mem.hub_size + place) * 2 * mem.classes + book]
+        return _i64s(mem.keys)[tree + 1] >> mem.shift
+    ladder = _i32s(mem.books)[(slot * mem.area_size + place) * 2 * mem.classes + book]
+    return _ladder_row(mem.ladders, ladder).key >> mem.shift
 
 
 @_compiled
-def _first_held_at(mem: Registers, slot: int, place: int, is_hub: bool, first: int) -> int:
+def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int) -> int:
     """The earliest held order that can trade with another, both with room up to this area or hub."""
-    classes = mem[CLASSES]
+    classes = mem.classes
     if is_hub:
-        cells, at, level = _i64(mem, HUB_CELLS), (slot * mem[HUB_SIZE] + place) * 4, np.int64(_hubs(mem)[place].level)
+        cells, at, level = _i64s(mem.hub_cells), (slot * mem.hub_size + place) * 4, np.int64(_hub(mem.hubs, place).level)
     else:
-        cells, at, level = _i64(mem, CELLS), (slot * mem[AREA_SIZE] + place) * 4, np.int64(1)
-    fitting, fee = _i64(mem, FITTING), mem[FEES + level]
+        cells, at, level = _i64s(mem.cells), (slot * mem.area_size + place) * 4, np.int64(1)
+    fitting, fee = _i64s(mem.fitting), _fee(mem, level)
     sells = cells[at]
     while sells != 0:
         sell = _lowest_bit(sells)
@@ -1464,10 +1442,10 @@ def _first_held_at(mem: Registers, slot: int, place: int, is_hub: bool, first: i
             buy = classes + _lowest_bit(buys)
             sell_cost = _best_cost(mem, slot, place, is_hub, sell)
             buy_cost = _best_cost(mem, slot, place, is_hub, buy)
-            if sell_cost + buy_cost + fee <= mem[RANGE]:
+            if sell_cost + buy_cost + fee <= mem.range:
                 for side in range(2):
                     book = sell if side == SELL else buy
-                    dearest = mem[RANGE] - fee - (buy_cost if side == SELL else sell_cost)
+                    dearest = mem.range - fee - (buy_cost if side == SELL else sell_cost)
                     if is_hub:
                         first = _first_held_under(mem, slot, place, book, dearest, first)
                     else:
@@ -1478,85 +1456,83 @@ def _first_held_at(mem: Registers, slot: int, place: int, is_hub: bool, first: i
 
 
 @_compiled
-def _first_held(mem: Registers, slot: int) -> int:
+def _first_held(mem: Memory, slot: int) -> int:
     """The earliest held order after the pass's cursor that can trade; 0 if there is none. Only pairs above a link that
     got room again can."""
     first = np.int64(0)
-    node = np.int64(_slots(mem)[slot].suspects)
+    node = np.int64(_slot(mem.slots, slot).suspects)
     while node != 0:
-        row = _nodes(mem)[node]
+        row = _node(mem.nodes, node)
         if row.level >= 2:
-            hub = np.int64(_hubs(mem)[row.place].hub)
+            hub = np.int64(_hub(mem.hubs, row.place).hub)
         else:
             if row.is_plain == 1:
                 first = _first_held_at(mem, slot, row.place, False, first)
-            hub = np.int64(_areas(mem)[row.place].hub)
+            hub = np.int64(_area(mem.areas, row.place).hub)
         while hub != 0:
             first = _first_held_at(mem, slot, hub, True, first)
-            hub = np.int64(_hubs(mem)[hub].hub)
-        node = np.int64(_links(mem)[slot * mem[NODE_SIZE] + node].suspect_next)
+            hub = np.int64(_hub(mem.hubs, hub).hub)
+        node = np.int64(_link(mem.links, slot * mem.node_size + node).suspect_next)
     return first
 
 
 @_compiled
-def _pass_over_held(mem: Registers, slot: int) -> int:
+def _pass_over_held(mem: Memory, slot: int) -> int:
     """Pass over the held orders of one slot until a pass trades nothing. FULL: call again to go on."""
-    orders = _orders(mem)
     while True:
-        if mem[TAKER] == 0:
+        if mem.taker == 0:
             taker = _first_held(mem, slot)
             if taker == 0:
-                if mem[PASS_TRADED] == 0:
+                if mem.pass_traded == 0:
                     return DONE
-                mem[PASS_TRADED] = 0
-                mem[PASS_CURSOR] = -1
-                mem[PASS_FREE] = mem[ORDERS_FREE]
+                mem.pass_traded = 0
+                mem.pass_cursor = -1
+                mem.pass_free = mem.orders_free
                 continue
-            mem[TAKER] = taker
-            mem[PASS_CURSOR] = orders[taker].sequence
-        taker = mem[TAKER]
-        if _take(mem, taker, mem[SEQUENCE]) == FULL:
+            mem.taker = taker
+            mem.pass_cursor = _order(mem.orders, taker).sequence
+        taker = mem.taker
+        if _take(mem, taker, mem.sequence) == FULL:
             return FULL
-        mem[PASS_TRADED] = 1
-        mem[TAKER] = 0
-        if orders[taker].remaining_lots == 0:
+        mem.pass_traded = 1
+        mem.taker = 0
+        if _order(mem.orders, taker).remaining_lots == 0:
             _leave(mem, taker)
             _free_row(mem, taker)
 
 
 @_entry
-def settle(mem: Registers) -> int:
+def settle(mem: Memory) -> int:
     """Try the held orders of every slot where a link got room again, in order of slot name. FULL: call again."""
-    slots, links = _slots(mem), _links(mem)
-    while mem[SUSPECTS] != 0:
-        slot = mem[SUSPECTS]
-        if mem[PHASE] != SETTLING:
+    while mem.suspects != 0:
+        slot = mem.suspects
+        if mem.phase != SETTLING:
             each, before = slot, np.int64(0)
             earliest_before = np.int64(0)
-            while slots[each].next != 0:
+            while _slot(mem.slots, each).next != 0:
                 before = each
-                each = np.int64(slots[each].next)
-                if slots[each].name < slots[slot].name:
+                each = np.int64(_slot(mem.slots, each).next)
+                if _slot(mem.slots, each).name < _slot(mem.slots, slot).name:
                     slot, earliest_before = each, before
-            if slot != mem[SUSPECTS]:
-                slots[earliest_before].next = slots[slot].next
-                slots[slot].next = mem[SUSPECTS]
-                mem[SUSPECTS] = slot
-            mem[PASS_TRADED] = 0
-            mem[PASS_CURSOR] = -1
-            mem[PASS_FREE] = mem[ORDERS_FREE]
-            mem[TAKER] = 0
-            mem[PHASE] = SETTLING
+            if slot != mem.suspects:
+                _slot(mem.slots, earliest_before).next = _slot(mem.slots, slot).next
+                _slot(mem.slots, slot).next = mem.suspects
+                mem.suspects = slot
+            mem.pass_traded = 0
+            mem.pass_cursor = -1
+            mem.pass_free = mem.orders_free
+            mem.taker = 0
+            mem.phase = SETTLING
         if _pass_over_held(mem, slot) == FULL:
             return FULL
-        node = np.int64(slots[slot].suspects)
+        node = np.int64(_slot(mem.slots, slot).suspects)
         while node != 0:
-            link = links[slot * mem[NODE_SIZE] + node]
+            link = _link(mem.links, slot * mem.node_size + node)
             link.is_suspect = 0
             node = np.int64(link.suspect_next)
-        slots[slot].suspects = 0
-        mem[SUSPECTS] = slots[slot].next
-        mem[PHASE] = NEXT
+        _slot(mem.slots, slot).suspects = 0
+        mem.suspects = _slot(mem.slots, slot).next
+        mem.phase = NEXT
     return DONE
 
 
@@ -1564,17 +1540,17 @@ def settle(mem: Registers) -> int:
 
 
 @_compiled
-def _refusal(mem: Registers, command: Any, slot: int, meter: int, terms: int) -> int:
+def _refusal(mem: Memory, command: Any, slot: int, meter: int, terms: int) -> int:
     """The first reason, in the page's order, to refuse a new order; 0 if there is none."""
-    if _find(mem, IDS, command.order_id) != 0:
+    if _find(_table(mem.tables, IDS), command.order_id) != 0:
         return DUPLICATE_ORDER_ID
-    if meter == 0 or _nodes(mem)[meter].level != 0:
+    if meter == 0 or _node(mem.nodes, meter).level != 0:
         return UNKNOWN_METER
     if slot == CLOSED_SLOT:
         return SLOT_CLOSED
     if command.quantity_lots <= 0:
         return BAD_QUANTITY
-    if command.price_ticks < mem[FLOOR] or command.price_ticks > mem[CAP]:
+    if command.price_ticks < mem.floor or command.price_ticks > mem.cap:
         return BAD_PRICE
     if terms < 0:
         return BAD_TERMS
@@ -1582,28 +1558,28 @@ def _refusal(mem: Registers, command: Any, slot: int, meter: int, terms: int) ->
 
 
 @_compiled
-def _terms(mem: Registers, days: int) -> int:
+def _terms(mem: Memory, days: int) -> int:
     """Which of the market's classes of terms this is, -1 if none."""
-    terms = _i64(mem, TERMS)
-    for each in range(mem[TERMS_COUNT]):
+    terms = _i64s(mem.terms)
+    for each in range(mem.terms_count):
         if terms[each] == days:
             return each
     return -1
 
 
 @_compiled
-def _accept(mem: Registers, command: Any, sequence: int, meter: int) -> int:
+def _accept(mem: Memory, command: Any, sequence: int, meter: int) -> int:
     """The id is used from now on, whatever becomes of the order. Returns its entry."""
-    entry = _add(mem, IDS, command.order_id, 0)
+    entry = _add(_table(mem.tables, IDS), command.order_id, 0)
     _know_owner(mem, meter, command.member)
     _tell(mem, ACCEPTED, sequence, command.order_id, 0, 0)
     return entry
 
 
 @_compiled
-def _load_taker(mem: Registers, command: Any, sequence: int, slot: int, meter: int, terms: int, entry: int) -> None:
+def _load_taker(mem: Memory, command: Any, sequence: int, slot: int, meter: int, terms: int, entry: int) -> None:
     """Row 0 of the orders is whoever comes in: only what rests gets a row of its own."""
-    order = _orders(mem)[0]
+    order = _order(mem.orders, 0)
     order.order_id = command.order_id
     order.sequence = sequence
     order.member = command.member
@@ -1612,37 +1588,37 @@ def _load_taker(mem: Registers, command: Any, sequence: int, slot: int, meter: i
     order.slot = slot
     order.entry = entry
     if command.side == SELL_TAKER:
-        order.cost = command.price_ticks - mem[FLOOR]
-        order.book = SELL * mem[CLASSES] + terms * 4 + command.reach
+        order.cost = command.price_ticks - mem.floor
+        order.book = SELL * mem.classes + terms * 4 + command.reach
     else:
-        order.cost = mem[CAP] - command.price_ticks
-        order.book = BUY * mem[CLASSES] + terms * 4 + command.reach
+        order.cost = mem.cap - command.price_ticks
+        order.book = BUY * mem.classes + terms * 4 + command.reach
 
 
 @_compiled
-def _come_to_rest(mem: Registers, order: int) -> None:
+def _come_to_rest(mem: Memory, order: int) -> None:
     """What is left of an order rests; it is held if any order fits it, for that one is earlier and there is no room."""
-    row = _orders(mem)[order]
-    row.held = 1 if _slots(mem)[row.slot].blocked > 0 and _fits_any(mem, order) else 0
+    row = _order(mem.orders, order)
+    row.held = 1 if _slot(mem.slots, row.slot).blocked > 0 and _fits_any(mem, order) else 0
     _rest(mem, order)
 
 
 @_compiled
-def _enter(mem: Registers, taker: int, rests: bool) -> int:
+def _enter(mem: Memory, taker: int, rests: bool) -> int:
     """Match an order that comes in; what is left of it rests or is cancelled. FULL: call again to go on."""
-    row = _orders(mem)[taker]
-    cause = mem[SEQUENCE]
+    row = _order(mem.orders, taker)
+    cause = mem.sequence
     outcome = _take(mem, taker, cause)
     if outcome == FULL:
-        mem[PHASE] = ENTERING
-        mem[TAKER] = taker
-        mem[LEG] = 1 if rests else 0
+        mem.phase = ENTERING
+        mem.taker = taker
+        mem.leg = 1 if rests else 0
         return FULL
-    mem[PHASE] = NEXT
+    mem.phase = NEXT
     if row.remaining_lots > 0 and outcome == FILLED_OR_REST and rests:
         if taker == 0:
             taker = _new_row(mem)
-            new = _orders(mem)[taker]
+            new = _order(mem.orders, taker)
             new.order_id = row.order_id
             new.sequence = row.sequence
             new.member = row.member
@@ -1663,116 +1639,117 @@ def _enter(mem: Registers, taker: int, rests: bool) -> int:
 
 
 @_compiled
-def _all_or_none(mem: Registers, commands: Rows, at: int, legs: int) -> int:
-    """Legs are tried in full, one by one, from ``LEG`` on; if any is not filled, every effect of all is undone."""
-    first_sequence = mem[SEQUENCE] - legs + 1
-    row = _orders(mem)[0]
-    while mem[LEG] < legs:
-        leg = mem[LEG]
-        command = commands[at + leg]
-        if mem[PHASE] != LEGS:
-            slot = _look_up(mem, SLOT_MAP, mem[SLOT_MAP_MASK], command.slot)
-            meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+def _all_or_none(mem: Memory, at: int, legs: int) -> int:
+    """Legs are tried in full, one by one, from ``leg`` on; if any is not filled, every effect of all is undone."""
+    first_sequence = mem.sequence - legs + 1
+    row = _order(mem.orders, 0)
+    while mem.leg < legs:
+        leg = mem.leg
+        command = _command(mem.commands, at + leg)
+        if mem.phase != LEGS:
+            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
             _load_taker(mem, command, first_sequence + leg, slot, meter, _terms(mem, command.terms_days), 0)
         outcome = _take(mem, 0, first_sequence + leg)
         if outcome == FULL:
-            mem[PHASE] = LEGS
+            mem.phase = LEGS
             return FULL
-        mem[PHASE] = NEXT
+        mem.phase = NEXT
         if row.remaining_lots > 0:
-            _undo_trades(mem, commands, at, first_sequence)
+            _undo_trades(mem, at, first_sequence)
             for each in range(legs):
-                command = commands[at + each]
+                command = _command(mem.commands, at + each)
                 ended = UNFILLED_BASKET if command.kind == LEG else UNFILLED_FOK
                 _tell(mem, REMOVED, first_sequence + each, command.order_id, command.quantity_lots, ended)
             return DONE
-        mem[LEG] = leg + 1
+        mem.leg = leg + 1
     return DONE
 
 
 @_compiled
-def _new(mem: Registers, commands: Rows, at: int) -> int:
-    command = commands[at]
-    slot = _look_up(mem, SLOT_MAP, mem[SLOT_MAP_MASK], command.slot)
-    meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+def _new(mem: Memory, at: int) -> int:
+    command = _command(mem.commands, at)
+    slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+    meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
     terms = _terms(mem, command.terms_days)
     reason = _refusal(mem, command, slot, meter, terms)
     if reason == 0 and slot == 0:
-        mem[LEG] = at
+        mem.leg = at
         return MAKE_SLOT
-    mem[SEQUENCE] += 1
+    mem.sequence += 1
     if reason != 0:
-        _tell(mem, REJECTED, mem[SEQUENCE], command.order_id, 0, reason)
+        _tell(mem, REJECTED, mem.sequence, command.order_id, 0, reason)
         return DONE
-    entry = _accept(mem, command, mem[SEQUENCE], meter)
+    entry = _accept(mem, command, mem.sequence, meter)
     if command.tif == FOK:
-        mem[LEG] = 0
-        mem[EVENTS_BEFORE] = mem[EVENTS_USED]
-        return GROW if _all_or_none(mem, commands, at, 1) == FULL else DONE
-    _load_taker(mem, command, mem[SEQUENCE], slot, meter, terms, entry)
+        mem.leg = 0
+        mem.events_before = mem.events_used
+        return GROW if _all_or_none(mem, at, 1) == FULL else DONE
+    _load_taker(mem, command, mem.sequence, slot, meter, terms, entry)
     return GROW if _enter(mem, 0, command.tif == GTC) == FULL else DONE
 
 
 @_compiled
-def _basket(mem: Registers, commands: Rows, at: int, legs: int) -> int:
+def _basket(mem: Memory, at: int, legs: int) -> int:
     """Legs take consecutive sequence numbers, refused or not."""
-    first_sequence, entries_before = mem[SEQUENCE] + 1, mem[TABLES + 4 * IDS]
+    ids = _table(mem.tables, IDS)
+    first_sequence, entries_before = mem.sequence + 1, ids.used
     bad, reason, new_slot = legs, np.int64(0), np.int64(-1)
     for leg in range(legs):
-        command = commands[at + leg]
-        slot = _look_up(mem, SLOT_MAP, mem[SLOT_MAP_MASK], command.slot)
-        meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+        command = _command(mem.commands, at + leg)
+        slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+        meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
         reason = _refusal(mem, command, slot, meter, _terms(mem, command.terms_days))
         if reason != 0:
             bad = leg
             break
         if slot == 0:
             new_slot = at + leg
-        _add(mem, IDS, command.order_id, 0)  # so that a second leg with this id is a duplicate
-    while mem[TABLES + 4 * IDS] > entries_before:
-        _drop_last_entry(mem, IDS)
+        _add(ids, command.order_id, 0)  # so that a second leg with this id is a duplicate
+    while ids.used > entries_before:
+        _drop_last_entry(ids)
     if bad == legs and new_slot >= 0:
-        mem[LEG] = new_slot
+        mem.leg = new_slot
         return MAKE_SLOT
-    mem[SEQUENCE] += legs
+    mem.sequence += legs
     for leg in range(legs):
-        command = commands[at + leg]
+        command = _command(mem.commands, at + leg)
         if bad < legs:
             why = reason if leg == bad else BASKET_REJECTED
             _tell(mem, REJECTED, first_sequence + leg, command.order_id, 0, why)
         else:
-            meter = _look_up(mem, NODE_MAP, mem[NODE_MAP_MASK], command.meter)
+            meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
             _accept(mem, command, first_sequence + leg, meter)
     if bad < legs:
         return DONE
-    mem[LEG] = 0
-    mem[EVENTS_BEFORE] = mem[EVENTS_USED]
-    return GROW if _all_or_none(mem, commands, at, legs) == FULL else DONE
+    mem.leg = 0
+    mem.events_before = mem.events_used
+    return GROW if _all_or_none(mem, at, legs) == FULL else DONE
 
 
 @_entry
-def open_row(mem: Registers, order_id: int) -> int:
+def open_row(mem: Memory, order_id: int) -> int:
     """The row of an order that rests, 0 if it does not."""
-    entry = _find(mem, IDS, order_id)
-    return np.int64(carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)[entry].value) if entry != 0 else 0
+    entry = _find(_table(mem.tables, IDS), order_id)
+    return np.int64(_entry_row(_table(mem.tables, IDS).entries, entry).value) if entry != 0 else 0
 
 
 @_compiled
-def _cancel(mem: Registers, command: Any) -> None:
-    mem[SEQUENCE] += 1
+def _cancel(mem: Memory, command: Any) -> None:
+    mem.sequence += 1
     old = open_row(mem, command.order_id)
     if old == 0:
-        _tell(mem, REJECTED, mem[SEQUENCE], command.order_id, 0, NOT_OPEN)
+        _tell(mem, REJECTED, mem.sequence, command.order_id, 0, NOT_OPEN)
         return
     _leave(mem, old)
-    _tell(mem, REMOVED, mem[SEQUENCE], command.order_id, _orders(mem)[old].remaining_lots, BY_OWNER)
+    _tell(mem, REMOVED, mem.sequence, command.order_id, _order(mem.orders, old).remaining_lots, BY_OWNER)
     _free_row(mem, old)
 
 
 @_compiled
-def _amend(mem: Registers, command: Any) -> int:
+def _amend(mem: Memory, command: Any) -> int:
     """The same price with an equal or lower quantity keeps the order's place. Anything else is like a new order."""
-    mem[SEQUENCE] += 1
+    mem.sequence += 1
     old = open_row(mem, command.order_id)
     gives_quantity, gives_price = command.flags & GIVES_QUANTITY, command.flags & GIVES_PRICE
     reason = 0
@@ -1780,14 +1757,14 @@ def _amend(mem: Registers, command: Any) -> int:
         reason = NOT_OPEN
     elif gives_quantity and command.quantity_lots <= 0:
         reason = BAD_QUANTITY
-    elif gives_price and (command.price_ticks < mem[FLOOR] or command.price_ticks > mem[CAP]):
+    elif gives_price and (command.price_ticks < mem.floor or command.price_ticks > mem.cap):
         reason = BAD_PRICE
     if reason != 0:
-        _tell(mem, REJECTED, mem[SEQUENCE], command.order_id, 0, reason)
+        _tell(mem, REJECTED, mem.sequence, command.order_id, 0, reason)
         return DONE
-    order = _orders(mem)[old]
+    order = _order(mem.orders, old)
     is_sell = _side(mem, order.book) == SELL
-    price = mem[FLOOR] + order.cost if is_sell else mem[CAP] - order.cost
+    price = mem.floor + order.cost if is_sell else mem.cap - order.cost
     quantity_lots = order.remaining_lots
     if gives_quantity:
         quantity_lots = command.quantity_lots
@@ -1797,10 +1774,10 @@ def _amend(mem: Registers, command: Any) -> int:
     keeps_place = new_price == price and quantity_lots <= order.remaining_lots
     if not keeps_place:
         _leave(mem, old)
-        order.sequence = mem[SEQUENCE]
-        order.cost = new_price - mem[FLOOR] if is_sell else mem[CAP] - new_price
+        order.sequence = mem.sequence
+        order.cost = new_price - mem.floor if is_sell else mem.cap - new_price
     order.remaining_lots = quantity_lots
-    event = _events(mem)[_tell(mem, AMENDED, mem[SEQUENCE], command.order_id, quantity_lots, 0)]
+    event = _event(mem.events, _tell(mem, AMENDED, mem.sequence, command.order_id, quantity_lots, 0))
     event.price_ticks = new_price
     event.other = order.sequence
     if keeps_place:
@@ -1809,61 +1786,62 @@ def _amend(mem: Registers, command: Any) -> int:
 
 
 @_compiled
-def _has_memory(mem: Registers, legs: int) -> bool:
+def _has_memory(mem: Memory, legs: int) -> bool:
     """Whether the pools can hold all that a command may need, whatever it does, but for the events of its trades."""
+    ids, pairs = _table(mem.tables, IDS), _table(mem.tables, PAIRS)
     return (
-        mem[EVENTS_USED] + 2 * legs + 4 <= mem[EVENTS_SIZE]
-        and mem[TABLES + 4 * IDS] + legs + 2 <= mem[TABLES + 4 * IDS + 3]
-        and mem[TABLES + 4 * PAIRS] + legs + 2 <= mem[TABLES + 4 * PAIRS + 3]
-        and mem[ORDERS_USED] + 1 <= mem[ORDERS_SIZE]
-        and mem[LADDERS_USED] + 2 <= mem[LADDERS_SIZE]
-        and mem[KEYS_USED] + 8 * mem[WIDEST] <= mem[KEYS_SIZE]
+        mem.events_used + 2 * legs + 4 <= mem.events_size
+        and ids.used + legs + 2 <= ids.size
+        and pairs.used + legs + 2 <= pairs.size
+        and mem.orders_used + 1 <= mem.orders_size
+        and mem.ladders_used + 2 <= mem.ladders_size
+        and mem.keys_used + 8 * mem.widest <= mem.keys_size
         # a ladder has a word as its root and no more than one on each lower step for each of its orders
-        and mem[LADDERS_USED] + 2 + (mem[DEPTH] - 1) * (mem[OPEN] + 2) + 1 <= mem[WORDS_SIZE]
+        and mem.ladders_used + 2 + (mem.depth - 1) * (mem.open + 2) + 1 <= mem.words_size
     )
 
 
 @_entry
-def run(mem: Registers, commands: Rows) -> int:
-    """Carry out commands from register ``ROW`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
+def run(mem: Memory) -> int:
+    """Carry out commands from ``row`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
     the first the caller does what is wanted and calls again."""
-    at = mem[ROW]
-    if mem[PHASE] == ENTERING:
-        if _enter(mem, mem[TAKER], mem[LEG] == 1) == FULL:
+    at = mem.row
+    if mem.phase == ENTERING:
+        if _enter(mem, mem.taker, mem.leg == 1) == FULL:
             return GROW
         at += 1
-    elif mem[PHASE] == LEGS:
-        legs = max(1, commands[at].legs)
-        if _all_or_none(mem, commands, at, legs) == FULL:
+    elif mem.phase == LEGS:
+        legs = max(1, _command(mem.commands, at).legs)
+        if _all_or_none(mem, at, legs) == FULL:
             return GROW
         at += legs
     while True:
-        if mem[SUSPECTS] != 0:
-            mem[ROW] = at
+        if mem.suspects != 0:
+            mem.row = at
             if settle(mem) == FULL:
                 return GROW
-        if at >= len(commands):
+        if at >= mem.commands_count:
             break
-        command = commands[at]
+        command = _command(mem.commands, at)
         legs = max(1, command.legs)
-        mem[ROW] = at
+        mem.row = at
         if not _has_memory(mem, legs):
             return GROW
         outcome = DONE
         if command.kind == NEW:
-            outcome = _new(mem, commands, at)
+            outcome = _new(mem, at)
         elif command.kind == CANCEL:
             _cancel(mem, command)
         elif command.kind == AMEND:
             outcome = _amend(mem, command)
         elif command.kind == LEG:
-            outcome = _basket(mem, commands, at, legs)
+            outcome = _basket(mem, at, legs)
         else:
             return ASK
         if outcome != DONE:
             return outcome
         at += legs
-    mem[ROW] = at
+    mem.row = at
     return DONE
 
 
@@ -1871,32 +1849,32 @@ def run(mem: Registers, commands: Rows) -> int:
 
 
 @_entry
-def open_rows(mem: Registers, slot: int, nodes: int, rows: NDArray[np.int64]) -> int:
+def open_rows(mem: Memory, slot: int, nodes: int, rows: NDArray[np.int64]) -> int:
     """The rows of a slot's open orders, in no order to rely on. Returns how many."""
-    heads, orders = _i32(mem, HEADS), _orders(mem)
+    heads = _i32s(mem.heads)
     count = 0
-    for head in range(slot * mem[NODE_SIZE] * 2, (slot * mem[NODE_SIZE] + nodes) * 2):
+    for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
         each = np.int64(heads[head])
         while each != 0:
             rows[count] = each
             count += 1
-            each = np.int64(orders[each].meter_next)
+            each = np.int64(_order(mem.orders, each).meter_next)
     return count
 
 
 @_entry
-def restore_ids(mem: Registers, order_ids: NDArray[np.int64]) -> None:
+def restore_ids(mem: Memory, order_ids: NDArray[np.int64]) -> None:
     for order_id in order_ids:
-        _add(mem, IDS, order_id, 0)
+        _add(_table(mem.tables, IDS), order_id, 0)
 
 
 @_entry
-def restore_orders(mem: Registers, rows: Rows) -> None:
+def restore_orders(mem: Memory, rows: Rows) -> None:
     """Let orders rest that are given as rows, in order of sequence, once ids, limits and flows are there. ``meter``
     and ``slot`` are the kernel's own numbers."""
     for each in rows:
         new = _new_row(mem)
-        order = _orders(mem)[new]
+        order = _order(mem.orders, new)
         order.order_id = each.order_id
         order.sequence = each.sequence
         order.member = each.member
@@ -1905,29 +1883,29 @@ def restore_orders(mem: Registers, rows: Rows) -> None:
         order.meter = each.meter
         order.slot = each.slot
         order.book = each.book
-        order.entry = _find(mem, IDS, each.order_id)
+        order.entry = _find(_table(mem.tables, IDS), each.order_id)
         _know_owner(mem, order.meter, order.member)
         _come_to_rest(mem, new)
 
 
 @_entry
-def restore_flow(mem: Registers, slot: int, node: int, flow_lots: int) -> None:
+def restore_flow(mem: Memory, slot: int, node: int, flow_lots: int) -> None:
     _push(mem, slot, node, SELL, flow_lots)
 
 
 @_compiled
-def _free_words(mem: Registers, root: int) -> None:
+def _free_words(mem: Memory, root: int) -> None:
     """Give back the words of a ladder."""
-    words, children = _words(mem), _i32(mem, CHILDREN)
-    word, level = root, mem[DEPTH] - 1
+    children = _i32s(mem.children)
+    word, level = root, mem.depth - 1
     while True:
-        if level > 0 and words[word].bits != 0:
-            digit = _lowest_bit(words[word].bits)
-            words[word].bits &= words[word].bits - 1
+        if level > 0 and _word(mem.words, word).bits != 0:
+            digit = _lowest_bit(_word(mem.words, word).bits)
+            _word(mem.words, word).bits &= _word(mem.words, word).bits - 1
             word = np.int64(children[word * 64 + digit])
             level -= 1
         else:
-            parent = np.int64(words[word].parent)
+            parent = np.int64(_word(mem.words, word).parent)
             _free_word(mem, word)
             if word == root:
                 return
@@ -1936,109 +1914,108 @@ def _free_words(mem: Registers, root: int) -> None:
 
 
 @_entry
-def free_slot(mem: Registers, slot: int, nodes: int, areas: int, hubs: int) -> None:
+def free_slot(mem: Memory, slot: int, nodes: int, areas: int, hubs: int) -> None:
     """Give back all the memory of a slot; its open orders end, their ids stay used."""
-    orders, heads = _orders(mem), _i32(mem, HEADS)
-    entries = carray(_pointer(mem[ID_ENTRIES]), (_ANY,), dtype=ENTRY)
-    for head in range(slot * mem[NODE_SIZE] * 2, (slot * mem[NODE_SIZE] + nodes) * 2):
+    heads = _i32s(mem.heads)
+    ids = _table(mem.tables, IDS)
+    for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
         each = np.int64(heads[head])
         heads[head] = 0
         while each != 0:
-            following = np.int64(orders[each].meter_next)
-            entries[orders[each].entry].value = 0
+            following = np.int64(_order(mem.orders, each).meter_next)
+            _entry_row(ids.entries, _order(mem.orders, each).entry).value = 0
             _free_row(mem, each)
-            mem[OPEN] -= 1
+            mem.open -= 1
             each = following
-    size = 2 * mem[CLASSES]
-    books, ladders, cells = _i32(mem, BOOKS), _ladders(mem), _i64(mem, CELLS)
-    for book in range(slot * mem[AREA_SIZE] * size, (slot * mem[AREA_SIZE] + areas) * size):
+    size = 2 * mem.classes
+    books, cells = _i32s(mem.books), _i64s(mem.cells)
+    for book in range(slot * mem.area_size * size, (slot * mem.area_size + areas) * size):
         ladder = np.int64(books[book])
         if ladder != 0:
             books[book] = 0
             for each in range(ladder, ladder + 2):
-                if ladders[each].root != 0:
-                    _free_words(mem, np.int64(ladders[each].root))
-            ladders[ladder].root = mem[LADDERS_FREE]
-            mem[LADDERS_FREE] = ladder
-    for cell in range(slot * mem[AREA_SIZE] * 4, (slot * mem[AREA_SIZE] + areas) * 4):
+                if _ladder_row(mem.ladders, each).root != 0:
+                    _free_words(mem, np.int64(_ladder_row(mem.ladders, each).root))
+            _ladder_row(mem.ladders, ladder).root = mem.ladders_free
+            mem.ladders_free = ladder
+    for cell in range(slot * mem.area_size * 4, (slot * mem.area_size + areas) * 4):
         cells[cell] = 0
-    trees, keys, hub_cells = _i64(mem, TREES), _i64(mem, KEYS), _i64(mem, HUB_CELLS)
+    trees, keys, hub_cells = _i64s(mem.trees), _i64s(mem.keys), _i64s(mem.hub_cells)
     for hub in range(hubs):
-        row = slot * mem[HUB_SIZE] + hub
+        row = slot * mem.hub_size + hub
         for at in range(row * size, (row + 1) * size):
             if trees[at] != 0:
-                free = KEYS_FREE + _lowest_bit(np.int64(_hubs(mem)[hub].width))
-                keys[trees[at]] = mem[free]
-                mem[free] = trees[at]
+                free, log_width = _i64s(mem.keys_free), _lowest_bit(np.int64(_hub(mem.hubs, hub).width))
+                keys[trees[at]] = free[log_width]
+                free[log_width] = trees[at]
                 trees[at] = 0
         for cell in range(row * 4, row * 4 + 4):
             hub_cells[cell] = 0
-    links = _links(mem)
     for node in range(nodes):
-        link = links[slot * mem[NODE_SIZE] + node]
+        link = _link(mem.links, slot * mem.node_size + node)
         link.flow_lots = 0
         link.suspect_next = 0
         link.is_suspect = 0
-    _slots(mem)[slot].open = 0
-    _slots(mem)[slot].blocked = 0
+    _slot(mem.slots, slot).open = 0
+    _slot(mem.slots, slot).blocked = 0
 
 
 # ------------------------------------------------------------------------------------------------ views
 
 
 @_compiled
-def _load_greediest(mem: Registers, slot: int, meter: int, side: int) -> None:
+def _load_greediest(mem: Memory, slot: int, meter: int, side: int) -> None:
     """Make the incoming order one that fits everything within reach."""
-    order = _orders(mem)[0]
+    order = _order(mem.orders, 0)
     order.meter = meter
     order.slot = slot
-    order.cost = -mem[RANGE] - 1
-    terms = 0 if side == BUY else mem[TERMS_COUNT] - 1
-    order.book = side * mem[CLASSES] + terms * 4 + 3
+    order.cost = -mem.range - 1
+    terms = 0 if side == BUY else mem.terms_count - 1
+    order.book = side * mem.classes + terms * 4 + 3
 
 
 @_entry
-def best_quote(mem: Registers, slot: int, meter: int, side: int) -> tuple[int, int]:
+def best_quote(mem: Memory, slot: int, meter: int, side: int) -> tuple[int, int]:
     """(price with the fee, level) that an order on this side would meet first; level 0 if there is none."""
     _load_greediest(mem, slot, meter, side)
     best, level, cost = _best(mem, 0)
     if best == 0:
         return 0, 0
-    return (mem[FLOOR] + cost if side == BUY else mem[CAP] - cost), level
+    return (mem.floor + cost if side == BUY else mem.cap - cost), level
 
 
 @_compiled
-def _scratch_room(mem: Registers, slot: int, flows: NDArray[np.int64], node: int, side: int) -> int:
-    link = _links(mem)[slot * mem[NODE_SIZE] + node]
+def _scratch_room(mem: Memory, slot: int, flows: NDArray[np.int64], node: int, side: int) -> int:
+    link = _link(mem.links, slot * mem.node_size + node)
     return link.down_lots + flows[node] if side == BUY else link.up_lots - flows[node]
 
 
 @_compiled
-def _links_up(mem: Registers, meter: int, level: int) -> tuple[int, int, int]:
+def _links_up(mem: Memory, meter: int, level: int) -> tuple[int, int, int]:
     """The links from a meter to its ancestor at a level; 0 where there is none."""
-    row = _nodes(mem)[meter]
+    row = _node(mem.nodes, meter)
     own = np.int64(meter) if row.is_plain == 1 else np.int64(0)
     if level == 1:
         return own, np.int64(0), np.int64(0)
-    area = _areas(mem)[row.place]
-    hub = _hubs(mem)[area.hub]
+    area = _area(mem.areas, row.place)
+    hub = _hub(mem.hubs, area.hub)
     return own, np.int64(area.node), np.int64(hub.node) if hub.level < level else np.int64(0)
 
 
 @_compiled
-def _delivered(mem: Registers, meter: int, other: int) -> tuple[int, int]:
+def _delivered(mem: Memory, meter: int, other: int) -> tuple[int, int]:
     """(cost with the fee, level) of an order for whoever is at this meter."""
-    row = _orders(mem)[other]
+    row = _order(mem.orders, other)
     level = _distance(mem, meter, row.meter)
-    return row.cost + mem[FEES + level], level
+    return row.cost + _fee(mem, level), level
 
 
 @_entry
-def rank_for(mem: Registers, meter: int, side: int, rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
+def rank_for(mem: Memory, meter: int, side: int, rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
     """(cost with the fee, level, sequence, row) of those of these orders that a taker at this meter could reach."""
-    orders, count = _orders(mem), 0
+    count = 0
     for each in rows:
-        row = orders[each]
+        row = _order(mem.orders, each)
         if _side(mem, row.book) == side:
             continue
         cost, level = _delivered(mem, meter, each)
@@ -2050,12 +2027,11 @@ def rank_for(mem: Registers, meter: int, side: int, rows: NDArray[np.int64], out
 
 @_entry
 def quantities(
-    mem: Registers, slot: int, meter: int, side: int, ranked: NDArray[np.int64], flows: NDArray[np.int64]
+    mem: Memory, slot: int, meter: int, side: int, ranked: NDArray[np.int64], flows: NDArray[np.int64]
 ) -> None:
     """What could be had of each ranked order, one after the other, into column 3; ``flows`` are the slot's, a copy."""
-    orders = _orders(mem)
     for at in range(len(ranked)):
-        row = orders[ranked[at, 3]]
+        row = _order(mem.orders, ranked[at, 3])
         quantity_lots = row.remaining_lots
         if row.meter != meter:
             level = ranked[at, 1]
