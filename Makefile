@@ -25,7 +25,7 @@ check: $(READY)  ## style, types, layers and house rules
 	@echo "ruff check" && $(BIN)/ruff check .
 	@echo "ruff format" && $(BIN)/ruff format --check .
 	@echo "mypy" && $(BIN)/mypy
-	@echo "lint-imports" && $(BIN)/lint-imports --config .importlinter
+	@echo "lint-imports" && $(BIN)/lint-imports --no-logo --config .importlinter
 	@echo "house rules" && $(BIN)/python -m tools.house_rules
 
 format: $(READY)  ## lay out the code as `make check` wants it

@@ -29,8 +29,6 @@ metadata = MetaData(
     }
 )
 
-# ------------------------------------------------------------------------------------ the market itself
-
 settings = Table(
     "settings",
     metadata,
@@ -364,7 +362,7 @@ receivables = Table(
     Column("advance_fen", BigInteger, nullable=False),  # the holder's claim once financed
     Column("proceeds_fen", BigInteger, nullable=False),  # what the holder paid the creditor for it, 0 until financed
     Column("paid_fen", BigInteger, nullable=False),
-    Column("on_chain", Boolean, nullable=False),  # materialised there, or on its way
+    Column("on_chain", Boolean, nullable=False),  # materialised there
     Column("act", String(20)),  # what was last sent to the chain for it and has not come back as an event
     Column("act_outbox", ForeignKey("outbox.outbox_id")),
     Column("act_reason", Text),  # what its actor said, for the history
@@ -416,6 +414,7 @@ periods = Table(
     "periods",
     metadata,
     Column("period", BigInteger, primary_key=True, autoincrement=False),
+    Column("billing", String(10), nullable=False),  # day or month
     Column("first_day", String(10), nullable=False),
     Column("last_day", String(10), nullable=False),
     Column("first_cycle", BigInteger, nullable=False),

@@ -26,11 +26,15 @@ class Billing(StrEnum):
     DAY = "day"
     MONTH = "month"
 
-    def last_day(self, first_day: date) -> date:
-        """The last local day of the period that starts on a day; a month ends with the calendar's."""
+    def first_day(self, day: date) -> date:
+        """The first local day of the period that a day belongs to."""
+        return day if self is Billing.DAY else day.replace(day=1)
+
+    def last_day(self, day: date) -> date:
+        """The last local day of the period that a day belongs to."""
         if self is Billing.DAY:
-            return first_day
-        next_month = (first_day.replace(day=1) + timedelta(days=32)).replace(day=1)
+            return day
+        next_month = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
         return next_month - timedelta(days=1)
 
 

@@ -5,13 +5,14 @@ period before carried on. It drafts the period anew with the published salts; wh
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
 
 import msgspec
 
 from finance.claim import Claim, TermsTrade
 from finance.period import Billing, Bundle, Draft, Pair, bundle, draft
+from settlement.contradiction import Contradiction, differs
 from settlement.hexjson import Hex
 
 
@@ -65,10 +66,10 @@ class PublishedPeriod(msgspec.Struct, frozen=True):
     checker_signature: Hex | None = None
 
 
-def publish_receivable(claim: Claim, trades: Iterable[PublishedTrade]) -> PublishedReceivable:
-    """A receivable as it is published."""
+def publish_receivable(receivable_id: bytes, claim: Claim, trades: Iterable[PublishedTrade]) -> PublishedReceivable:
+    """A receivable as it is published, under the id that it is kept by."""
     return PublishedReceivable(
-        Hex(claim.receivable_id),
+        Hex(receivable_id),
         claim.creditor,
         claim.debtor,
         claim.face_fen,
@@ -95,8 +96,8 @@ def carried_after(periods: Iterable[PublishedPeriod]) -> dict[Pair, int]:
 
 def verify_period(
     published: PublishedPeriod, trades: Iterable[TermsTrade], carried_micro: Mapping[Pair, int]
-) -> list[str]:
-    """Why the period is not what its trades come to; empty when it is.
+) -> list[Contradiction]:
+    """Where the period is not what its trades come to; empty when it is.
 
     ``trades`` are those of the period's cycles, as the verifier computed their deliveries (``claim.terms_trade``);
     ``carried_micro`` what the periods before carried on (``carried_after``).
@@ -105,48 +106,71 @@ def verify_period(
     bundles = bundle(trades, carried_micro)
     missing = [each.pair for each in bundles if each.face_fen and each.pair not in salts]
     if missing:
-        return [f"period {published.period}: no receivable for {_name(pair)}" for pair in missing]
+        return [_of(published, "receivables", f"there is none of {_name(pair)}") for pair in missing]
     expected = draft(published.period, date.fromisoformat(published.last_day), bundles, salts)
-    return [f"period {published.period}: {problem}" for problem in _differences(published, expected, bundles)]
+    return _differences(published, expected, bundles)
 
 
-def verify_succession(periods: Iterable[PublishedPeriod]) -> list[str]:
-    """Why the periods, in their order from the first, do not follow one another without gap or overlap."""
+def verify_succession(periods: Iterable[PublishedPeriod], cycle_days: Mapping[int, str]) -> list[Contradiction]:
+    """Where the periods, in their order from the first, do not take in every cycle once, each in the period of its day.
+
+    ``cycle_days`` holds the local day of every cycle of these periods. A time without any cycle may have no period.
+    """
     periods = list(periods)
-    problems = []
-    if periods and (periods[0].period, periods[0].first_cycle) != (1, 1):
-        problems.append("the first period does not start with the first cycle")
-    for before, after in pairwise(periods):
-        if after.period != before.period + 1 or after.first_cycle != before.last_cycle + 1:
-            problems.append(f"period {after.period} does not follow period {before.period} cycle by cycle")
-        if after.first_day != (date.fromisoformat(before.last_day) + timedelta(days=1)).isoformat():
-            problems.append(f"period {after.period} does not start on the day after period {before.period}")
+    found = []
+    for number, (before, after) in enumerate(pairwise([None, *periods]), start=1):
+        first_cycle = 1 if before is None else before.last_cycle + 1
+        assert after is not None
+        if after.period != number:
+            found.append(differs("periods", after.period, "period", stated=after.period, computed=number))
+        if after.first_cycle != first_cycle:
+            found.append(
+                differs("periods", after.period, "first_cycle", stated=after.first_cycle, computed=first_cycle)
+            )
     for period in periods:
-        last_day = Billing(period.billing).last_day(date.fromisoformat(period.first_day))
-        if period.last_day != last_day.isoformat():
-            problems.append(f"period {period.period} does not end on {last_day}")
-    return problems
+        days = [cycle_days.get(cycle) for cycle in range(period.first_cycle, period.last_cycle + 1)]
+        spans = {None if day is None else _span_of(period.billing, day) for day in days}
+        if spans != {(period.first_day, period.last_day)}:
+            found.append(_of(period, "first_day", "the period does not hold the cycles of its days, and only those"))
+    return found
 
 
-def _differences(published: PublishedPeriod, expected: Draft, bundles: Iterable[Bundle]) -> list[str]:
+def _span_of(billing: str, day: str) -> tuple[str, str]:
+    length, of_day = Billing(billing), date.fromisoformat(day)
+    return length.first_day(of_day).isoformat(), length.last_day(of_day).isoformat()
+
+
+def _differences(published: PublishedPeriod, expected: Draft, bundles: Iterable[Bundle]) -> list[Contradiction]:
     wanted = {
         Pair(issue.claim.creditor, issue.claim.debtor, issue.claim.terms_days): publish_receivable(
-            issue.claim, map(publish_trade, issue.trades)
+            issue.claim.receivable_id, issue.claim, map(publish_trade, issue.trades)
         )
         for issue in expected.issues
     }
-    problems = [
-        f"the receivable of {_name(_pair(each))} is not what its trades come to"
-        for each in published.receivables
-        if wanted.get(_pair(each)) != each
-    ]
+    found = [each for stated in published.receivables for each in _changed_fields(stated, wanted.get(_pair(stated)))]
     if [_pair(each) for each in published.receivables] != list(wanted):
-        problems.append("the receivables are not one for each pair, in order")
+        found.append(_of(published, "receivables", "there is not one for each pair, in order"))
     if _remainders(published) != {each.pair: each.remainder_micro for each in bundles}:
-        problems.append("what is carried on is not what is left")
-    if (bytes(published.root), published.count) != (expected.root, len(expected.issues)):
-        problems.append("the root or the count is not that of its receivables")
-    return problems
+        found.append(_of(published, "remainders", "what is carried on is not what is left"))
+    for column, computed in (("root", expected.root), ("count", len(expected.issues))):
+        if getattr(published, column) != computed:
+            stated = getattr(published, column)
+            found.append(differs("periods", published.period, column, stated=stated, computed=computed))
+    return found
+
+
+def _changed_fields(stated: PublishedReceivable, computed: PublishedReceivable | None) -> list[Contradiction]:
+    if computed is None:
+        return [Contradiction("receivables", stated.receivable_id.hex(), "receivable_id", "no trades come to it")]
+    return [
+        differs("receivables", stated.receivable_id.hex(), field, stated=ours, computed=theirs)
+        for field in PublishedReceivable.__struct_fields__
+        if (ours := getattr(stated, field)) != (theirs := getattr(computed, field))
+    ]
+
+
+def _of(period: PublishedPeriod, column: str, why: str) -> Contradiction:
+    return Contradiction("periods", str(period.period), column, why)
 
 
 def _remainders(period: PublishedPeriod) -> dict[Pair, int]:

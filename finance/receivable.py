@@ -274,8 +274,6 @@ class FinancedReceivable:
         _check_word(self.claim, Act.FINANCE, self.acceptance)
         if self.offer.receivable_id != self.claim.receivable_id:
             refuse("other_receivable", "the offer is on another receivable")
-        if self.offer.bank in {self.claim.creditor, self.claim.debtor}:
-            refuse("not_a_party", "creditor and debtor cannot finance their own receivable")
         if not 0 < self.offer.proceeds_fen <= self.offer.advance_fen <= self.claim.face_fen:
             refuse("bad_amount", "0 < proceeds <= advance <= face does not hold")
         _check_paid(self.claim, self.paid_fen)

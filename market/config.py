@@ -4,6 +4,7 @@ Every value is checked when the folder is opened; what is missing or odd is name
 server needs one private key, the operator's; of the other institutions the file holds the public keys.
 """
 
+import secrets
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from data.units import UnitError, parse_price_ticks
 from market.problems import ProblemError
-from market.wire import Jwk, jwk_of, public_key
+from market.timing import Timing
+from market.wire import public_key
 from matching.order import Rules
 from settlement import signatures
+from settlement.jwk import Jwk, to_jwk
+from settlement.rules import SettlementRules
 from settlement.signatures import PublicKey
 
 INSTITUTIONS = {
@@ -30,6 +34,8 @@ INSTITUTIONS = {
     "regulator": 7,
 }
 """Roles that exist from genesis, and the member ids of those who hold them first."""
+
+RELAYER = "relayer.hex"
 
 _Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -134,13 +140,28 @@ class Config(_Section, frozen=True):
     def salt(self) -> bytes:
         return bytes.fromhex(self.chain.salt)
 
+    @cached_property
+    def settlement_rules(self) -> SettlementRules:
+        return SettlementRules(
+            time_zone=self.market.time_zone,
+            slot_minutes=self.market.slot_minutes,
+            retail_ticks=self.retail_ticks,
+            feed_in_ticks=self.feed_in_ticks,
+            shortfall_ticks=self.shortfall_ticks,
+            grid_company=INSTITUTIONS["grid_company"],
+            reading_deadline_s=self.settlement.reading_deadline_s,
+            correction_window_s=self.settlement.correction_window_s,
+            commit_interval_s=self.settlement.commitment_every_s,
+            commit_trades=self.settlement.commitment_trades,
+        )
+
+    @cached_property
+    def timing(self) -> Timing:
+        return Timing(self.slot_s, self.market.gate_minutes * 60, self.market.horizon_slots)
+
     @property
     def slot_s(self) -> int:
         return self.market.slot_minutes * 60
-
-    def gate_s(self, slot: int) -> int:
-        """When a slot's gate closes."""
-        return slot - self.market.gate_minutes * 60
 
     def key_of(self, role: str) -> PublicKey:
         """The public key that an institution began with."""
@@ -214,7 +235,26 @@ def new_institution(folder: Path, role: str, name: str) -> Institution:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600, exist_ok=False)
     path.write_bytes(signatures.private_to_pem(key))
-    return Institution(name, jwk_of(signatures.public_key(key)))
+    return Institution(name, to_jwk(signatures.public_key(key)))
+
+
+def write_relayer_key(folder: Path) -> None:
+    """Make the key of the account that carries transactions to the chain; it moves nothing by itself."""
+    path = folder / "keys" / RELAYER
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(secrets.token_hex(32), "ascii")
+
+
+def load_relayer_key(folder: Path) -> bytes:
+    """Its 32 bytes. Raises ConfigError."""
+    path = folder / "keys" / RELAYER
+    try:
+        key = bytes.fromhex(path.read_text("ascii"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if len(key) != 32:
+        raise ConfigError(f"{path}: expected 32 bytes as hex")
+    return key
 
 
 def to_toml(config: Config) -> str:

@@ -9,16 +9,23 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from data.database import reading
 from market.clock import Clock
 from market.config import Config
 from market.identity import Directory
+from market.jobs import Learn
+from market.scheduler import Scheduler
 from market.sequencer import Sequencer
+from market.store import read_facts
+from market.timing import Timing
+from settlement.chain import Chain
+from settlement.officer import Officer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,20 +33,51 @@ T = TypeVar("T")
 
 @dataclass
 class Context:
-    """``chain`` is the port of ``settlement/chain.py``; ``operator_key`` signs receipts, commitments and proposals."""
+    """``operator`` signs receipts, commitments, proposals and admissions; ``scheduler`` does what is due."""
 
     config: Config
     database: Engine
     clock: Clock
+    timing: Timing
     directory: Directory
-    operator_key: ec.EllipticCurvePrivateKey
+    operator: Officer
     sequencer: Sequencer
-    chain: Any
+    chain: Chain
+    scheduler: Scheduler | None = None
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
+    _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function off the loop; what it raises is raised here."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, lambda: function(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *args, **kwargs))
+
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """Run ``function(connection)`` in one writing transaction, off the loop."""
+
+        def transaction() -> T:
+            with self.database.begin() as connection:
+                return function(connection)
+
+        return await self.in_thread(transaction)
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Run ``function(connection)`` on one snapshot, off the loop."""
+
+        def snapshot() -> T:
+            with reading(self.database) as connection:
+                return function(connection)
+
+        return await self.in_thread(snapshot)
+
+    def poke(self) -> None:
+        """Something may be due: let the scheduler look at once."""
+        if self.scheduler is not None:
+            self.scheduler.poke()
+
+    async def learn(self) -> None:
+        """Let the sequencer know what chain and banks decided, as the database has it now."""
+        async with self._learning:
+            await self.sequencer.submit(Learn(await self.read(read_facts)))
 
 
 CONTEXT = web.AppKey("context", Context)

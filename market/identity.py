@@ -7,13 +7,20 @@ written to the database before it is used, so that a question of identity never 
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
 from market.problems import Problem, ProblemError, refuse
 from settlement.signatures import PublicKey
+
+FIRST_ORDINARY_ID = 100
+"""Ids below are those of institutions, from genesis."""
+
+SESSION_SWEEP = 10_000
+"""Sessions in memory at which those that have expired are swept out."""
 
 CHALLENGE_S = 120
 CHALLENGE_BOUND = 100_000
@@ -67,9 +74,38 @@ class Directory:
     sessions: dict[bytes, Session] = field(default_factory=dict)
     challenges: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     now_s: Callable[[], int] = lambda: int(time.time())
+    _by_key: dict[PublicKey, int] = field(default_factory=dict)
+    _claimed: set[PublicKey] = field(default_factory=set)
+    _next_id: int = FIRST_ORDINARY_ID
+    _sweep_at: int = SESSION_SWEEP
 
     def put(self, members: Iterable[Member]) -> None:
-        self.members.update((member.member_id, member) for member in members)
+        for member in members:
+            self.members[member.member_id] = member
+            self._by_key[member.key] = member.member_id
+            self._next_id = max(self._next_id, member.member_id + 1)
+
+    def next_id(self) -> int:
+        """An id that nobody has had; not given again, even when what it was for fails."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    @contextmanager
+    def claiming(self, keys: Sequence[PublicKey]) -> Iterator[None]:
+        """Nobody else can register with these keys meanwhile."""
+        self._claimed.update(keys)
+        try:
+            yield
+        finally:
+            self._claimed.difference_update(keys)
+
+    def has_key(self, key: PublicKey) -> bool:
+        """Whether someone is registered with this key, or just registering."""
+        return key in self._by_key or key in self._claimed
+
+    def with_key(self, key: PublicKey) -> Member | None:
+        """Who is registered with this key."""
+        return self.members.get(self._by_key.get(key, -1))
 
     def set_status(self, member_id: int, status: str) -> None:
         self.members[member_id] = replace(self.members[member_id], status=status)
@@ -99,6 +135,10 @@ class Directory:
         return token, Session(hash_of(token), member_id, self.now_s() + lasts_s)
 
     def keep(self, session: Session) -> None:
+        if len(self.sessions) >= self._sweep_at:
+            now_s = self.now_s()
+            self.sessions = {kept: each for kept, each in self.sessions.items() if each.expires_s > now_s}
+            self._sweep_at = max(SESSION_SWEEP, 2 * len(self.sessions))
         self.sessions[session.token_hash] = session
 
     def find(self, token: str) -> Member | None:

@@ -5,6 +5,7 @@ refuses by remembering a ``Problem``; ``answer`` says what came of it, after eve
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ class Placed:
 
     order: OrderRecord
     trades: Sequence[TradeRecord]
+    meter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,10 @@ class PlainJob:
 
 
 def placed(state: MarketState, order_id: int) -> Placed:
-    """The answer for an order of this batch."""
+    """The answer for an order of this batch: a copy, for the next batch may change the order before this is read."""
     order = state.order(order_id)
     assert order is not None
-    return Placed(order, tuple(state.batch.trades_of.get(order_id, ())))
+    return Placed(copy(order), tuple(state.batch.trades_of.get(order_id, ())), state.node_names[order.node_id])
 
 
 @dataclass

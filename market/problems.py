@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from market.logs import log
 
 REQUEST_ID_HEADER = "X-Request-Id"
+REQUEST_ID = web.RequestKey("request_id", str)
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -113,7 +114,7 @@ def _of_outage(error: Exception) -> Problem:
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Outermost middleware: gives each request its id, logs one line for it, and answers every failure in one shape."""
     request_id = uuid4().hex[:16]
-    request["id"] = request_id
+    request[REQUEST_ID] = request_id
     started = time.monotonic()
     response = await _answer(request, handler, request_id)
     if not response.prepared:

@@ -5,10 +5,9 @@ from dataclasses import fields
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from data.database import reading
 from data.tables import (
     cash,
     cycles,
@@ -17,6 +16,7 @@ from data.tables import (
     meters,
     nodes,
     orders,
+    outbox,
     receivables,
     settings,
     signatures,
@@ -34,6 +34,11 @@ from market.records import (
 from market.risk import Facts
 
 NAMES_AT_ONCE = 400
+CLOCK = "clock_s"
+"""The setting that holds where a manual clock stands."""
+
+ADVISORY_LOCK = 0x6A696E736861
+"""Any number, the same for all servers: "jinsha" in ASCII."""
 
 # ------------------------------------------------------------------------------------------------ writing
 
@@ -168,14 +173,11 @@ def read_facts(connection: Connection) -> Facts:
         paid[debtor] = paid.get(debtor, 0) - int(amount_micro)
     applied_until_s = connection.scalar(select(func.max(cycles.c.end_s)).where(cycles.c.state == "applied"))
     return Facts(
-        escrow_micro=dict(escrow.tuples()),
-        credit_limit_micro=dict(limits.tuples()),
+        escrow_micro={row.member_id: row.escrow_micro for row in escrow},
+        credit_limit_micro={row.member_id: row.credit_limit_micro for row in limits},
         paid_micro=paid,
         applied_until_s=applied_until_s or 0,
     )
-
-
-# ---------------------------------------------------------------------------------------- orders and trades
 
 
 def known_orders(connection: Connection, names: Sequence[tuple[int, str]]) -> dict[tuple[int, str], tuple[int, bytes]]:
@@ -191,92 +193,19 @@ def known_orders(connection: Connection, names: Sequence[tuple[int, str]]) -> di
     return found
 
 
-def orders_of(
-    database: Engine, member_id: int, *, state: str | None, slot: int | None, after: int, limit: int
-) -> list[OrderRecord]:
-    """A member's orders, by id, from the one after ``after`` on."""
-    asked = select(*_of(orders, OrderRecord)).where(orders.c.member_id == member_id, orders.c.order_id > after)
-    if state is not None:
-        asked = asked.where(orders.c.state == state)
-    if slot is not None:
-        asked = asked.where(orders.c.slot_s == slot)
-    with reading(database) as connection:
-        return [OrderRecord(*row) for row in connection.execute(asked.order_by(orders.c.order_id).limit(limit))]
+def latest_time_s(connection: Connection) -> int:
+    """The latest market time that is on record, 0 in a new market."""
+    recorded_s = connection.scalar(select(func.max(journal.c.recorded_s))) or 0
+    kept_s: int = read_settings(connection).get(CLOCK, 0)
+    return max(recorded_s, kept_s)
 
 
-def order_of(database: Engine, member_id: int, client_order_id: str) -> tuple[OrderRecord, list[TradeRecord]] | None:
-    """A member's order as it stands, and its trades."""
-    with reading(database) as connection:
-        row = connection.execute(
-            select(*_of(orders, OrderRecord)).where(
-                orders.c.member_id == member_id, orders.c.client_order_id == client_order_id
-            )
-        ).one_or_none()
-        if row is None:
-            return None
-        order = OrderRecord(*row)
-        return order, _trades_of_order(connection, order.order_id)
+def reverted_calls(connection: Connection) -> list[tuple[str, str]]:
+    """Kind and refusal of calls that the contracts did not take."""
+    asked = select(outbox.c.kind, outbox.c.refusal).where(outbox.c.state == "reverted").order_by(outbox.c.outbox_id)
+    return [(kind, refusal or "") for kind, refusal in connection.execute(asked)]
 
 
-def _trades_of_order(connection: Connection, order_id: int) -> list[TradeRecord]:
-    rows = connection.execute(
-        select(*_of(trades, TradeRecord))
-        .where(or_(trades.c.buy_order == order_id, trades.c.sell_order == order_id))
-        .order_by(trades.c.trade_id)
-    )
-    return [TradeRecord(*row) for row in rows]
-
-
-def first_answer(database: Engine, order_id: int) -> tuple[OrderRecord, list[TradeRecord], JournalLink]:
-    """An order, its trades and the journal link as they stood when the order's batch was recorded.
-
-    What happened to the order later is left out: a later change means that it was open then.
-    """
-    with reading(database) as connection:
-        order = OrderRecord(*connection.execute(select(*_of(orders, OrderRecord)).filter_by(order_id=order_id)).one())
-        link = JournalLink(
-            *connection.execute(
-                select(journal)
-                .where(journal.c.last_sequence >= order.sequence)
-                .order_by(journal.c.last_sequence)
-                .limit(1)
-            ).one()
-        )
-        found = [trade for trade in _trades_of_order(connection, order_id) if trade.sequence <= link.last_sequence]
-    if order.changed_sequence > link.last_sequence:
-        order.state = "open"
-        order.remaining_lots = order.quantity_lots - sum(trade.quantity_lots for trade in found)
-    return order, found, link
-
-
-def trades_of(
-    database: Engine, member_id: int | None, *, slot: int | None, after: int, limit: int
-) -> list[TradeRecord]:
-    """Trades by id from the one after ``after`` on: those of a member, or (None) everyone's."""
-    asked = select(*_of(trades, TradeRecord)).where(trades.c.trade_id > after)
-    if member_id is not None:
-        asked = asked.where(or_(trades.c.buyer == member_id, trades.c.seller == member_id))
-    if slot is not None:
-        asked = asked.where(trades.c.slot_s == slot)
-    with reading(database) as connection:
-        return [TradeRecord(*row) for row in connection.execute(asked.order_by(trades.c.trade_id).limit(limit))]
-
-
-def client_ids(database: Engine, order_ids: Sequence[int]) -> dict[int, str]:
-    """The client order ids of orders."""
-    found: dict[int, str] = {}
-    with reading(database) as connection:
-        for start in range(0, len(order_ids), NAMES_AT_ONCE):
-            some = order_ids[start : start + NAMES_AT_ONCE]
-            rows = connection.execute(
-                select(orders.c.order_id, orders.c.client_order_id).where(orders.c.order_id.in_(some))
-            )
-            found.update((order_id, client_order_id) for order_id, client_order_id in rows)
-    return found
-
-
-def links_after(database: Engine, after: int, limit: int) -> list[JournalLink]:
-    """Journal links from batch ``after + 1`` on."""
-    asked = select(journal).where(journal.c.batch > after).order_by(journal.c.batch).limit(limit)
-    with reading(database) as connection:
-        return [JournalLink(*row) for row in connection.execute(asked)]
+def try_advisory_lock(connection: Connection) -> bool:
+    """Whether this connection got PostgreSQL's lock for serving; it holds it until it closes."""
+    return bool(connection.scalar(select(func.pg_try_advisory_lock(ADVISORY_LOCK))))

@@ -60,6 +60,7 @@ class Tariff:
     dispute_window_hours: int
     escrow_days: int
     credit_days: int
+    guarantee_fund_fen: int
     banks: tuple[Bank, ...]
 
 
@@ -162,7 +163,7 @@ _SECTIONS: dict[str, dict[str, Reader]] = {
         "correction_window_hours": _whole(0),
         "dispute_window_hours": _whole(0),
     },
-    "money": {"escrow_days": _whole(1), "credit_days": _whole(1)},
+    "money": {"escrow_days": _whole(1), "credit_days": _whole(1), "guarantee_fund": _money},
 }
 
 _BANK: dict[str, Reader] = {
@@ -231,7 +232,7 @@ def read_tariff(path: Path) -> Tariff:
         if name not in _SECTIONS and name != "banks":
             raise NeighbourhoodError(f"{file}: {name}: unknown section (known: {', '.join(_SECTIONS)}, banks)")
     values = {name: _section(file, f"[{name}]", document.get(name), readers) for name, readers in _SECTIONS.items()}
-    prices, fees = values["prices"], values["wheeling"]
+    prices, fees, money = values["prices"], values["wheeling"], values["money"]
     _check_order(file, prices, fees)
     return Tariff(
         **values["market"],
@@ -239,6 +240,8 @@ def read_tariff(path: Path) -> Tariff:
         fee_ticks=(fees["transformer"], fees["feeder"], fees["substation"]),
         released_share_bp=values["grid"]["released_share"],
         **values["settlement"],
-        **values["money"],
+        escrow_days=money["escrow_days"],
+        credit_days=money["credit_days"],
+        guarantee_fund_fen=money["guarantee_fund"],
         banks=_banks(file, document.get("banks")),
     )

@@ -6,10 +6,9 @@ field at fault; a number off its step is a 422 with the code of the rule. Nothin
 """
 
 import asyncio
-import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -24,7 +23,8 @@ from data.units import (
     parse_price_ticks,
 )
 from market.problems import Problem, ProblemError, refuse
-from settlement.signatures import SIGNATURE_BYTES, NotAPointError, PublicKey, check_key
+from settlement.jwk import Jwk, from_jwk
+from settlement.signatures import SIGNATURE_BYTES, PublicKey
 
 BODY_TIMEOUT_S = 20
 PAGE_LIMIT = 1000
@@ -32,7 +32,7 @@ PAGE_LIMIT = 1000
 
 T = TypeVar("T")
 
-Id = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A member, a nonce, a count: a JSON integer that every layer below can hold."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -63,16 +63,34 @@ def decode(payload: bytes, kind: type[T]) -> T:
     """Strict JSON as ``kind``. Raises ProblemError with status 400."""
     try:
         value = msgspec.json.decode(payload, type=kind)
-        json.loads(payload, object_pairs_hook=_refuse_duplicates)
-    except _DuplicateKeyError as error:
-        raise refuse(400, "duplicate_key", f"the key {error.key!r} stands twice in one object", error.key) from error
     except msgspec.ValidationError as error:
         raise ProblemError(_of_validation(str(error))) from error
     except RecursionError as error:
-        raise refuse(400, "too_deep", "the JSON is nested too deeply") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise refuse(400, "malformed_json", f"the body is not strict JSON: {error}"[:200]) from error
+        raise _too_deep() from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(error) from error
+    _check_keys(payload)
     return value
+
+
+def _check_keys(payload: bytes) -> None:
+    """Raises ProblemError when a key stands twice in one object: parsers differ on which of the two they take."""
+    try:
+        json.loads(payload, object_pairs_hook=_refuse_duplicates)
+    except _DuplicateKeyError as error:
+        raise refuse(400, "duplicate_key", f"the key {error.key!r} stands twice in one object", error.key) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise _malformed(error) from error
+
+
+def _too_deep() -> ProblemError:
+    return refuse(400, "too_deep", "the JSON is nested too deeply")
+
+
+def _malformed(error: Exception) -> ProblemError:
+    return refuse(400, "malformed_json", f"the body is not strict JSON: {error}"[:200])
 
 
 class _DuplicateKeyError(ValueError):
@@ -150,41 +168,12 @@ def signature(text: str, field: str = "signature") -> bytes:
     return hex_bytes(text, SIGNATURE_BYTES, field, "bad_signature")
 
 
-class Jwk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A P-256 public key as RFC 7517 writes it."""
-
-    kty: str
-    crv: str
-    x: str
-    y: str
-
-
-_B64URL_32 = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-
-
-def public_key(jwk: Jwk, field: str = "public_key") -> PublicKey:
+def public_key(given: Jwk, field: str = "public_key") -> PublicKey:
     """The point, checked to be on the curve. Raises ProblemError ``bad_key``."""
-    if (jwk.kty, jwk.crv) != ("EC", "P-256") or not (_B64URL_32.fullmatch(jwk.x) and _B64URL_32.fullmatch(jwk.y)):
-        raise refuse(422, "bad_key", 'expected {"kty": "EC", "crv": "P-256"} with x and y of 32 bytes', field)
-    key = PublicKey(_from_base64url(jwk.x), _from_base64url(jwk.y))
     try:
-        check_key(key)
-    except NotAPointError as error:
+        return from_jwk(given)
+    except ValueError as error:
         raise refuse(422, "bad_key", str(error), field) from error
-    return key
-
-
-def jwk_of(key: PublicKey) -> Jwk:
-    """A public key as a JWK."""
-    return Jwk("EC", "P-256", _to_base64url(key.x), _to_base64url(key.y))
-
-
-def _from_base64url(text: str) -> int:
-    return int.from_bytes(base64.urlsafe_b64decode(f"{text}="), "big")
-
-
-def _to_base64url(value: int) -> str:
-    return base64.urlsafe_b64encode(value.to_bytes(32, "big")).decode().rstrip("=")
 
 
 # ----------------------------------------------------------------------------------- query and answers
@@ -236,6 +225,11 @@ def reply(value: object, status: int = 200, headers: dict[str, str] | None = Non
     return web.Response(
         status=status, body=msgspec.json.encode(value), content_type="application/json", headers=headers
     )
+
+
+async def reply_bytes(payload: Awaitable[bytes]) -> web.Response:
+    """An answer whose JSON is made off the loop."""
+    return web.Response(body=await payload, content_type="application/json")
 
 
 def time_text(instant: int | None) -> str | None:

@@ -267,12 +267,12 @@ class ReferenceEngine:
                 return
 
     def _undo_trades(self) -> None:
-        for trade in reversed(self._trades):
+        while self._trades:
+            trade = self._trades.pop()
             trade.book.room.put(trade.path, -trade.quantity_lots)
             trade.taker.remaining_lots += trade.quantity_lots
             trade.counterparty.remaining_lots += trade.quantity_lots
             self._rest(trade.counterparty)
-        self._trades.clear()
 
     def _take(self, taker: Order, cause: int) -> bool:
         """Trade against resting orders that fit, one after the other. Returns whether one of its own member came next.
@@ -334,10 +334,9 @@ class ReferenceEngine:
         book = self._books.get(slot)
         while book and (book.room.take_grown() or not self._skip_idle_passes):
             trades_before = len(self._trades)
-            for order in self._held(book):
-                if order.remaining_lots:  # an earlier one of this pass may have filled it
-                    met_own_member = self._take(order, self.sequence)
-                    assert not met_own_member, "fitting orders of one member never rest together"
+            for order in self._held(book):  # one that has been filled since takes nothing
+                met_own_member = self._take(order, self.sequence)
+                assert not met_own_member, "fitting orders of one member never rest together"
             if len(self._trades) == trades_before:
                 return
 

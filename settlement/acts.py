@@ -14,12 +14,12 @@ from enum import IntFlag
 from typing import NamedTuple
 
 from eth_abi.abi import encode
-from eth_hash.auto import keccak
 
 from settlement import merkle
 from settlement.calls import APPROVALS, SIGNATURE, abi_hash, approval_rows, call, halves
 from settlement.chain import Call
 from settlement.intents import Domain, IntentType, Value
+from settlement.keccak import keccak
 from settlement.signatures import PublicKey
 
 FUND = 0
@@ -139,18 +139,23 @@ class Offer(NamedTuple):
     deadline_s: int
 
 
+def _intent(type_string: str) -> IntentType:
+    """An intent from its type string, written as in the contract: ``Name(type field,type field)``."""
+    name, fields = type_string.rstrip(")").split("(")
+    pairs = (field.split(" ") for field in fields.split(","))
+    return IntentType(name, {field: kind for kind, field in pairs})
+
+
 def _digest(intent: IntentType, domain: Domain, *values: Value) -> bytes:
     return intent.digest(domain, dict(zip(intent.fields, values, strict=True)))
 
 
 # ------------------------------------------------------------------------------------------------- Members
 
-ADMIT_MANY = IntentType("AdmitMany", {"index": "uint256", "admissionsHash": "bytes32"})
-ROTATE_KEY = IntentType(
-    "RotateKey", {"member": "uint256", "x": "uint256", "y": "uint256", "nonce": "uint256", "deadline": "uint256"}
-)
-GRANT_ROLES = IntentType("GrantRoles", {"member": "uint256", "roles": "uint256", "index": "uint256"})
-FREEZE = IntentType("Freeze", {"member": "uint256", "frozen": "bool", "index": "uint256"})
+ADMIT_MANY = _intent("AdmitMany(uint256 index,bytes32 admissionsHash)")
+ROTATE_KEY = _intent("RotateKey(uint256 member,uint256 x,uint256 y,uint256 nonce,uint256 deadline)")
+GRANT_ROLES = _intent("GrantRoles(uint256 member,uint256 roles,uint256 index)")
+FREEZE = _intent("Freeze(uint256 member,bool frozen,uint256 index)")
 
 _ADMISSIONS = "(uint256,uint256,uint256,uint256)[]"
 
@@ -205,11 +210,8 @@ def freeze(member: int, frozen: bool, index: int, approvals: Iterable[Approval])
 
 # ---------------------------------------------------------------------------------------------------- Cash
 
-MINT_MANY = IntentType("MintMany", {"mintsHash": "bytes32"})
-BURN = IntentType(
-    "Burn",
-    {"member": "uint256", "amount": "uint256", "reference": "bytes32", "nonce": "uint256", "deadline": "uint256"},
-)
+MINT_MANY = _intent("MintMany(bytes32 mintsHash)")
+BURN = _intent("Burn(uint256 member,uint256 amount,bytes32 reference,uint256 nonce,uint256 deadline)")
 
 _MINTS = "(uint256,uint256,bytes32,bool)[]"
 
@@ -237,30 +239,12 @@ def burn(payout: Payout, signature: bytes, approvals: Iterable[Approval]) -> Cal
 
 # ------------------------------------------------------------------------------------------------ Clearing
 
-_MONEY = {"member": "uint256", "amount": "uint256", "nonce": "uint256", "deadline": "uint256"}
-ENTER = IntentType("Enter", _MONEY)
-REQUEST_EXIT = IntentType("RequestExit", _MONEY)
-COMMIT = IntentType(
-    "Commit",
-    {
-        "index": "uint256",
-        "previous": "bytes32",
-        "journalHead": "bytes32",
-        "tradeRoot": "bytes32",
-        "tradeCount": "uint256",
-    },
-)
-PROPOSE = IntentType(
-    "Propose",
-    {
-        "cycle": "uint256",
-        "startS": "uint256",
-        "endS": "uint256",
-        "tradesRoot": "bytes32",
-        "readingsRoot": "bytes32",
-        "statementsRoot": "bytes32",
-        "partsHash": "bytes32",
-    },
+ENTER = _intent("Enter(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)")
+REQUEST_EXIT = _intent("RequestExit(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)")
+COMMIT = _intent("Commit(uint256 index,bytes32 previous,bytes32 journalHead,bytes32 tradeRoot,uint256 tradeCount)")
+PROPOSE = _intent(
+    "Propose(uint256 cycle,uint256 startS,uint256 endS,"
+    "bytes32 tradesRoot,bytes32 readingsRoot,bytes32 statementsRoot,bytes32 partsHash)"
 )
 
 _MONEY_TYPES = ("uint256",) * 4 + SIGNATURE
@@ -329,7 +313,7 @@ def propose_digest(domain: Domain, proposal: Proposal) -> bytes:
 def propose(proposal: Proposal, operator_approvals: Iterable[Approval], checker_approvals: Iterable[Approval]) -> Call:
     """Open a cycle's dispute window; cycles are proposed in order, 1, 2, 3 ..., once they are over."""
     types = ("uint256",) * 3 + ("bytes32",) * 3 + (_PARTS, APPROVALS, APPROVALS)
-    approvals = (approval_rows(operator_approvals), approval_rows(checker_approvals))
+    approvals = map(approval_rows, (operator_approvals, checker_approvals))
     return call("Clearing", "propose", types, *proposal[:6], list(proposal.parts), *approvals)
 
 
@@ -343,34 +327,15 @@ def apply_part(cycle: int, part_index: int, deltas: Sequence[Delta]) -> Call:
 
 # --------------------------------------------------------------------------------------------- Receivables
 
-ISSUE_PERIOD = IntentType("IssuePeriod", {"period": "uint256", "root": "bytes32", "count": "uint256"})
-ACKNOWLEDGE_MANY = IntentType(
-    "AcknowledgeMany",
-    {"debtor": "uint256", "receivablesHash": "bytes32", "nonce": "uint256", "deadline": "uint256"},
+ISSUE_PERIOD = _intent("IssuePeriod(uint256 period,bytes32 root,uint256 count)")
+ACKNOWLEDGE_MANY = _intent("AcknowledgeMany(uint256 debtor,bytes32 receivablesHash,uint256 nonce,uint256 deadline)")
+REJECT = _intent("Reject(bytes32 receivable,uint256 debtor,uint256 nonce,uint256 deadline)")
+SET_LISTED = _intent("SetListed(bytes32 receivable,uint256 creditor,bool listed,uint256 nonce,uint256 deadline)")
+OFFER = _intent(
+    "Offer(bytes32 receivable,uint256 bank,uint256 advance,uint256 proceeds,uint256 nonce,uint256 deadline)"
 )
-REJECT = IntentType("Reject", {"receivable": "bytes32", "debtor": "uint256", "nonce": "uint256", "deadline": "uint256"})
-SET_LISTED = IntentType(
-    "SetListed",
-    {"receivable": "bytes32", "creditor": "uint256", "listed": "bool", "nonce": "uint256", "deadline": "uint256"},
-)
-OFFER = IntentType(
-    "Offer",
-    {
-        "receivable": "bytes32",
-        "bank": "uint256",
-        "advance": "uint256",
-        "proceeds": "uint256",
-        "nonce": "uint256",
-        "deadline": "uint256",
-    },
-)
-ACCEPTANCE = IntentType(
-    "Acceptance", {"offer": "bytes32", "seller": "uint256", "nonce": "uint256", "deadline": "uint256"}
-)
-REPAY = IntentType(
-    "Repay",
-    {"receivable": "bytes32", "debtor": "uint256", "amount": "uint256", "nonce": "uint256", "deadline": "uint256"},
-)
+ACCEPTANCE = _intent("Acceptance(bytes32 offer,uint256 seller,uint256 nonce,uint256 deadline)")
+REPAY = _intent("Repay(bytes32 receivable,uint256 debtor,uint256 amount,uint256 nonce,uint256 deadline)")
 
 _RECEIVABLE = "(uint256,uint256,uint256,uint256,uint256,uint256,uint256,bytes32,bytes32)"
 _OFFER = "(bytes32,uint256,uint256,uint256,uint256,uint256)"
@@ -387,21 +352,26 @@ def issue_period_digest(domain: Domain, period: int, root: bytes, count: int) ->
 
 
 def issue_period(
-    period: int,
-    root: bytes,
-    count: int,
-    operator_approvals: Iterable[Approval],
-    checker_approvals: Iterable[Approval],
+    period: int, root: bytes, count: int, operator_approvals: Iterable[Approval], checker_approvals: Iterable[Approval]
 ) -> Call:
     """Commit to a billing period's receivables; period numbers ascend, ``count`` is at least 1."""
     types = ("uint256", "bytes32", "uint256", APPROVALS, APPROVALS)
-    approvals = (approval_rows(operator_approvals), approval_rows(checker_approvals))
+    approvals = map(approval_rows, (operator_approvals, checker_approvals))
     return call("Receivables", "issue_period", types, period, root, count, *approvals)
 
 
+def materialise_many(proven: Sequence[tuple[Receivable, merkle.Path]]) -> Call:
+    """Bring at most 20 receivables of issued periods onto the chain, all or none.
+
+    Needs no signature: the proofs are all it takes.
+    """
+    types = (f"({_RECEIVABLE},(bool,bytes32)[])[]",)
+    return call("Receivables", "materialise_many", types, list(proven))
+
+
 def materialise(receivable: Receivable, proof: merkle.Path) -> Call:
-    """Bring a receivable of an issued period onto the chain; needs no signature, the proof is all it takes."""
-    return call("Receivables", "materialise", (_RECEIVABLE, "(bool,bytes32)[]"), receivable, proof)
+    """Bring one receivable of an issued period onto the chain."""
+    return materialise_many([(receivable, proof)])
 
 
 def acknowledge_many_digest(

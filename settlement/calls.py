@@ -7,9 +7,9 @@ arrow. What can be *done* on the chain is in ``acts.py``. Source: Solidity contr
 from collections.abc import Iterable, Sequence
 
 from eth_abi.abi import encode
-from eth_hash.auto import keccak
 
 from settlement.chain import Call
+from settlement.keccak import keccak
 from settlement.signatures import SIGNATURE_BYTES
 
 APPROVALS = "(uint256,uint256,uint256)[]"

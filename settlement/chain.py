@@ -8,6 +8,7 @@ Exceptions::
     ChainError
     +-- ChainUnavailableError   nobody answers, or not in time: try again later, nothing is known to have happened
     +-- ChainRefusedError       the node refused the request itself; the message is the node's
+    |   +-- StaleTransactionError   the number of a signed transaction was used by another: sign anew
     +-- CallRefusedError        a view reverted
 
 A transaction that the contract refuses is neither: its receipt says ``succeeded=False`` and why.
@@ -34,6 +35,14 @@ class ChainUnavailableError(ChainError):
 
 class ChainRefusedError(ChainError):
     """The node answered a request with an error of its own."""
+
+
+class StaleTransactionError(ChainRefusedError):
+    """Signed transactions that can never be accepted: their numbers were used by others. ``hashes`` are theirs."""
+
+    def __init__(self, message: str, hashes: Sequence[bytes]) -> None:
+        super().__init__(message)
+        self.hashes = frozenset(hashes)
 
 
 class CallRefusedError(ChainError):
@@ -98,12 +107,15 @@ class Chain(Protocol):
         """Where intents for a contract hold."""
 
     def sign(self, calls: Sequence[Call]) -> list[bytes]:
-        """Raw signed transactions with the relayer's next numbers, in order. Sends nothing."""
+        """Raw signed transactions with the relayer's next numbers, in order. Sends nothing.
+
+        What was signed before must have been sent, or the same numbers are given out again.
+        """
 
     def send(self, raw: Sequence[bytes]) -> list[Receipt]:
         """Send and wait; a transaction that is on the chain already only returns its receipt.
 
-        Raises ChainUnavailableError, ChainRefusedError.
+        Raises ChainUnavailableError, ChainRefusedError, StaleTransactionError.
         """
 
     def view(self, call: Call) -> tuple[object, ...]:

@@ -13,7 +13,8 @@ from functools import cache
 from typing import NamedTuple
 
 import msgspec
-from eth_hash.auto import keccak
+
+from settlement.keccak import keccak
 
 Value = int | str | bytes | bool
 

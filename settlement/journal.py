@@ -6,7 +6,7 @@ the numbers as 32-byte big-endian integers; before the first batch the head is 3
 so far, and to the moment at which it says it recorded them.
 """
 
-from eth_hash.auto import keccak
+from settlement.keccak import keccak
 
 GENESIS_HEAD = bytes(32)
 

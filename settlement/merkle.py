@@ -7,7 +7,7 @@ A proof is the list of (is the sibling on the left, sibling) from the leaf upwar
 
 from collections.abc import Sequence
 
-from eth_hash.auto import keccak
+from settlement.keccak import keccak
 
 EMPTY_ROOT = bytes(32)
 

@@ -7,7 +7,7 @@ class SettlementRules(msgspec.Struct, frozen=True):
     """Prices in ticks, durations in seconds; ``grid_company`` is the member that residuals are handed to.
 
     Shortfall price >= retail price >= feed-in price, so that missing on purpose never pays.
-    Source: ``docs/design/settlement-and-chain.md``, "Delivery" and "Settlement cycles".
+    Source: ``docs/settlement_and_chain.md``, "Delivery" and "Settlement cycles".
     """
 
     time_zone: str

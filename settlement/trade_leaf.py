@@ -11,13 +11,13 @@ Source: ``docs/settlement_and_chain.md``, "The journal and the batches". Pure: n
 from typing import NamedTuple
 
 import msgspec
-from eth_hash.auto import keccak
 
 from matching.order import Level, Side
 from settlement import merkle
 from settlement.hexjson import Hex
 from settlement.intents import ORDER_BATCH, Domain, OrderIntent, Value
 from settlement.jwk import Jwk, from_jwk
+from settlement.keccak import keccak
 from settlement.signatures import PublicKey, is_signed
 
 SALT_BYTES = 32
@@ -60,7 +60,7 @@ class TradeRecord(NamedTuple):
 class Commitment(msgspec.Struct, frozen=True):
     """What the chain's ``Committed`` event says."""
 
-    index: int
+    number: int
     previous: Hex
     journal_head: Hex
     trade_root: Hex

@@ -73,7 +73,7 @@ ADDRESSES = re.compile(
 )
 
 NAMED_FILE = re.compile(r"`([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\.(?:py|vy|md|toml|csv|parquet|j2))`")
-NAMED_OBJECT = re.compile(r"`((?:" + "|".join(PACKAGES) + r")(?:\.[A-Za-z_]\w*)+)(?:\(\))?`")
+NAMED_OBJECT = re.compile(r"`((?:" + "|".join(PACKAGES) + r")(?:\.(?!(?:toml|db|csv)`)[A-Za-z_]\w*)+)(?:\(\))?`")
 NAMED_DOCUMENT = re.compile(r"\b(docs/[a-z0-9_/-]+\.md)\b")
 PROMISE = re.compile(r"\b(TO" + "DO|FIX" + r"ME|XX" + r"X)\b")
 EXEMPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma|pylint)\b[^#]*")

@@ -22,8 +22,8 @@ PLANT_TERMS_DAYS = 60
 LARGE_LOAD_TERMS_DAYS = {"G": 60, "B": 60, "L": 30}
 """ASSUMPTION: factories and shops (SimBench G and BL) on medium voltage pay after 60 days, farms after 30."""
 
-QUARTER_TERMS_DAYS = {"lv_semiurb5": 30, "lv_urban6": 30}
-"""ASSUMPTION: the largest quarters buy through a property company that pays after 30 days; the others prepay."""
+QUARTER_TERMS_DAYS = {"lv_urban6": 30}
+"""ASSUMPTION: the urban quarters buy through a property company that pays after 30 days; the others prepay."""
 
 QUARTER_NETS = {
     "lv_rural1": "1-LV-rural1--0-no_sw",

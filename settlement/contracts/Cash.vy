@@ -153,7 +153,30 @@ def move(source: uint256, target: uint256, amount: uint256):
     """
     @notice Move money between two accounts; only for Clearing and Receivables, which have checked who signed
     """
+    self._check_sender()
+    self._move(source, target, amount)
+
+
+@external
+def split(source: uint256, first: uint256, first_amount: uint256, second: uint256, second_amount: uint256):
+    """
+    @notice Move money from one account to two, or to neither; an amount may be zero
+    """
+    self._check_sender()
+    if first_amount != 0:
+        self._move(source, first, first_amount)
+    if second_amount != 0:
+        self._move(source, second, second_amount)
+
+
+@internal
+@view
+def _check_sender():
     assert msg.sender == CLEARING.address or msg.sender == RECEIVABLES, "not_a_mover"
+
+
+@internal
+def _move(source: uint256, target: uint256, amount: uint256):
     assert self.balance_of[source] >= amount, "insufficient_cash"
     self.balance_of[source] -= amount
     self.balance_of[target] += amount

@@ -2,12 +2,22 @@
 """
 @title Clearing: escrow, the market's commitments, and the settlement cycles
 @notice The parts of a cycle add up to zero; a cycle applies once; nobody falls below zero. Roots are in the events,
-        under one rolling hash. Account 0 is the guarantee fund.
+        under one rolling hash.
 """
 
 import eip712
+import escrow
 
 initializes: eip712
+initializes: escrow
+
+exports: (
+    escrow.escrow_of,
+    escrow.arrears_of,
+    escrow.held_of,
+    escrow.total_held,
+    escrow.applied_cycle,
+)
 
 interface IMembers:
     def check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool: view
@@ -56,21 +66,10 @@ struct Exit:
     horizon_s: uint256
 
 
-event Entered:
-    member: indexed(uint256)
-    amount: uint256
-    escrow: uint256
-    arrears: uint256
-
 event ExitRequested:
     member: indexed(uint256)
     amount: uint256
     horizon_s: uint256
-
-event Exited:
-    member: indexed(uint256)
-    amount: uint256
-    escrow: uint256
 
 event Committed:
     index: indexed(uint256)
@@ -91,23 +90,6 @@ event Proposed:
     part_count: uint256
     disputable_until_s: uint256
 
-# what the account has after its delta; a credit is in its escrow here, but spendable only after the last part
-event Settled:
-    cycle: indexed(uint256)
-    account: indexed(uint256)
-    delta: int256
-    escrow: uint256
-    arrears: uint256
-    held: uint256
-
-event FundChanged:
-    escrow: uint256
-
-event Covered:
-    cycle: indexed(uint256)
-    short: uint256
-    covered: uint256
-
 event PartApplied:
     cycle: indexed(uint256)
     part_index: uint256
@@ -118,17 +100,9 @@ event CycleApplied:
     collected: uint256
     credited: uint256
 
-event Released:
-    account: indexed(uint256)
-    amount: uint256
-    escrow: uint256
-
 
 OPERATOR: constant(uint256) = 1
 CHECKER: constant(uint256) = 2
-FUND: constant(uint256) = 0
-AMOUNT_BITS: constant(uint256) = 128
-AMOUNT_MASK: constant(uint256) = 2**128 - 1
 EXIT_WITHOUT_OPERATOR_S: constant(uint256) = 14 * 86400
 
 ENTER: constant(bytes32) = keccak256("Enter(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)")
@@ -147,14 +121,6 @@ CASH: immutable(ICash)
 DISPUTE_WINDOW_S: public(immutable(uint256))
 HORIZON_S: public(immutable(uint256))
 
-# what an account can spend, without the credit below
-settled: HashMap[uint256, uint256]
-# cycle << 128 | credit: the account's place in the last cycle that named it; the credit counts once that is applied
-latest: HashMap[uint256, uint256]
-arrears_of: public(HashMap[uint256, uint256])
-# credits held back because debtors were short, and their sum
-held_of: public(HashMap[uint256, uint256])
-total_held: public(uint256)
 exit_of: public(HashMap[uint256, Exit])
 
 commit_index: public(uint256)
@@ -162,7 +128,6 @@ commitment: public(bytes32)
 
 proposed_cycle: public(uint256)
 proposed_until_s: public(uint256)
-applied_cycle: public(uint256)
 applied_until_s: public(uint256)
 applied_at_s: public(uint256)
 proposals: public(HashMap[uint256, Proposal])
@@ -199,7 +164,7 @@ def enter(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r
     digest: bytes32 = eip712._digest(keccak256(abi_encode(ENTER, member, amount, nonce, deadline)))
     assert staticcall MEMBERS.check_mover(member, digest, r, s)
     eip712._use_nonce(member, nonce)
-    self._enter(member, amount)
+    escrow._enter(member, amount)
     extcall CASH.move(member, self._own_account(), amount)
 
 
@@ -210,7 +175,7 @@ def enter_minted(entries: DynArray[Entry, 100]):
     """
     assert msg.sender == CASH.address, "not_cash"
     for entry: Entry in entries:
-        self._enter(entry.member, entry.amount)
+        escrow._enter(entry.member, entry.amount)
 
 
 @external
@@ -241,11 +206,8 @@ def exit(member: uint256):
         self.applied_until_s >= request.horizon_s or block.timestamp >= idle_since_s + EXIT_WITHOUT_OPERATOR_S
     ), "exit_too_early"
     assert not staticcall MEMBERS.is_frozen(member), "member_frozen"
-    self._fold(member)
-    amount: uint256 = min(request.amount, self.settled[member])
     self.exit_of[member] = empty(Exit)
-    self.settled[member] -= amount
-    log Exited(member=member, amount=amount, escrow=self._holding(member))
+    amount: uint256 = escrow._exit(member, request.amount)
     extcall CASH.move(self._own_account(), member, amount)
 
 
@@ -255,29 +217,7 @@ def release(accounts: DynArray[uint256, 100]):
     @notice Pay credits that were held back, when the fund covers all that is held: then the order does not matter
     """
     assert self.progress.next_part == 0, "cycle_being_applied"
-    assert self.settled[FUND] >= self.total_held, "fund_short"
-    for account: uint256 in accounts:
-        amount: uint256 = self.held_of[account]
-        if amount != 0:
-            self._fold(account)
-            self.held_of[account] = 0
-            self.total_held -= amount
-            self.settled[FUND] -= amount
-            self.settled[account] += amount
-            log Released(account=account, amount=amount, escrow=self.settled[account])
-    log FundChanged(escrow=self.settled[FUND])
-
-
-@external
-@view
-def escrow_of(account: uint256) -> uint256:
-    """
-    @notice What an account can spend or owe from; account 0 is the guarantee fund
-    """
-    latest: uint256 = self.latest[account]
-    if latest >> AMOUNT_BITS <= self.applied_cycle:
-        return self.settled[account] + (latest & AMOUNT_MASK)
-    return self.settled[account]
+    escrow._release(accounts)
 
 
 # ----------------------------------------------------------------------------------------- commitments
@@ -382,7 +322,7 @@ def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]
     proposal: Proposal = self.proposals[cycle]
     part: Part = self.parts[cycle][part_index]
     progress: Progress = self.progress
-    assert cycle == self.applied_cycle + 1 and proposal.part_count != 0, "cycle_out_of_order"
+    assert cycle == escrow.applied_cycle + 1 and proposal.part_count != 0, "cycle_out_of_order"
     assert block.timestamp >= proposal.disputable_until_s, "dispute_window_open"
     assert part_index == progress.next_part, "part_out_of_order"
     assert keccak256(abi_encode(cycle, part_index, deltas)) == part.part_hash, "wrong_part"
@@ -392,17 +332,17 @@ def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]
         if delta.amount < 0:
             assert not progress.crediting, "debit_after_credit"
             owed: uint256 = convert(-delta.amount, uint256)
-            taken: uint256 = self._debit(cycle, delta.account, owed)
+            taken: uint256 = escrow._debit(cycle, delta.account, owed)
             progress.debited += owed
             progress.collected += taken
         else:
             assert delta.amount != 0, "zero_delta"
             if not progress.crediting:
-                covered: uint256 = self._cover(cycle, progress.debited - progress.collected)
+                covered: uint256 = escrow._cover(cycle, progress.debited - progress.collected)
                 progress.crediting = True
                 progress.next_account = 0
                 progress.collected += covered
-            paid: uint256 = self._credit(
+            paid: uint256 = escrow._credit(
                 cycle, delta.account, convert(delta.amount, uint256), progress.collected, progress.debited
             )
             progress.credited += paid
@@ -424,14 +364,7 @@ def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]
 
 @internal
 def _finish(cycle: uint256, end_s: uint256, progress: Progress):
-    """
-    @dev What rounding down left of the collected money goes to the fund; credits become spendable.
-    """
-    remainder: uint256 = progress.collected - progress.credited
-    if remainder != 0:
-        self.settled[FUND] += remainder
-        log FundChanged(escrow=self.settled[FUND])
-    self.applied_cycle = cycle
+    escrow._finish(cycle, progress.collected - progress.credited)
     self.applied_until_s = end_s
     self.applied_at_s = block.timestamp
     self.proposals[cycle] = empty(Proposal)
@@ -439,119 +372,6 @@ def _finish(cycle: uint256, end_s: uint256, progress: Progress):
     log CycleApplied(
         cycle=cycle, debited=progress.debited, collected=progress.collected, credited=progress.credited
     )
-
-
-@internal
-def _cover(cycle: uint256, short: uint256) -> uint256:
-    """
-    @dev The guarantee fund stands in for what debtors could not pay, as far as it reaches.
-    """
-    if short == 0:
-        return 0
-    covered: uint256 = min(short, self.settled[FUND])
-    self.settled[FUND] -= covered
-    log Covered(cycle=cycle, short=short, covered=covered)
-    log FundChanged(escrow=self.settled[FUND])
-    return covered
-
-
-@internal
-def _debit(cycle: uint256, account: uint256, owed: uint256) -> uint256:
-    """
-    @dev Take what is there, record the rest as arrears; returns what was taken.
-    """
-    latest: uint256 = self.latest[account]
-    assert latest >> AMOUNT_BITS != cycle, "account_twice"
-    available: uint256 = self.settled[account] + (latest & AMOUNT_MASK)
-    taken: uint256 = min(owed, available)
-    arrears: uint256 = self.arrears_of[account]
-    if taken != owed:
-        arrears += owed - taken
-        self.arrears_of[account] = arrears
-    self.settled[account] = available - taken
-    self.latest[account] = cycle << AMOUNT_BITS
-    log Settled(
-        cycle=cycle,
-        account=account,
-        delta=-convert(owed, int256),
-        escrow=available - taken,
-        arrears=arrears,
-        held=self.held_of[account],
-    )
-    return taken
-
-
-@internal
-def _credit(cycle: uint256, account: uint256, due: uint256, collected: uint256, debited: uint256) -> uint256:
-    """
-    @dev Pay in proportion to what was collected, rounded down, arrears first; returns what was paid.
-    """
-    latest: uint256 = self.latest[account]
-    assert latest >> AMOUNT_BITS != cycle, "account_twice"
-    paid: uint256 = due
-    held: uint256 = self.held_of[account]
-    if collected != debited:
-        paid = due * collected // debited
-        held += due - paid
-        self.held_of[account] = held
-        self.total_held += due - paid
-    kept: uint256 = paid - self._pay_arrears(account, paid)
-    before: uint256 = self.settled[account] + (latest & AMOUNT_MASK)
-    if latest & AMOUNT_MASK != 0:
-        self.settled[account] = before
-    self.latest[account] = cycle << AMOUNT_BITS | kept
-    log Settled(
-        cycle=cycle,
-        account=account,
-        delta=convert(due, int256),
-        escrow=before + kept,
-        arrears=self.arrears_of[account],
-        held=held,
-    )
-    return paid
-
-
-@internal
-def _enter(member: uint256, amount: uint256):
-    self._fold(member)
-    kept: uint256 = amount - self._pay_arrears(member, amount)
-    self.settled[member] += kept
-    log Entered(
-        member=member, amount=amount, escrow=self._holding(member), arrears=self.arrears_of[member]
-    )
-
-
-@internal
-def _pay_arrears(account: uint256, amount: uint256) -> uint256:
-    """
-    @dev Arrears are owed to the fund, which covered them or will release what was held; returns what went there.
-    """
-    arrears: uint256 = self.arrears_of[account]
-    if arrears == 0:
-        return 0
-    repaid: uint256 = min(arrears, amount)
-    self.arrears_of[account] = arrears - repaid
-    self.settled[FUND] += repaid
-    log FundChanged(escrow=self.settled[FUND])
-    return repaid
-
-
-@internal
-def _fold(account: uint256):
-    """
-    @dev Move a credit of an applied cycle to what is settled; one of the cycle being applied stays where it is.
-    """
-    latest: uint256 = self.latest[account]
-    credit: uint256 = latest & AMOUNT_MASK
-    if credit != 0 and latest >> AMOUNT_BITS <= self.applied_cycle:
-        self.settled[account] += credit
-        self.latest[account] = latest - credit
-
-
-@internal
-@view
-def _holding(account: uint256) -> uint256:
-    return self.settled[account] + (self.latest[account] & AMOUNT_MASK)
 
 
 @internal

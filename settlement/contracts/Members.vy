@@ -212,9 +212,37 @@ def check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256) -> boo
     @notice Revert unless the member signed an act that moves its assets, and may: it is not frozen
     @return Always true
     """
+    self._check_mover(member, digest, r, s)
+    return True
+
+
+@external
+@view
+def check_sale(
+    bank: uint256,
+    offer: bytes32,
+    bank_r: uint256,
+    bank_s: uint256,
+    seller: uint256,
+    acceptance: bytes32,
+    seller_r: uint256,
+    seller_s: uint256,
+) -> bool:
+    """
+    @notice Revert unless a bank signed the offer and the seller its acceptance, and both may move assets
+    @return Always true
+    """
+    assert self.roles_of[bank] & BANK != 0, "not_a_bank"
+    self._check_mover(bank, offer, bank_r, bank_s)
+    self._check_mover(seller, acceptance, seller_r, seller_s)
+    return True
+
+
+@internal
+@view
+def _check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256):
     assert self._is_signed(member, digest, r, s), "bad_signature"
     assert not self.is_frozen[member], "member_frozen"
-    return True
 
 
 @internal

@@ -21,10 +21,20 @@ interface IMembers:
         other_approvals: DynArray[eip712.Approval, 5],
         digest: bytes32,
     ) -> bool: view
-    def roles_of(member: uint256) -> uint256: view
+    def check_sale(
+        bank: uint256,
+        offer: bytes32,
+        bank_r: uint256,
+        bank_s: uint256,
+        seller: uint256,
+        acceptance: bytes32,
+        seller_r: uint256,
+        seller_s: uint256,
+    ) -> bool: view
 
 interface ICash:
     def move(source: uint256, target: uint256, amount: uint256): nonpayable
+    def split(source: uint256, first: uint256, first_amount: uint256, second: uint256, second_amount: uint256): nonpayable
 
 # what the period's tree commits to; days are counted from 1970-01-01
 struct Receivable:
@@ -49,6 +59,10 @@ struct Offer:
     proceeds: uint256
     nonce: uint256
     deadline: uint256
+
+struct Proven:
+    receivable: Receivable
+    proof: DynArray[ProofStep, 32]
 
 # what lives here: the holder's claim is `advance`, the creditor's the rest of the face
 struct Claim:
@@ -96,7 +110,6 @@ event Repaid:
 
 OPERATOR: constant(uint256) = 1
 CHECKER: constant(uint256) = 2
-BANK: constant(uint256) = 128
 
 ABSENT: constant(uint256) = 0
 ISSUED: constant(uint256) = 1
@@ -172,44 +185,13 @@ def issue_period(
 
 
 @external
-def materialise(receivable: Receivable, proof: DynArray[ProofStep, 32]) -> bytes32:
+def materialise_many(proven: DynArray[Proven, 20]):
     """
-    @notice Bring one receivable of an issued period onto the chain; anyone may, the proof is all it takes
-    @return The receivable's id: its leaf in the period's tree
+    @notice Bring receivables of issued periods onto the chain; anyone may, the proofs are all it takes
+    @dev A receivable's id is its leaf in the period's tree.
     """
-    receivable_id: bytes32 = keccak256(concat(x"00", abi_encode(receivable)))
-    claim: bytes32 = keccak256(
-        abi_encode(receivable.creditor, receivable.debtor, receivable.terms_days, receivable.period)
-    )
-    assert self.claim_of[receivable_id].state == ABSENT and not self.is_claimed[claim], "claimed_twice"
-    assert receivable.face != 0 and receivable.face % MICRO_PER_FEN == 0, "not_whole_fen"
-    root: bytes32 = receivable_id
-    for step: ProofStep in proof:
-        if step.on_left:
-            root = keccak256(concat(x"01", step.sibling, root))
-        else:
-            root = keccak256(concat(x"01", root, step.sibling))
-    assert root == self.root_of[receivable.period], "wrong_proof"
-    self.is_claimed[claim] = True
-    self.claim_of[receivable_id] = Claim(
-        state=ABSENT,
-        creditor=receivable.creditor,
-        debtor=receivable.debtor,
-        holder=receivable.creditor,
-        face=receivable.face,
-        advance=0,
-        paid=0,
-    )
-    log Materialised(
-        receivable=receivable_id,
-        period=receivable.period,
-        creditor=receivable.creditor,
-        debtor=receivable.debtor,
-        face=receivable.face,
-        due_day=receivable.due_day,
-    )
-    self._change(receivable_id, NOBODY, ABSENT, ISSUED)
-    return receivable_id
+    for each: Proven in proven:
+        self._materialise(each.receivable, each.proof)
 
 
 @external
@@ -278,16 +260,16 @@ def finance(
     eip712._check_deadline(seller_deadline)
     claim: Claim = self.claim_of[offer.receivable]
     assert claim.state == LISTED, "not_listed"
-    assert (staticcall MEMBERS.roles_of(offer.bank)) & BANK != 0, "not_a_bank"
     assert offer.advance <= claim.face, "advance_above_face"
     assert offer.proceeds != 0 and offer.proceeds <= offer.advance, "proceeds_out_of_range"
     assert offer.advance % MICRO_PER_FEN == 0 and offer.proceeds % MICRO_PER_FEN == 0, "not_whole_fen"
     offer_digest: bytes32 = eip712._digest(keccak256(abi_encode(OFFER, offer)))
-    assert staticcall MEMBERS.check_mover(offer.bank, offer_digest, bank_r, bank_s)
     acceptance: bytes32 = eip712._digest(
         keccak256(abi_encode(ACCEPTANCE, offer_digest, claim.creditor, seller_nonce, seller_deadline))
     )
-    assert staticcall MEMBERS.check_mover(claim.creditor, acceptance, seller_r, seller_s)
+    assert staticcall MEMBERS.check_sale(
+        offer.bank, offer_digest, bank_r, bank_s, claim.creditor, acceptance, seller_r, seller_s
+    )
     eip712._use_nonce(offer.bank, offer.nonce)
     eip712._use_nonce(claim.creditor, seller_nonce)
     self.claim_of[offer.receivable].holder = offer.bank
@@ -321,13 +303,46 @@ def repay(receivable: bytes32, amount: uint256, nonce: uint256, deadline: uint25
         receivable=receivable, amount=amount, to_holder=to_holder, to_creditor=amount - to_holder, paid=paid
     )
     self._change(receivable, claim.debtor, claim.state, SETTLED if paid == claim.face else PARTLY_PAID)
-    if to_holder != 0:
-        extcall CASH.move(claim.debtor, claim.holder, to_holder)
-    if to_holder != amount:
-        extcall CASH.move(claim.debtor, claim.creditor, amount - to_holder)
+    extcall CASH.split(claim.debtor, claim.holder, to_holder, claim.creditor, amount - to_holder)
 
 
 @internal
 def _change(receivable: bytes32, actor: uint256, before: uint256, after: uint256):
     self.claim_of[receivable].state = after
     log Changed(receivable=receivable, actor=actor, before=before, after=after)
+
+
+@internal
+def _materialise(receivable: Receivable, proof: DynArray[ProofStep, 32]):
+    receivable_id: bytes32 = keccak256(concat(x"00", abi_encode(receivable)))
+    claim: bytes32 = keccak256(
+        abi_encode(receivable.creditor, receivable.debtor, receivable.terms_days, receivable.period)
+    )
+    assert self.claim_of[receivable_id].state == ABSENT and not self.is_claimed[claim], "claimed_twice"
+    assert receivable.face != 0 and receivable.face % MICRO_PER_FEN == 0, "not_whole_fen"
+    root: bytes32 = receivable_id
+    for step: ProofStep in proof:
+        if step.on_left:
+            root = keccak256(concat(x"01", step.sibling, root))
+        else:
+            root = keccak256(concat(x"01", root, step.sibling))
+    assert root == self.root_of[receivable.period], "wrong_proof"
+    self.is_claimed[claim] = True
+    self.claim_of[receivable_id] = Claim(
+        state=ABSENT,
+        creditor=receivable.creditor,
+        debtor=receivable.debtor,
+        holder=receivable.creditor,
+        face=receivable.face,
+        advance=0,
+        paid=0,
+    )
+    log Materialised(
+        receivable=receivable_id,
+        period=receivable.period,
+        creditor=receivable.creditor,
+        debtor=receivable.debtor,
+        face=receivable.face,
+        due_day=receivable.due_day,
+    )
+    self._change(receivable_id, NOBODY, ABSENT, ISSUED)

@@ -40,6 +40,12 @@ def test_the_advance_is_rounded_down_and_the_discount_up() -> None:
     assert (terms.advance_fen, terms.discount_fen, terms.residual_fen) == (89, 1, 10)
 
 
+def test_the_smallest_offer_brings_one_fen_and_the_dearest_costs_24_percent() -> None:
+    assert terms_of(2, Quote(offer.PPM, 0, DayCount.ACT_360, fee_fen=1), 1).proceeds_fen == 1
+    assert offer.parse_rate_ppm("0.24") == offer.RATE_CAP_PPM
+    assert terms_of(100, Quote(offer.PPM, offer.RATE_CAP_PPM, DayCount.ACT_360, 0), 360).discount_fen == 24
+
+
 def test_the_longer_year_is_the_cheaper_one() -> None:
     by_360, by_365 = (terms_of(10**8, Quote(900_000, 50_000, count, 0), 90) for count in DayCount)
     assert (by_360.discount_fen, by_365.discount_fen) == (1_125_000, 1_109_590)

@@ -5,7 +5,6 @@ from datetime import date
 
 import pytest
 from eth_abi.abi import encode
-from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from finance.calendar import TermsError
 from finance.claim import Claim, TermsTrade
 from finance.period import Billing, Bundle, Draft, Pair, bundle, draft, due_day_of
 from settlement import merkle
+from settlement.keccak import keccak
 
 PLANT, HYDRO, FACTORY, SHOP = 100, 101, 200, 201
 LAST_DAY = date(2026, 6, 30)
@@ -92,17 +92,21 @@ def test_the_trades_root_binds_ids_amounts_and_the_trades_own_leaves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "billing"),
+    ("day", "first", "last", "billing"),
     [
-        ("2026-06-01", "2026-06-30", Billing.MONTH),
-        ("2026-06-17", "2026-06-30", Billing.MONTH),
-        ("2026-12-01", "2026-12-31", Billing.MONTH),
-        ("2028-02-01", "2028-02-29", Billing.MONTH),
-        ("2026-06-17", "2026-06-17", Billing.DAY),
+        ("2026-06-01", "2026-06-01", "2026-06-30", Billing.MONTH),
+        ("2026-06-17", "2026-06-01", "2026-06-30", Billing.MONTH),
+        ("2026-12-31", "2026-12-01", "2026-12-31", Billing.MONTH),
+        ("2028-02-29", "2028-02-01", "2028-02-29", Billing.MONTH),
+        ("2026-06-17", "2026-06-17", "2026-06-17", Billing.DAY),
     ],
 )
-def test_a_period_is_a_day_or_ends_with_its_month(first: str, last: str, billing: Billing) -> None:
-    assert billing.last_day(date.fromisoformat(first)) == date.fromisoformat(last)
+def test_a_period_is_a_day_or_a_calendar_month(day: str, first: str, last: str, billing: Billing) -> None:
+    within = date.fromisoformat(day)
+    assert (billing.first_day(within), billing.last_day(within)) == (
+        date.fromisoformat(first),
+        date.fromisoformat(last),
+    )
 
 
 def test_terms_beyond_sixty_days_end_within_six_months() -> None:

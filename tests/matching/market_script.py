@@ -5,7 +5,8 @@
     A1 buys 1.50 @ 0.45                 -> 1.00 A2>A1* 0.40/0.42 transformer; 0.50 B1>A1* 0.38/0.43 feeder
 
 What stands behind the arrow is all that happened, in order: trades (quantity, seller>buyer with a star at the taker,
-seller's price/buyer's price, distance), refusals, ends, and whether the order rests. The grid is that of the worked
+seller's price/buyer's price, distance), refusals, ends, and whether the order rests. A line that begins with
+``->`` or ``;`` goes on with the one before. The grid is that of the worked
 examples, with one meter right under feeder F and one right under the substation:
 
     S > F > A > A1 A2 A3 A4     S > F > B > B1 B2 B3 B4     S > G > C > C1 C2 C3 C4     F > F9     S > S9
@@ -76,7 +77,7 @@ class Market:
 
     def play(self, script: str) -> "Market":
         """Every line of the script, each with exactly the outcome behind its arrow."""
-        for line in filter(None, map(str.strip, script.splitlines())):
+        for line in filter(None, map(str.strip, re.sub(r"\s*\n\s*(?=;|->)", "", script).splitlines())):
             text, _, expected = (part.strip() for part in line.partition("->"))
             happened = "; ".join(self._tell(self.parse(text)))
             assert happened == re.sub(r"\s+", " ", expected), (
@@ -135,14 +136,15 @@ class Market:
 
     def _tell(self, command: Command) -> Iterator[str]:
         names = {number: name for name, number in self.order_ids.items()}
-        told = [self._tell_event(event, names) for event in self.engine.apply([command])]
-        yield from filter(None, told) if any(told) else ()
-        entered = command.order_id if isinstance(command, New | Amend) else None
-        order = self.engine.open_order(entered) if entered is not None else None
+        events = self.engine.apply([command])
+        told = [words for event in events if (words := self._tell_event(event, names))]
+        yield from told
+        entered = isinstance(command, New | Amend) and not isinstance(events[0], Rejected)
+        order = self.engine.open_order(command.order_id) if entered else None
         if order:
-            wanted_lots = command.quantity_lots if isinstance(command, New | Amend) else None
-            yield "rests" if order.remaining_lots == wanted_lots else f"rests {format_energy(order.remaining_lots)}"
-        elif not any(told):
+            whole = order.remaining_lots == command.quantity_lots
+            yield "rests" if whole else f"rests {format_energy(order.remaining_lots)}"
+        elif not told:
             yield "nothing"
 
     def _tell_event(self, event: Event, names: dict[int, str]) -> str:

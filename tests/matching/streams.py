@@ -1,192 +1,113 @@
-"""Random grids and command streams that congest: price ties, tight and zero limits, phases of surplus and of need.
+"""Random commands on a small, tight grid, where orders meet, links are full and ids are used twice, all the time.
 
-A stream is drawn from one seed and nothing else. ``Mix`` says what kind of market it is; ``MIXES`` are those that the
-tests go through. Numbers are small on purpose: orders must meet.
+Prices, fees and quantities are small numbers, so that ties, crossed books and exact fits are common.
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-from matching.order import (
-    BAD_PRICE_TICKS,
-    BAD_QUANTITY_LOTS,
-    Amend,
-    Basket,
-    Cancel,
-    Capacity,
-    Close,
-    Command,
-    Connect,
-    Level,
-    New,
-    Rules,
-    Side,
-    Tif,
+from hypothesis import strategies as st
+
+from matching.order import Amend, Basket, Cancel, Capacity, Close, Command, Connect, Level, New, Rules, Side, Tif
+
+RULES = Rules(fee_ticks=(1, 2, 4), floor_ticks=0, cap_ticks=20, terms_days=(0, 30))
+
+_METERS = range(6, 15)  # 6-8 under 3, 9-10 under 4, 11-12 under 5; 13 under feeder 1, 14 under the substation
+_FAR = (11, 12, 14)  # beyond the reach of those who trade within feeder 1
+LINKS = range(1, 15)
+GRID: list[Command] = [
+    Connect(0, -1, Level.SUBSTATION),
+    Connect(1, 0, Level.FEEDER, 9, 9),
+    Connect(2, 0, Level.FEEDER),
+    Connect(3, 1, Level.TRANSFORMER, 4, 2),
+    Connect(4, 1, Level.TRANSFORMER, 0, None),
+    Connect(5, 2, Level.TRANSFORMER, None, 3),
+    *(Connect(meter, 3, Level.METER) for meter in (6, 7, 8)),
+    Connect(9, 4, Level.METER),
+    Connect(10, 4, Level.METER),
+    Connect(11, 5, Level.METER),
+    Connect(12, 5, Level.METER, 3, 3),
+    Connect(13, 1, Level.METER),
+    Connect(14, 0, Level.METER),
+]
+
+_limits = st.one_of(st.none(), st.integers(0, 6))
+_slots = st.sampled_from((1, 1, 1, 2))
+
+
+def _orders(order_ids: st.SearchStrategy[int]) -> st.SearchStrategy[New]:
+    return st.builds(
+        New,
+        order_id=order_ids,
+        member=st.integers(0, 5),
+        meter=st.sampled_from((*_METERS, *_METERS, 3, -1)),
+        side=st.sampled_from(Side),
+        slot=_slots,
+        quantity_lots=st.sampled_from((1, 2, 3, 4, 5, 6, 7, 8, 9, 0)),
+        price_ticks=st.sampled_from((*range(6, 15), *range(6, 15), 0, 20, 21, -1)),
+        tif=st.sampled_from((Tif.GTC, Tif.GTC, Tif.GTC, Tif.IOC, Tif.FOK)),
+        reach=st.sampled_from((Level.SUBSTATION, Level.SUBSTATION, Level.FEEDER, Level.TRANSFORMER)),
+        terms_days=st.sampled_from((0, 0, 0, 30, 7)),
+    )
+
+
+_order_ids = st.integers(1, 60)
+_basket_legs = st.lists(_orders(_order_ids), min_size=1, max_size=3)
+_others = (
+    st.builds(Basket, legs=_basket_legs.map(tuple)),
+    st.builds(Cancel, _order_ids),
+    st.builds(Amend, _order_ids, st.one_of(st.none(), st.integers(0, 9)), st.one_of(st.none(), st.integers(5, 21))),
+    st.builds(Capacity, st.sampled_from(LINKS), st.one_of(st.none(), _slots), _limits, _limits),
+    st.builds(Close, st.sampled_from((2, 3))),
 )
+_commands = st.one_of(*(_orders(_order_ids),) * 6, *_others)
+
+streams: st.SearchStrategy[list[Command]] = st.lists(_commands, min_size=1, max_size=40)
+"""Short streams that Hypothesis can shrink to the few commands that matter."""
 
 
-@dataclass(frozen=True)
-class Mix:
-    """What a market is like: how its links are limited, how many slots, meters and members, how prices spread."""
-
-    limits_lots: tuple[int | None, ...] = (None,)
-    own_links: bool = True  # whether meters have limits of their own
-    slots: int = 2
-    meters: int = 12
-    members: int = 6
-    prices: tuple[int, int] = (40, 60)
-    fees: tuple[int, int, int] = (2, 5, 11)
-    floor: int = 0
-    cap: int = 100
-    terms: tuple[int, ...] = (0, 30, 60)
-    plain: float = 0.5  # the share of orders of default reach and terms
-    cancels: float = 0.15
-    amends: float = 0.1
-    capacities: float = 0.05
-    baskets: float = 0.05
-    closes: float = 0.005
-    phase: int = 60  # commands of surplus, then as many of need
-    opposed: bool = False  # half the meters have surplus while the others are in need
+def long_stream(seed: int, length: int) -> list[Command]:
+    """A longer stream, in which most orders are good and books grow: what short ones do not reach."""
+    dice = random.Random(seed)
+    commands: list[Command] = []
+    last_id = 0
+    while len(commands) < length:
+        command = _draw(dice, last_id)
+        last_id += sum(1 for leg in getattr(command, "legs", (command,)) if isinstance(leg, New))
+        commands.append(command)
+    return [*commands, *map(Close, (2, 1, 3, 1))]
 
 
-MIXES = {
-    "free": Mix(),
-    "tight": Mix(limits_lots=(None, 5, 10, 20)),
-    "zero": Mix(limits_lots=(0, 0, 3, None), capacities=0.1),
-    "one slot, many ties": Mix(limits_lots=(4, 8, 30), slots=1, prices=(48, 54), closes=0.0, meters=8),
-    "areas only": Mix(limits_lots=(3, 6, 12), own_links=False, slots=1, closes=0.0, meters=20, members=20),
-    "one member a meter": Mix(limits_lots=(6, 15, 40), members=1000, meters=30, slots=3),
-    "equal fees": Mix(limits_lots=(5, 15, None), fees=(3, 3, 3), slots=1, closes=0.0),
-    "no fees": Mix(limits_lots=(5, 15, None), fees=(0, 0, 0), slots=1, closes=0.0, plain=1.0),
-    "below zero": Mix(limits_lots=(7, 20), floor=-50, cap=70, prices=(-50, 70)),
-    "wide prices": Mix(limits_lots=(7, None), floor=-(10**6), cap=10**9, prices=(0, 3000)),
-    "one class": Mix(limits_lots=(2, 5, 9), terms=(0,), plain=1.0, slots=1, closes=0.0, capacities=0.02),
-    "short phases": Mix(limits_lots=(1, 2, 3, 30), slots=1, closes=0.0, meters=40, members=200, phase=15, cancels=0.02, fees=(1, 2, 3)),
-    "opposed": Mix(
-        limits_lots=(5, 10, 20), own_links=False, members=500, meters=25, phase=30, cancels=0.05, fees=(1, 2, 3), opposed=True
-    ),
-    "opposed, own links": Mix(
-        limits_lots=(5, 10, 20, 40), members=500, meters=25, phase=20, slots=1, closes=0.0, cancels=0.05, fees=(1, 2, 3), opposed=True
-    ),
-    "plain, opposed": Mix(
-        limits_lots=(4, 12), plain=1.0, own_links=False, members=500, meters=16, phase=25, slots=1, closes=0.0,
-        cancels=0.05, amends=0.03, capacities=0.05, baskets=0.02, fees=(1, 2, 3), opposed=True
-    ),
-}
+def _draw(dice: random.Random, last_id: int) -> Command:
+    recent_id = max(1, last_id - dice.randint(0, 40))
+    match dice.choices(("new", "basket", "cancel", "amend", "limit"), (78, 8, 4, 8, 2))[0]:
+        case "basket":
+            return Basket(tuple(_draw_order(dice, last_id + n, small=True) for n in range(1, dice.randint(2, 4))))
+        case "cancel":
+            return Cancel(recent_id)
+        case "amend":
+            return Amend(recent_id, dice.choice((None, 1, 2, 5, 9)), dice.choice((None, None, *range(6, 15))))
+        case "limit":
+            limits = [dice.choice((None, 0, 0, 1, 2, 3, 5)) for _ in range(2)]
+            return Capacity(dice.choice(LINKS), dice.choice((None, 1, 2, 3)), *limits)
+        case _:
+            return _draw_order(dice, last_id + 1, small=False)
 
 
-def rules_of(mix: Mix) -> Rules:
-    return Rules(fee_ticks=mix.fees, floor_ticks=mix.floor, cap_ticks=mix.cap, terms_days=mix.terms)
-
-
-def make_stream(seed: int, mix: Mix, commands: int) -> list[Command]:
-    """A grid and so many commands on it."""
-    return list(_Stream(random.Random(seed), mix).commands(commands))
-
-
-class _Stream:
-    def __init__(self, dice: random.Random, mix: Mix) -> None:
-        self.dice = dice
-        self.mix = mix
-        self.levels: dict[int, Level] = {}
-        self.meters: list[int] = []
-        self.members: dict[int, list[int]] = {}
-        self.next_id = 1
-        self.first_slot = 0
-
-    def commands(self, count: int) -> Iterator[Command]:
-        yield from self._grid()
-        for number in range(count):
-            self.is_surplus = (number // self.mix.phase) % 2 == 0
-            yield self._command()
-
-    def _grid(self) -> Iterator[Command]:
-        """One to four levels; a meter may hang under a node of any level."""
-        dice = self.dice
-        top = dice.choice((Level.SUBSTATION, Level.SUBSTATION, Level.SUBSTATION, Level.FEEDER, Level.TRANSFORMER))
-        yield self._node(-1, top)
-        for level in (Level.FEEDER, Level.TRANSFORMER):
-            if level < top:
-                for _ in range(dice.randint(0 if level == Level.FEEDER else 1, 4)):
-                    above = [node for node, its_level in self.levels.items() if its_level > level]
-                    yield self._node(dice.choice(above), level)
-        for _ in range(self.mix.meters):
-            yield self._meter()
-
-    def _meter(self) -> Connect:
-        dice = self.dice
-        transformers = [node for node, level in self.levels.items() if level == Level.TRANSFORMER]
-        others = [node for node, level in self.levels.items() if level != Level.METER]
-        parent = dice.choice(transformers) if transformers and dice.random() < 0.8 else dice.choice(others)
-        connect = self._node(parent, Level.METER)
-        self.meters.append(connect.node)
-        self.members[connect.node] = [dice.randrange(self.mix.members) for _ in range(dice.choice((1, 1, 2, 3)))]
-        return connect
-
-    def _node(self, parent: int, level: Level) -> Connect:
-        node = 10 + 3 * len(self.levels)
-        self.levels[node] = level
-        if level == Level.METER and not self.mix.own_links:
-            return Connect(node, parent, level)
-        return Connect(node, parent, level, self._limit(), self._limit())
-
-    def _limit(self) -> int | None:
-        return self.dice.choice(self.mix.limits_lots)
-
-    def _command(self) -> Command:
-        dice, mix = self.dice, self.mix
-        draw = dice.random()
-        if (draw := draw - mix.cancels) < 0:
-            return Cancel(self._old_id())
-        if (draw := draw - mix.amends) < 0:
-            quantity_lots = dice.choice((None, BAD_QUANTITY_LOTS, *[dice.randint(1, 12) for _ in range(8)]))
-            price_ticks = dice.choice((None, None, None, BAD_PRICE_TICKS, self._price(), self._price(), self._price()))
-            return Amend(self._old_id(), quantity_lots, price_ticks)
-        if (draw := draw - mix.capacities) < 0:
-            slot = None if dice.random() < 0.3 else self._slot() + dice.choice((0, 0, 1))
-            return Capacity(dice.choice(list(self.levels)), slot, self._limit(), self._limit())
-        if (draw := draw - mix.baskets) < 0:
-            return Basket(tuple(self._order() for _ in range(dice.choice((1, 1, 2, 2, 3, 5)))))
-        if (draw := draw - mix.closes) < 0:
-            slot = self._slot()
-            self.first_slot += slot == self.first_slot
-            return Close(slot)
-        if draw - 0.002 < 0:
-            return self._meter()
-        return self._order()
-
-    def _old_id(self) -> int:
-        """Mostly of the last orders, some of which are still open."""
-        return self.next_id - self.dice.randint(0, min(self.next_id, 40))
-
-    def _slot(self) -> int:
-        """One of those that are open, seldom the one that closed last."""
-        return self.first_slot + (-1 if self.dice.random() < 0.02 else self.dice.randrange(self.mix.slots))
-
-    def _price(self) -> int:
-        if self.dice.random() < 0.05:
-            return self.dice.choice((self.mix.floor, self.mix.cap, self.mix.floor - 1, self.mix.cap + 1))
-        return self.dice.randint(*self.mix.prices)
-
-    def _order(self) -> New:
-        dice, mix = self.dice, self.mix
-        order_id = self.next_id
-        self.next_id += 1
-        if dice.random() < 0.02:
-            order_id = self._old_id()
-        meter = dice.choice(self.meters)
-        is_plain = dice.random() < mix.plain
-        has_surplus = self.is_surplus ^ (mix.opposed and meter % 2 == 0)
-        return New(
-            order_id=order_id,
-            member=dice.choice(self.members[meter]),
-            meter=-1 if dice.random() < 0.01 else dice.choice(list(self.levels)) if dice.random() < 0.01 else meter,
-            side=Side.SELL if dice.random() < (0.75 if has_surplus else 0.25) else Side.BUY,
-            slot=self._slot(),
-            quantity_lots=BAD_QUANTITY_LOTS if dice.random() < 0.01 else dice.randint(1, 12),
-            price_ticks=BAD_PRICE_TICKS if dice.random() < 0.01 else self._price(),
-            tif=Tif.GTC if dice.random() < 0.8 else dice.choice(list(Tif)),
-            reach=Level.SUBSTATION if is_plain else dice.choice(list(Level)),
-            terms_days=0 if is_plain else 45 if dice.random() < 0.02 else dice.choice(mix.terms),
-        )
+def _draw_order(dice: random.Random, order_id: int, *, small: bool) -> New:
+    """Cheap sellers far away and choosy ones at hand: flows cross, so that held orders get room without a command."""
+    tif = dice.choice((Tif.GTC, Tif.GTC, Tif.GTC, Tif.GTC, Tif.GTC, Tif.IOC, Tif.FOK))
+    side, meter = dice.choice((Side.BUY, Side.SELL)), dice.choice((*_METERS, 9, 9, 10, 10, 11))
+    is_far, is_keen = meter in _FAR, small or tif is not Tif.GTC
+    lowest, highest = ((0, 6) if is_far else (6, 12)) if side is Side.SELL else (6, 14)
+    return New(
+        order_id=order_id,
+        member=dice.randint(0, 29),
+        meter=meter,
+        side=side,
+        slot=dice.choice((1, 1, 1, 1, 2, 3)),
+        quantity_lots=dice.randint(1, 2 if is_keen else 9),
+        price_ticks=dice.randint(lowest, highest) if not is_keen else 15 if side is Side.BUY else 0,
+        tif=tif,
+        reach=Level.SUBSTATION if is_far else dice.choice((Level.SUBSTATION, *[Level.FEEDER] * 3, Level.TRANSFORMER)),
+        terms_days=30 if side is Side.SELL else dice.choice((0, 0, 30)),
+    )

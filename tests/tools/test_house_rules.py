@@ -32,7 +32,7 @@ def breaches(root: Path, path: str, text: str) -> list[str]:
         ("no-download-address", "a.txt", "--index-" + "url x\n", "jinsha==1\n"),
         ("no-download-address", "b.toml", 'x = "y @ ' + 'https://there/x.whl"\n', 'x = "y>=1"\n'),
         ("documents-name-what-exists", "README.md", "`market/none.py`\n", "`market/` and `none.py`\n"),
-        ("documents-name-what-exists", "docs/a.md", "`market.none.Way`\n", "`marketing.none`\n"),
+        ("documents-name-what-exists", "docs/a.md", "`market.none.Way`\n", "`marketing.none` and `market.toml`\n"),
         ("documents-name-what-exists", "market/a.py", '"""See docs/none.md."""\n', '"""See none."""\n'),
         ("no-long-file", "market/a.py", "x = 1\n" * 450, "x = 1\n" * 449),
         ("no-long-file", "settlement/contracts/A.vy", "# x\n" * 450, "# x\n" * 449),

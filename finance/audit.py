@@ -1,0 +1,231 @@
+"""What the audit asks of finance: that receivables, remainders and offers are what trades, signatures and chain say.
+
+Periods are drafted anew from the cycles that the audit has examined; states, holders and payments are computed anew
+from the chain's own events, not from the mirror's history; offers are computed anew from their quotes, and their
+banks' signatures verified.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Row
+
+from data.units import UnitError, floor_fen
+from finance import period_store, store
+from finance.book import chain_offer
+from finance.calendar import DayCount, days_between
+from finance.examine import PeriodExaminer
+from finance.offer import OfferError, Quote, parse_rate_ppm, terms_of
+from finance.offers import QuotedTerms
+from finance.periods import published_period
+from finance.receivable import ChainState, State
+from settlement import acts, calendar, signatures
+from settlement import store as settlement_store
+from settlement.audit_scene import Scene, Step, Tick
+from settlement.chain import ChainEvent
+from settlement.contradiction import Contradiction, differs
+from settlement.examine_cycle import SettledTrade
+from settlement.intents import Domain
+from settlement.keys import KeyHistory
+from settlement.merkle import EMPTY_ROOT
+
+
+class Position(NamedTuple):
+    """Where the chain says a receivable stands; amounts in fen."""
+
+    state: str
+    holder: int
+    advance_fen: int
+    proceeds_fen: int
+    paid_fen: int
+    on_chain: bool
+
+
+Change = tuple[str, str, str, int, int, int, int]
+"""Receivable (hex), before, after, actor, time in seconds, block, log index."""
+
+
+def steps(scene: Scene) -> list[Step]:
+    """The steps on finance, after those of settlement: ``more_steps`` of ``settlement/audit.py``."""
+    receivables, offers = store.all_receivables(scene.connection), store.all_offers(scene.connection)
+    return [
+        Step("billing periods: receivables, remainders, roots", "receivables", len(receivables), _periods),
+        Step("receivables against the chain", "receivables", len(receivables), _on_chain),
+        Step("offers: their arithmetic and signatures", "offers", len(offers), _offers),
+    ]
+
+
+def _periods(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    yield from audit_periods(scene.connection, scene.examiner.settled, scene.examiner.days, tick)
+
+
+def _on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    mirrored = settlement_store.last_mirrored_block(scene.connection)
+    yield from audit_positions(scene.connection, [event for event in scene.events if event.block <= mirrored])
+    tick(len(store.all_receivables(scene.connection)))
+
+
+def _offers(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    domain, time_zone = scene.chain.domain("Receivables"), scene.terms.rules.time_zone
+    yield from audit_offers(scene.connection, scene.keys, domain, time_zone)
+    tick(len(store.all_offers(scene.connection)))
+
+
+# -------------------------------------------------------------------------------------------------- periods
+
+
+def audit_periods(
+    connection: Connection, settled: Sequence[SettledTrade], cycle_days: Mapping[int, str], tick: Tick
+) -> Iterator[Contradiction]:
+    """Where a billing period is not what the examined cycles come to; none after the first is looked at then."""
+    examiner = PeriodExaminer()
+    for row in period_store.periods_in(connection):
+        published = published_period(connection, row.period)
+        assert published is not None
+        found = examiner.examine(published, settled, cycle_days)
+        if found is not None:
+            yield found
+            return
+        tick(len(published.receivables))
+
+
+# ----------------------------------------------------------------------------------------------- the chain
+
+
+def audit_positions(connection: Connection, events: Iterable[ChainEvent]) -> Iterator[Contradiction]:
+    """Where periods and receivables are not as the chain leaves them.
+
+    ``events`` are the chain's own, from its first block to the last that was mirrored.
+    """
+    events = [event for event in events if event.contract == "Receivables"]
+    rows = store.all_receivables(connection)
+    yield from _audit_roots(connection, events)
+    yield from _audit_rows(rows, events)
+    stated = Counter(
+        (row.receivable_id.hex(), row.before, row.after, row.actor, row.at_s, row.block, row.log_index)
+        for row in store.all_changes(connection)
+    )
+    computed = Counter(changes(rows, events))
+    for change in [*(stated - computed), *(computed - stated)]:
+        where = "here and not on the chain" if change in stated else "on the chain and not here"
+        yield Contradiction("receivable_history", change[0], "before, after", f"{change[1:]} is {where}")
+
+
+def _audit_roots(connection: Connection, events: Iterable[ChainEvent]) -> Iterator[Contradiction]:
+    issued = {
+        _number(event, "period"): (_bytes(event, "root"), _number(event, "count"))
+        for event in events
+        if event.event == "PeriodIssued"
+    }
+    for row in period_store.periods_in(connection):
+        stated = (row.root, period_store.count_of(row)) if row.state == "issued" and row.root != EMPTY_ROOT else None
+        computed = issued.pop(row.period, None)
+        if stated != computed:
+            why = "the chain has another root, or none" if stated else "the chain has issued it"
+            yield Contradiction("periods", str(row.period), "state, root, count", why)
+    for number in issued:
+        yield Contradiction("periods", str(number), "period", "it is on the chain and not here")
+
+
+def _audit_rows(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> Iterator[Contradiction]:
+    kept = {row.receivable_id: row for row in rows}
+    for receivable_id, position in positions(rows, events).items():
+        name, row = receivable_id.hex(), kept.get(receivable_id)
+        if row is None:
+            yield Contradiction("receivables", name, "receivable_id", "it is on the chain and not here")
+            continue
+        for column, computed in position._asdict().items():
+            stated = getattr(row, column)
+            if stated != computed:
+                yield differs("receivables", name, column, stated=stated, computed=computed)
+
+
+def positions(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> dict[bytes, Position]:
+    """Where every receivable stands by events alone; ``rows`` say only which there are, of which period, and whose."""
+    found = {row.receivable_id: Position("drafted", row.creditor, 0, 0, 0, on_chain=False) for row in rows}
+    for event in events:
+        if event.event == "PeriodIssued":
+            for row in rows:
+                if row.period == _number(event, "period"):
+                    found[row.receivable_id] = found[row.receivable_id]._replace(state=State.ISSUED.value)
+            continue
+        receivable_id = _bytes(event, "receivable")
+        position = found.get(receivable_id, Position("unknown", 0, 0, 0, 0, on_chain=True))
+        if event.event == "Changed":
+            after = ChainState(_number(event, "after")).state.value
+            position = position._replace(state=after, on_chain=True)
+        elif event.event == "Financed":
+            advance_fen, proceeds_fen = (floor_fen(_number(event, name)) for name in ("advance", "proceeds"))
+            position = position._replace(
+                holder=_number(event, "bank"), advance_fen=advance_fen, proceeds_fen=proceeds_fen
+            )
+        elif event.event == "Repaid":
+            position = position._replace(paid_fen=floor_fen(_number(event, "paid")))
+        found[receivable_id] = position
+    return found
+
+
+def changes(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> Iterator[Change]:
+    """The changes that the history must hold."""
+    for event in events:
+        at = (event.block_s, event.block, event.log_index)
+        if event.event == "PeriodIssued":
+            for row in rows:
+                if row.period == _number(event, "period"):
+                    yield (row.receivable_id.hex(), "drafted", State.ISSUED.value, 0, *at)
+        elif event.event == "Changed" and _number(event, "before"):
+            before, after = (ChainState(_number(event, name)).state.value for name in ("before", "after"))
+            yield (_bytes(event, "receivable").hex(), before, after, _number(event, "actor"), *at)
+
+
+# -------------------------------------------------------------------------------------------------- offers
+
+
+def audit_offers(connection: Connection, keys: KeyHistory, domain: Domain, time_zone: str) -> Iterator[Contradiction]:
+    """Where an offer is not what its quote comes to, or its bank did not sign it. ``domain`` is that of Receivables."""
+    faces = {row.receivable_id: row for row in store.all_receivables(connection)}
+    for offer in store.all_offers(connection):
+        column = _offer_problem(offer, faces[offer.receivable_id], time_zone)
+        if column is not None:
+            yield Contradiction("offers", str(offer.offer_id), column, "it is not what the quote comes to")
+        digest = acts.offer_digest(domain, chain_offer(offer))
+        if not any(signatures.is_signed(key, digest, offer.signature) for key in keys.all_of(offer.bank)):
+            yield Contradiction("offers", str(offer.offer_id), "signature", f"it is not that of bank {offer.bank}")
+
+
+def _offer_problem(offer: Row[Any], receivable: Row[Any], time_zone: str) -> str | None:
+    """The first column that does not follow from the quote, the face and the days."""
+    try:
+        quoted = msgspec.json.decode(offer.terms, type=QuotedTerms)
+        quote = Quote(
+            advance_rate_ppm=parse_rate_ppm(quoted.advance_rate),
+            rate_ppm=parse_rate_ppm(quoted.rate),
+            day_count=DayCount(quoted.days_basis),
+            fee_fen=offer.fee_fen,
+        )
+        made_on = calendar.day_of(offer.made_s, time_zone)
+        days = days_between(made_on, date.fromisoformat(receivable.due_day))
+        terms = terms_of(receivable.face_fen, quote, days)
+    except (msgspec.DecodeError, UnitError, OfferError, ValueError):
+        return "terms"
+    if quoted.days != days:
+        return "terms"
+    return next((name for name in _OFFERED if getattr(offer, name) != getattr(terms, name)), None)
+
+
+_OFFERED = ("advance_fen", "discount_fen", "proceeds_fen")
+
+
+def _number(event: ChainEvent, name: str) -> int:
+    value = event.arguments[name]
+    assert isinstance(value, int)
+    return value
+
+
+def _bytes(event: ChainEvent, name: str) -> bytes:
+    value = event.arguments[name]
+    assert isinstance(value, bytes)
+    return value

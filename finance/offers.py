@@ -1,0 +1,114 @@
+"""A bank's offers: computed from its quote by the same arithmetic on both sides, signed over amounts, kept until taken.
+
+The bank computes ``offer.terms_of`` itself and signs ``acts.offer_digest`` over what comes out; the market computes it
+again from the quote and checks the signature over its own figures. Interest runs from today, by the market's clock and
+calendar, to the due day.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row
+
+from data.units import MICRO_PER_FEN
+from finance import store
+from finance.book import RefusedError, Word, check_signature, refuse
+from finance.calendar import days_between
+from finance.offer import Quote, Terms, format_rate, terms_of
+from finance.receivable import Act, State, check_transition
+from settlement import acts, calendar
+from settlement.acts import Offer
+from settlement.intents import Domain
+
+MOST_OPEN = 10
+"""So many open offers a bank may have on one receivable."""
+
+
+class QuotedTerms(msgspec.Struct, frozen=True):
+    """A quote as it is kept beside the amounts that it came to: for display, nothing is computed from it again."""
+
+    advance_rate: str
+    rate: str
+    days_basis: str
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferBook:
+    """``domain`` is that of Receivables."""
+
+    domain: Domain
+    time_zone: str
+
+    def make(self, connection: Connection, word: Word, receivable_id: bytes, quote: Quote, *, now_s: int) -> int:
+        """A bank offers on a listed receivable; returns the offer's id. The same offer again gives the same id.
+
+        Within the caller's writing transaction. Raises RefusedError, IllegalTransitionError, OfferError.
+        """
+        row = store.receivable(connection, receivable_id)
+        if row is None or not word.viewer.may_see(row):
+            refuse("not_found", "there is no such receivable")
+        if word.member in (row.creditor, row.debtor):
+            refuse("own_receivable", "creditor and debtor do not finance their own receivable")
+        check_transition(State(row.state), Act.FINANCE)
+        if word.deadline_s < now_s:
+            refuse("deadline_passed", "the deadline is over by the market's clock")
+        again = store.offer_by_nonce(connection, word.member, word.nonce)
+        if again is not None:
+            return _same_offer(again, row, word)
+        days = self._days(row, now_s)
+        terms = terms_of(row.face_fen, quote, days)
+        self._check_signature(connection, word, row, terms, days)
+        if store.open_offers_of(connection, word.member, receivable_id, now_s) >= MOST_OPEN:
+            refuse("too_many", f"you have {MOST_OPEN} open offers on this receivable")
+        quoted = QuotedTerms(
+            format_rate(quote.advance_rate_ppm), format_rate(quote.rate_ppm), quote.day_count.value, days
+        )
+        return store.add_offer(connection, _offer_row(word, receivable_id, quoted, terms) | {"made_s": now_s})
+
+    def _days(self, row: Row[Any], now_s: int) -> int:
+        return days_between(calendar.day_of(now_s, self.time_zone), date.fromisoformat(row.due_day))
+
+    def _check_signature(self, connection: Connection, word: Word, row: Row[Any], terms: Terms, days: int) -> None:
+        offer = Offer(
+            receivable_id=row.receivable_id,
+            bank=word.member,
+            advance_micro=terms.advance_fen * MICRO_PER_FEN,
+            proceeds_micro=terms.proceeds_fen * MICRO_PER_FEN,
+            nonce=word.nonce,
+            deadline_s=word.deadline_s,
+        )
+        try:
+            check_signature(connection, word.member, acts.offer_digest(self.domain, offer), word.signature)
+        except RefusedError as error:
+            reason = (
+                f"{error}: an advance of {terms.advance_fen} fen and proceeds of {terms.proceeds_fen} fen, "
+                f"{days} days before it falls due"
+            )
+            raise RefusedError(error.code, reason) from error
+
+
+def _same_offer(again: Row[Any], row: Row[Any], word: Word) -> int:
+    """The id of an offer that was made before, if this is the same one."""
+    if again.receivable_id != row.receivable_id or again.signature != word.signature:
+        refuse("nonce_used", "you signed another offer with this nonce")
+    offer_id: int = again.offer_id
+    return offer_id
+
+
+def _offer_row(word: Word, receivable_id: bytes, quoted: QuotedTerms, terms: Terms) -> dict[str, Any]:
+    return {
+        "receivable_id": receivable_id,
+        "bank": word.member,
+        "advance_fen": terms.advance_fen,
+        "discount_fen": terms.discount_fen,
+        "fee_fen": terms.fee_fen,
+        "proceeds_fen": terms.proceeds_fen,
+        "terms": msgspec.json.encode(quoted).decode(),
+        "nonce": word.nonce,
+        "expires_s": word.deadline_s,
+        "signature": word.signature,
+        "state": "open",
+    }

@@ -1,0 +1,181 @@
+"""Closing a billing period: drafted by the operator, computed again and signed by the checker, issued on the chain.
+
+=============  ======================================================================================
+drafted        receivables are computed and their root is signed by the operator; nobody may see them
+refused        the checker found a contradiction and said which; it may still sign later
+signed         both signatures are there, the root is on its way to the chain
+issued         the chain has the root: the receivables exist. A period without any is issued at once
+=============  ======================================================================================
+
+A period is one calendar month (or, in the demo, one day) of the market's time zone. Days without a cycle have nothing
+to bill: a time without any has no period.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import date
+from itertools import chain
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Row
+
+from data.database import reading
+from finance import period_store
+from finance.period import Billing, Draft, bundle, draft
+from finance.published import PublishedPeriod, PublishedRemainder, publish_receivable
+from finance.rows import claim_of
+from settlement import acts, calendar, cycle_store, outbox, signatures
+from settlement.acts import Approval
+from settlement.hexjson import Hex
+from settlement.intents import Domain
+from settlement.officer import Officer
+from settlement.signatures import PublicKey
+
+
+def close_due(
+    database: Engine, now_s: int, *, time_zone: str, billing: Billing, domain: Domain, operator: Officer
+) -> int | None:
+    """Draft the next billing period when it is over and all its cycles are applied; call again until it returns None.
+
+    ``domain`` is that of Receivables. Returns the period's number, or None. Computing holds no lock; the period is
+    written in one transaction: after a crash it is there whole, or is drafted when this is called again.
+    """
+    with reading(database) as connection:
+        span = _next_span(connection, now_s, time_zone, billing)
+        if span is None:
+            return None
+        drafted, row = _draft(connection, span, billing)
+    if drafted.issues:
+        digest = acts.issue_period_digest(domain, drafted.period, drafted.root, len(drafted.issues))
+        row |= {"state": "drafted", "operator_signature": operator.approve(digest).signature}
+    else:
+        row |= {"state": "issued", "operator_signature": b""}
+    with database.begin() as connection:
+        period_store.add_period(connection, row, drafted, now_s)
+    return drafted.period
+
+
+class _Span(NamedTuple):
+    """The next period: its number, its days, and the cycles that settled them, at least one."""
+
+    number: int
+    first_day: date
+    last_day: date
+    cycles: Sequence[Row[Any]]
+
+
+def _next_span(connection: Connection, now_s: int, time_zone: str, billing: Billing) -> _Span | None:
+    """None when no period is ready."""
+    last = period_store.last_period(connection)
+    if last is not None and last.state in ("drafted", "refused"):
+        return None
+    ahead = period_store.cycles_after(connection, last.last_cycle if last else 0)
+    if not ahead:
+        return None
+    first_day = billing.first_day(date.fromisoformat(ahead[0].day))
+    last_day = billing.last_day(first_day)
+    _, end_s = calendar.bounds(last_day, time_zone)
+    if now_s < end_s or cycle_store.unsettled_before(connection, end_s, time_zone):
+        return None
+    within = [row for row in ahead if row.day <= last_day.isoformat()]
+    return _Span((last.period if last else 0) + 1, first_day, last_day, within)
+
+
+def _draft(connection: Connection, span: _Span, billing: Billing) -> tuple[Draft, dict[str, Any]]:
+    by_cycle = [period_store.terms_trades(connection, row.start_s, row.end_s) for row in span.cycles]
+    bundles = bundle(chain.from_iterable(by_cycle), period_store.carried(connection, span.number))
+    salts = {each.pair: secrets.token_bytes(32) for each in bundles if each.face_fen}
+    drafted = draft(span.number, span.last_day, bundles, salts)
+    row = {
+        "period": span.number,
+        "billing": billing.value,
+        "first_day": span.first_day.isoformat(),
+        "last_day": span.last_day.isoformat(),
+        "first_cycle": span.cycles[0].cycle,
+        "last_cycle": span.cycles[-1].cycle,
+        "root": drafted.root,
+        "count": len(drafted.issues),
+    }
+    return drafted, row
+
+
+# ---------------------------------------------------------------------------------------- the checker's word
+
+
+def published_period(connection: Connection, number: int) -> PublishedPeriod | None:
+    """A period with all that its checker needs; None when there is no such period."""
+    row = period_store.period(connection, number)
+    if row is None:
+        return None
+    trades = period_store.trades_of(connection, number)
+    return PublishedPeriod(
+        period=row.period,
+        billing=row.billing,
+        first_day=row.first_day,
+        last_day=row.last_day,
+        first_cycle=row.first_cycle,
+        last_cycle=row.last_cycle,
+        root=Hex(row.root),
+        count=period_store.count_of(row),
+        receivables=tuple(
+            publish_receivable(each.receivable_id, claim_of(each), trades[each.receivable_id])
+            for each in period_store.receivables_of(connection, number)
+        ),
+        remainders=tuple(
+            PublishedRemainder(*pair, amount_micro)
+            for pair, amount_micro in period_store.remainders_of(connection, number).items()
+        ),
+        state=row.state,
+        operator_signature=Hex(row.operator_signature),
+        checker_signature=None if row.checker_signature is None else Hex(row.checker_signature),
+    )
+
+
+def waiting_for_checker(connection: Connection) -> list[int]:
+    """The periods that a checker has yet to sign."""
+    return [row.period for row in period_store.periods_in(connection, "drafted", "refused")]
+
+
+def accept_signature(
+    connection: Connection,
+    number: int,
+    signature: bytes,
+    *,
+    checker: int,
+    key: PublicKey,
+    operator: int,
+    domain: Domain,
+) -> str | None:
+    """Take the checker's signature over a drafted period and put its root into the outbox.
+
+    The same signature again is fine. Returns why it is not taken: ``unknown_period``, ``already_signed``,
+    ``bad_signature``; None when it is.
+    """
+    row = period_store.period(connection, number)
+    if row is None:
+        return "unknown_period"
+    if row.state not in ("drafted", "refused"):
+        return None if row.checker_signature == signature else "already_signed"
+    count = period_store.count_of(row)
+    if not signatures.is_signed(key, acts.issue_period_digest(domain, number, row.root, count), signature):
+        return "bad_signature"
+    approvals = [Approval(operator, row.operator_signature)], [Approval(checker, signature)]
+    outbox.put(connection, acts.issue_period(number, row.root, count, *approvals))
+    period_store.set_period(connection, number, state="signed", checker_signature=signature, refusal=None)
+    return None
+
+
+def refuse(connection: Connection, number: int, reason: str) -> str | None:
+    """Record that the checker refuses a drafted period, and why. Returns ``unknown_period`` or ``already_signed``."""
+    row = period_store.period(connection, number)
+    if row is None:
+        return "unknown_period"
+    if row.state not in ("drafted", "refused"):
+        return "already_signed"
+    period_store.set_period(connection, number, state="refused", refusal=reason)
+    return None
+
+
+def credit_used_micro(connection: Connection, member: int) -> int:
+    """What a member owes for energy bought on terms, in micro-yuan: all it bought, less all it paid."""
+    return period_store.bought_on_terms_micro(connection, member) - period_store.paid_on_terms_micro(connection, member)

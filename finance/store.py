@@ -1,0 +1,274 @@
+"""The queries of finance about receivables and the offers on them.
+
+Every function takes a ``Connection`` inside the caller's transaction and works alike on SQLite and PostgreSQL.
+Queries about billing periods are in ``period_store.py``. Receivables of a period that is not issued yet are in state
+``drafted``: nobody is shown them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, insert, or_, select, update
+
+from data.tables import cash, chain_events, offers, outbox, receivable_history, receivable_trades, receivables, trades
+from finance.receivable import GRACE_DAYS, Standing, State
+from settlement.store import chunks
+
+_ENDED = (State.SETTLED, State.REJECTED)
+_DRAFTED = "drafted"
+
+
+# ------------------------------------------------------------------------------------------- one receivable
+
+
+def receivable(connection: Connection, receivable_id: bytes) -> Row[Any] | None:
+    """One issued receivable, with the state and refusal of its last act in the outbox."""
+    query = _with_act().where(receivables.c.receivable_id == receivable_id, receivables.c.state != _DRAFTED)
+    return connection.execute(query).first()
+
+
+def receivables_by_id(connection: Connection, receivable_ids: Sequence[bytes]) -> dict[bytes, Row[Any]]:
+    """Those of some receivables that are issued, by id."""
+    found = {}
+    for chunk in chunks(receivable_ids):
+        query = _with_act().where(receivables.c.receivable_id.in_(chunk), receivables.c.state != _DRAFTED)
+        found.update({row.receivable_id: row for row in connection.execute(query)})
+    return found
+
+
+def _with_act() -> Select[Any]:
+    act = (outbox.c.state.label("act_state"), outbox.c.refusal.label("act_refusal"), outbox.c.call.label("act_call"))
+    return select(receivables, *act).outerjoin(outbox, outbox.c.outbox_id == receivables.c.act_outbox)
+
+
+def set_receivable(connection: Connection, receivable_id: bytes, **values: Any) -> None:
+    """Change columns of a receivable."""
+    connection.execute(update(receivables).where(receivables.c.receivable_id == receivable_id).values(**values))
+
+
+def add_change(connection: Connection, row: dict[str, Any], now_s: int) -> None:
+    """Append to a receivable's history, and move it to the end of the lists that are read by latest change."""
+    change = (connection.scalar(select(func.max(receivable_history.c.change))) or 0) + 1
+    connection.execute(insert(receivable_history), {"change": change, "block": None, "log_index": None, **row})
+    set_receivable(connection, row["receivable_id"], change=change, changed_s=now_s)
+
+
+def is_mirrored(connection: Connection, block: int, log_index: int) -> bool:
+    """Whether a chain event is in the history already."""
+    at = (receivable_history.c.block == block) & (receivable_history.c.log_index == log_index)
+    return connection.scalar(select(exists().where(at))) or False
+
+
+def history(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
+    """Every change of a receivable in order, each with the transaction that made it (null: the calendar)."""
+    same_event = and_(
+        chain_events.c.block == receivable_history.c.block, chain_events.c.log_index == receivable_history.c.log_index
+    )
+    query = (
+        select(receivable_history, chain_events.c.transaction_hash)
+        .outerjoin(chain_events, same_event)
+        .where(receivable_history.c.receivable_id == receivable_id)
+        .order_by(receivable_history.c.change)
+    )
+    return connection.execute(query).all()
+
+
+def claimed_trades(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
+    """The trades that a receivable claims, with slot and price, by trade id."""
+    query: Select[Any] = (
+        select(
+            receivable_trades.c.trade_id,
+            receivable_trades.c.delivered_lots,
+            receivable_trades.c.amount_micro,
+            trades.c.slot_s,
+            trades.c.seller_price_ticks,
+        )
+        .join(trades, trades.c.trade_id == receivable_trades.c.trade_id)
+        .where(receivable_trades.c.receivable_id == receivable_id)
+        .order_by(receivable_trades.c.trade_id)
+    )
+    return connection.execute(query).all()
+
+
+def free_cash_micro(connection: Connection, member: int) -> int:
+    """What a member holds in Cash outside its escrow, as last mirrored."""
+    return connection.scalar(select(cash.c.free_micro).where(cash.c.member_id == member)) or 0
+
+
+# ------------------------------------------------------------------------------------------ many receivables
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks: a party sees its own; a bank also what is listed, and what it holds; an overseer sees all."""
+
+    member: int
+    is_bank: bool = False
+    is_overseer: bool = False
+
+    def may_see(self, row: Row[Any]) -> bool:
+        """Whether one row of ``receivables`` is shown."""
+        if row.state == _DRAFTED:
+            return False
+        own = self.member in (row.creditor, row.debtor, row.holder)
+        return own or self.is_overseer or (self.is_bank and row.state == State.LISTED)
+
+    @property
+    def clause(self) -> ColumnElement[bool]:
+        """The same as a condition on ``receivables``."""
+        parties = (receivables.c.creditor, receivables.c.debtor, receivables.c.holder)
+        allowed = [party == self.member for party in parties]
+        if self.is_bank:
+            allowed.append(receivables.c.state == State.LISTED)
+        shown = receivables.c.state != _DRAFTED
+        return shown if self.is_overseer else shown & or_(false(), *allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is asked for; None leaves it open. ``updated_after_s`` includes its own second, so that none is missed."""
+
+    state: str | None = None
+    standing: Standing | None = None
+    creditor: int | None = None
+    debtor: int | None = None
+    holder: int | None = None
+    updated_after_s: int | None = None
+
+    def clauses(self, today: date) -> list[ColumnElement[bool]]:
+        columns = ("state", "creditor", "debtor", "holder")
+        asked: list[ColumnElement[bool]] = [
+            receivables.c[name] == getattr(self, name) for name in columns if getattr(self, name) is not None
+        ]
+        if self.updated_after_s is not None:
+            asked.append(receivables.c.changed_s >= self.updated_after_s)
+        if self.standing is not None:
+            asked.append(_stands(self.standing, today))
+        return asked
+
+
+def _stands(asked: Standing, today: date) -> ColumnElement[bool]:
+    ended = receivables.c.state.in_(_ENDED)
+    grace_over = receivables.c.due_day < (today - timedelta(days=GRACE_DAYS)).isoformat()
+    due = receivables.c.due_day <= today.isoformat()
+    return {
+        Standing.RUNNING: ~ended & ~due,
+        Standing.DUE: ~ended & due & ~grace_over,
+        Standing.OVERDUE: ~ended & grace_over,
+        Standing.ENDED: ended,
+    }[asked]
+
+
+def list_receivables(
+    connection: Connection, viewer: Viewer, asked: Filter, today: date, *, after: int, limit: int
+) -> Sequence[Row[Any]]:
+    """What a viewer may see, the longest unchanged first, from the one whose latest change is after ``after`` on."""
+    query = _with_act().where(viewer.clause, *asked.clauses(today), receivables.c.change > after)
+    return connection.execute(query.order_by(receivables.c.change).limit(limit)).all()
+
+
+def fallen_due(connection: Connection, standing: Standing, today: date) -> Sequence[Row[Any]]:
+    """The receivables that stand so today and whose history does not say it yet."""
+    said = exists().where(
+        receivable_history.c.receivable_id == receivables.c.receivable_id, receivable_history.c.after == standing
+    )
+    query = select(receivables).where(receivables.c.state != _DRAFTED, _stands(standing, today), ~said)
+    return connection.execute(query.order_by(receivables.c.number)).all()
+
+
+# ------------------------------------------------------------------------------------------- all there is
+
+
+def all_receivables(connection: Connection) -> Sequence[Row[Any]]:
+    """Every receivable, drafted ones too, by number."""
+    return connection.execute(select(receivables).order_by(receivables.c.number)).all()
+
+
+def all_changes(connection: Connection) -> Sequence[Row[Any]]:
+    """Every change that the chain made, in order."""
+    query = select(receivable_history).where(receivable_history.c.block.is_not(None))
+    return connection.execute(query.order_by(receivable_history.c.change)).all()
+
+
+def all_offers(connection: Connection) -> Sequence[Row[Any]]:
+    """Every offer, by id."""
+    return connection.execute(select(offers).order_by(offers.c.offer_id)).all()
+
+
+# -------------------------------------------------------------------------------------------------- offers
+
+
+def add_offer(connection: Connection, row: dict[str, Any]) -> int:
+    """Insert an offer; returns its id."""
+    offer_id = (connection.scalar(select(func.max(offers.c.offer_id))) or 0) + 1
+    connection.execute(insert(offers), {"offer_id": offer_id, **row})
+    return offer_id
+
+
+def offer(connection: Connection, offer_id: int) -> Row[Any] | None:
+    """One offer."""
+    return connection.execute(select(offers).where(offers.c.offer_id == offer_id)).first()
+
+
+def offer_by_nonce(connection: Connection, bank: int, nonce: int) -> Row[Any] | None:
+    """The offer that a bank signed with a nonce."""
+    return connection.execute(select(offers).where(offers.c.bank == bank, offers.c.nonce == nonce)).first()
+
+
+def open_offers_of(connection: Connection, bank: int, receivable_id: bytes, now_s: int) -> int:
+    """How many offers of a bank on a receivable could still be accepted."""
+    alive = (offers.c.state == "open") & (offers.c.expires_s >= now_s)
+    query = select(func.count()).where(offers.c.bank == bank, offers.c.receivable_id == receivable_id, alive)
+    return connection.scalar(query) or 0
+
+
+def list_offers(
+    connection: Connection,
+    viewer: Viewer,
+    *,
+    receivable_id: bytes | None,
+    state: str | None,
+    now_s: int,
+    after: int,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """The offers that a bank made, or that a creditor got; an overseer's are all. By offer id."""
+    query = select(offers).join(receivables, receivables.c.receivable_id == offers.c.receivable_id)
+    query = query.where(offers.c.offer_id > after)
+    if not viewer.is_overseer:
+        query = query.where((offers.c.bank == viewer.member) | (receivables.c.creditor == viewer.member))
+    if receivable_id is not None:
+        query = query.where(offers.c.receivable_id == receivable_id)
+    if state is not None:
+        query = query.where(_offer_is(state, now_s))
+    return connection.execute(query.order_by(offers.c.offer_id).limit(limit)).all()
+
+
+def _offer_is(state: str, now_s: int) -> ColumnElement[bool]:
+    expired = offers.c.expires_s < now_s
+    return {
+        "open": (offers.c.state == "open") & ~expired,
+        "accepted": offers.c.state == "accepted",
+        "lapsed": (offers.c.state == "lapsed") | ((offers.c.state == "open") & expired),
+    }[state]
+
+
+def accept_offer(connection: Connection, receivable_id: bytes, bank: int, advance_fen: int, proceeds_fen: int) -> None:
+    """Mark the oldest open offer with these figures as accepted."""
+    same = and_(
+        offers.c.receivable_id == receivable_id,
+        offers.c.bank == bank,
+        offers.c.advance_fen == advance_fen,
+        offers.c.proceeds_fen == proceeds_fen,
+        offers.c.state == "open",
+    )
+    oldest = select(func.min(offers.c.offer_id)).where(same).scalar_subquery()
+    connection.execute(update(offers).where(offers.c.offer_id == oldest).values(state="accepted"))
+
+
+def lapse_offers(connection: Connection, receivable_id: bytes) -> None:
+    """No open offer on a receivable can be accepted any more."""
+    still_open = (offers.c.receivable_id == receivable_id) & (offers.c.state == "open")
+    connection.execute(update(offers).where(still_open).values(state="lapsed"))

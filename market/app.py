@@ -1,0 +1,57 @@
+"""The HTTP application over a context: routes, middlewares, limits."""
+
+from types import ModuleType
+
+from aiohttp import web
+
+from market import idempotency
+from market.context import CONTEXT, Context
+from market.idempotency import answer_once
+from market.identity import DIRECTORY
+from market.problems import answer_problems
+from market.routes import (
+    account,
+    cycles,
+    deposits,
+    exports,
+    grid,
+    journal,
+    market,
+    members,
+    offers,
+    orders,
+    readings,
+    receivables,
+    sessions,
+    status,
+    trades,
+)
+
+ROUTES: tuple[ModuleType, ...] = (
+    market,
+    members,
+    sessions,
+    grid,
+    orders,
+    trades,
+    account,
+    deposits,
+    readings,
+    journal,
+    cycles,
+    receivables,
+    offers,
+    exports,
+    status,
+)
+
+
+def build(context: Context) -> web.Application:
+    """The application; it starts and stops nothing by itself."""
+    app = web.Application(middlewares=[answer_problems, answer_once], client_max_size=context.config.server.body_bytes)
+    app[CONTEXT] = context
+    app[DIRECTORY] = context.directory
+    idempotency.install(app)
+    for module in ROUTES:
+        app.add_routes(module.routes())
+    return app

@@ -1,0 +1,60 @@
+"""``jinsha audit``: the audit, wired with a market's folder and with what finance adds to it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from data.database import sqlite_url
+from finance.audit import steps
+from market import config
+from market.config import INSTITUTIONS, ConfigError
+from market.genesis import genesis_of
+from settlement import audit
+from settlement.audit import AuditTerms
+from settlement.audit_scene import ReadableChain
+from settlement.chain import ChainError
+from settlement.chain_store import ChainFileError
+from settlement.deploy import deploy
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="a market's folder; the market may be running")
+    parser.add_argument("--database", metavar="URL", help="postgresql://... instead of market.db in the folder")
+    parser.add_argument("--chain", metavar="URL", help="JSON-RPC of an EVM network instead of chain.db in the folder")
+    parser.add_argument("--thorough", action="store_true", help="every block again, every signature a second time")
+    parser.add_argument("--seed", type=int, help="choose the same signatures for the second verifier as an earlier run")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit a market. Exit code 0; 1 at the first contradiction; 2 when it can not be read."""
+    try:
+        return _audit(arguments)
+    except (ConfigError, ChainError, ChainFileError, DBAPIError, OSError) as error:
+        sys.stderr.write(f"jinsha audit: {str(error).splitlines()[0]}\n")
+        return 2
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    folder: Path = arguments.folder
+    terms = config.load(folder)
+    genesis = genesis_of(terms)
+    database, chain = folder / "market.db", folder / "chain.db"
+    for path, given in ((database, arguments.database), (chain, arguments.chain)):
+        if given is None and not path.exists():
+            raise ConfigError(f"{path} is not there: this market has never been served")
+    source: Path | ReadableChain = chain
+    if arguments.chain is not None:
+        source = deploy(arguments.chain, genesis, config.load_relayer_key(folder))
+    public = AuditTerms(
+        engine_rules=terms.rules,
+        rules=terms.settlement_rules,
+        genesis=genesis,
+        operator=INSTITUTIONS["operator"],
+        checker=INSTITUTIONS["checker"],
+        reading_signers=frozenset({INSTITUTIONS["meter_operator"]}),
+    )
+    url = arguments.database or sqlite_url(database)
+    result = audit.run(url, source, public, thorough=arguments.thorough, seed=arguments.seed, more_steps=steps)
+    return result.exit_code

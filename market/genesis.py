@@ -1,0 +1,16 @@
+"""What a market's chain begins with: its institutions, its windows, its salt. Server and audit must agree on it."""
+
+from market.config import INSTITUTIONS, Config
+from settlement.acts import Admission, Role
+from settlement.deploy import Genesis
+
+
+def genesis_of(config: Config) -> Genesis:
+    """The arguments of the contracts' constructors."""
+    members = [Admission(number, config.key_of(role), Role[role.upper()]) for role, number in INSTITUTIONS.items()]
+    return Genesis(
+        config.salt,
+        members,
+        dispute_window_s=config.settlement.dispute_window_s,
+        horizon_s=config.market.horizon_slots * config.slot_s,
+    )

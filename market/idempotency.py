@@ -1,0 +1,72 @@
+"""``Idempotency-Key``: a repeated POST gets the first answer; the same key with another body is a conflict.
+
+Kept are answers that are final (below 500) to members who are logged in. Orders have an id of their own with the same
+rule, and a log-in is never repeated: both pass by.
+"""
+
+import hashlib
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from market import idempotency_store
+from market.context import CONTEXT
+from market.idempotency_store import KeptAnswer
+from market.identity import DIRECTORY, token_of
+from market.problems import REQUEST_ID, Problem, ProblemError, problem_response, refuse
+
+HEADER = "Idempotency-Key"
+LONGEST_KEY = 200
+_EXEMPT = ("/v1/orders", "/v1/sessions")
+
+_UNDER_WAY: web.AppKey[set[tuple[int, str]]] = web.AppKey("idempotency", set)
+
+
+@web.middleware
+async def answer_once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Stands inside the problems middleware; refusals are answers too."""
+    key = request.headers.get(HEADER)
+    if request.method != "POST" or key is None or request.path.startswith(_EXEMPT):
+        return await handler(request)
+    if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise refuse(400, "bad_idempotency_key", f"a key is 1 to {LONGEST_KEY} printable characters", HEADER)
+    token = token_of(request)
+    member = request.app[DIRECTORY].find(token) if token else None
+    if member is None:
+        return await handler(request)
+    under_way, name = request.app[_UNDER_WAY], (member.member_id, key)
+    if name in under_way:
+        raise ProblemError(Problem(409, "in_progress", "the first request with this key is not answered yet", None, 1))
+    under_way.add(name)
+    try:
+        return await _answer(request, handler, name)
+    finally:
+        under_way.remove(name)
+
+
+async def _answer(request: web.Request, handler: Handler, name: tuple[int, str]) -> web.StreamResponse:
+    context = request.app[CONTEXT]
+    body_hash = hashlib.sha256(f"{request.method} {request.path}\n".encode() + await request.read()).digest()
+    kept = await context.read(lambda connection: idempotency_store.find(connection, *name))
+    if kept is not None:
+        if kept.body_hash != body_hash:
+            raise refuse(409, "idempotency_key_reused", "this key came with another request before", HEADER)
+        return web.Response(status=kept.status, body=kept.answer, content_type=_content_type(kept.status))
+    try:
+        response = await handler(request)
+    except ProblemError as error:
+        if error.problem.status >= 500 or error.problem.retry_after_s is not None:
+            raise
+        response = problem_response(error.problem, request[REQUEST_ID])
+    if response.status < 500 and isinstance(response, web.Response) and isinstance(response.body, bytes):
+        answer = KeptAnswer(body_hash, response.status, response.body)
+        await context.write(lambda connection: idempotency_store.keep(connection, *name, answer))
+    return response
+
+
+def _content_type(status: int) -> str:
+    return "application/json" if status < 400 else "application/problem+json"
+
+
+def install(app: web.Application) -> None:
+    app[_UNDER_WAY] = set()

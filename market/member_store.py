@@ -1,0 +1,148 @@
+"""SQL of who takes part: members, their keys, sessions, credit limits."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from data.tables import member_keys, members, outbox, sessions
+from market.identity import Member, Session
+from settlement.acts import FUND
+from settlement.signatures import PublicKey
+
+
+class Registration(NamedTuple):
+    """A new member and when it came; ``admitted_s`` and ``record`` are None until the operator admits it."""
+
+    member: Member
+    registered_s: int
+    admitted_s: int | None = None
+    record: str | None = None
+
+
+def add_members(connection: Connection, registrations: Sequence[Registration]) -> None:
+    """Insert members with their first keys, which hold from the beginning."""
+    connection.execute(insert(members), [_row(each) for each in registrations])
+    connection.execute(
+        insert(member_keys),
+        [
+            {
+                "member_id": each.member.member_id,
+                "from_sequence": 0,
+                "to_sequence": None,
+                "x": each.member.key.x.to_bytes(32, "big"),
+                "y": each.member.key.y.to_bytes(32, "big"),
+            }
+            for each in registrations
+        ],
+    )
+
+
+def add_fund(connection: Connection, registered_s: int) -> None:
+    """The guarantee fund: an account of Clearing that nobody logs in as."""
+    connection.execute(
+        insert(members).values(
+            member_id=FUND,
+            name="Guarantee fund",
+            kind="fund",
+            roles="[]",
+            status="admitted",
+            registered_s=registered_s,
+            admitted_s=registered_s,
+        )
+    )
+
+
+def _row(registration: Registration) -> dict[str, object]:
+    member = registration.member
+    return {
+        "member_id": member.member_id,
+        "name": member.name,
+        "kind": member.kind,
+        "roles": msgspec.json.encode(sorted(member.roles)).decode(),
+        "status": member.status,
+        "registered_s": registration.registered_s,
+        "admitted_s": registration.admitted_s,
+        "admission_record": registration.record,
+        "credit_limit_micro": member.credit_limit_micro,
+    }
+
+
+def admit(connection: Connection, member_id: int, admitted_s: int, record: str) -> None:
+    connection.execute(
+        update(members)
+        .where(members.c.member_id == member_id)
+        .values(status="admitted", admitted_s=admitted_s, admission_record=record)
+    )
+
+
+def set_status(connection: Connection, member_id: int, status: str) -> None:
+    connection.execute(update(members).where(members.c.member_id == member_id).values(status=status))
+
+
+def admission_calls(connection: Connection) -> int:
+    """How many calls to admit members have been queued and have not failed."""
+    asked = select(func.count()).select_from(outbox)
+    return connection.scalar(asked.where(outbox.c.kind == "Members.admit_many", outbox.c.state != "reverted")) or 0
+
+
+def set_credit_limits(connection: Connection, limits: dict[int, int]) -> None:
+    """Micro-yuan by member."""
+    for member_id, limit_micro in limits.items():
+        connection.execute(
+            update(members).where(members.c.member_id == member_id).values(credit_limit_micro=limit_micro)
+        )
+
+
+def read_members(connection: Connection) -> list[Member]:
+    """Everyone, each with the key it signs with now."""
+    rows = connection.execute(
+        select(members, member_keys.c.x, member_keys.c.y)
+        .join(member_keys, member_keys.c.member_id == members.c.member_id)
+        .where(member_keys.c.to_sequence.is_(None))
+        .order_by(members.c.member_id)
+    )
+    return [
+        Member(
+            member_id=row.member_id,
+            name=row.name,
+            kind=row.kind,
+            roles=frozenset(msgspec.json.decode(row.roles, type=list[str])),
+            status=row.status,
+            key=PublicKey(int.from_bytes(row.x, "big"), int.from_bytes(row.y, "big")),
+            credit_limit_micro=row.credit_limit_micro,
+        )
+        for row in rows
+    ]
+
+
+def member_times(connection: Connection, member_id: int) -> tuple[int, int | None]:
+    """When a member registered and was admitted."""
+    row = connection.execute(
+        select(members.c.registered_s, members.c.admitted_s).where(members.c.member_id == member_id)
+    ).one()
+    return row.registered_s, row.admitted_s
+
+
+def add_session(connection: Connection, session: Session, scopes: Sequence[str], now_s: int) -> None:
+    """Keep a session; those that have expired go."""
+    connection.execute(delete(sessions).where(sessions.c.expires_s <= now_s))
+    connection.execute(
+        insert(sessions).values(
+            token_hash=session.token_hash,
+            member_id=session.member_id,
+            scopes=msgspec.json.encode(list(scopes)).decode(),
+            expires_s=session.expires_s,
+        )
+    )
+
+
+def end_session(connection: Connection, token_hash: bytes) -> None:
+    connection.execute(delete(sessions).where(sessions.c.token_hash == token_hash))
+
+
+def read_sessions(connection: Connection, now_s: int) -> list[Session]:
+    """Sessions in force."""
+    rows = connection.execute(select(sessions).where(sessions.c.expires_s > now_s))
+    return [Session(row.token_hash, row.member_id, row.expires_s) for row in rows]

@@ -1,0 +1,183 @@
+"""Between HTTP and finance: who asks, what a member signed, refusals as problems, receivables and offers as answers."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import Connection, Row
+
+from data.units import FEN_DECIMALS, UnitError, format_instant, format_steps, parse_money_fen
+from finance import offer
+from finance.book import RefusedError, Word, is_on_its_way
+from finance.offer import OfferError, Terms
+from finance.offers import QuotedTerms
+from finance.receivable import IllegalTransitionError, State, standing
+from finance.store import Viewer
+from market import wire
+from market.context import Context
+from market.identity import Member
+from market.problems import ProblemError, not_found, refuse
+
+T = TypeVar("T")
+
+_OVERSEERS = frozenset({"operator", "regulator", "checker"})
+
+_STATUS = {
+    "not_found": 404,
+    "not_a_party": 403,
+    "illegal_transition": 409,
+    "act_pending": 409,
+    "nonce_used": 409,
+    "not_open": 409,
+    "too_many": 409,
+}
+"""Refusals that are no rule's (422): unknown, not allowed, or in conflict with the state of things."""
+
+_FIELDS = {
+    "bad_signature": "signature",
+    "deadline_passed": "deadline",
+    "nonce_used": "nonce",
+    "bad_amount": "amount",
+    "bad_fee": "fee",
+    "none_named": "receivables",
+    "named_twice": "receivables",
+}
+
+
+class SignedBody(wire.Body, frozen=True):
+    """What every act carries: a signature over its digest in ``settlement/acts.py``, with this nonce and deadline."""
+
+    nonce: wire.Id
+    deadline: str
+    signature: str
+
+
+def viewer_of(member: Member) -> Viewer:
+    """Who asks, as far as finance cares; roles count once the member is admitted."""
+    roles = member.roles if member.is_admitted else frozenset()
+    return Viewer(member.member_id, is_bank="bank" in roles, is_overseer=bool(roles & _OVERSEERS))
+
+
+def word_of(member: Member, body: SignedBody) -> Word:
+    """A member's signature on an act. Raises ProblemError."""
+    deadline_s, signature = wire.instant_s(body.deadline, "deadline"), wire.signature(body.signature)
+    return Word(viewer_of(member), body.nonce, deadline_s, signature)
+
+
+async def attempt(context: Context, write: Callable[[Connection], T]) -> T:
+    """``context.write``, with what finance refuses as a problem, then let the scheduler look."""
+    try:
+        done = await context.write(write)
+    except (RefusedError, IllegalTransitionError, OfferError) as error:
+        raise problem_of(error) from error
+    context.poke()
+    return done
+
+
+def problem_of(error: RefusedError | IllegalTransitionError | OfferError) -> ProblemError:
+    """A refusal by finance as it is answered."""
+    return refuse(_STATUS.get(error.code, 422), error.code, str(error), _FIELDS.get(error.code))
+
+
+def receivable_id_of(request: web.Request) -> bytes:
+    """The receivable in the path. Raises ProblemError."""
+    text = request.match_info["receivable"]
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise not_found("receivable")
+    return bytes.fromhex(text)
+
+
+def money_fen(text: str, field: str) -> int:
+    """CNY in whole fen. Raises ProblemError ``bad_amount``."""
+    try:
+        return parse_money_fen(text)
+    except UnitError as error:
+        raise refuse(422, "bad_amount", str(error), field) from error
+
+
+def fen_text(amount_fen: int) -> str:
+    """Fen as a decimal string in CNY."""
+    return format_steps(amount_fen, FEN_DECIMALS)
+
+
+def one_of(parameters: dict[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
+    """A query parameter that is one of some words. Raises ProblemError."""
+    text = parameters.get(name)
+    if text is not None and text not in allowed:
+        raise refuse(400, "bad_parameter", f"{name} is one of {', '.join(allowed)}", name)
+    return text
+
+
+# -------------------------------------------------------------------------------------------------- answers
+
+
+def receivable_body(row: Row[Any], viewer: Viewer, today: date) -> dict[str, Any]:
+    """A receivable as it is shown. What the holder paid for it is between it and the seller."""
+    knows_price = viewer.is_overseer or viewer.member in (row.creditor, row.holder)
+    return {
+        "receivable": row.receivable_id.hex(),
+        "number": row.number,
+        "period": row.period,
+        "creditor": row.creditor,
+        "debtor": row.debtor,
+        "holder": row.holder,
+        "state": row.state,
+        "standing": standing(State(row.state), date.fromisoformat(row.due_day), today),
+        "face": fen_text(row.face_fen),
+        "advance": fen_text(row.advance_fen),
+        "proceeds": fen_text(row.proceeds_fen) if knows_price and row.proceeds_fen else None,
+        "paid": fen_text(row.paid_fen),
+        "outstanding": fen_text(row.face_fen - row.paid_fen),
+        "terms": row.terms_days,
+        "issue_day": row.issue_day,
+        "due_day": row.due_day,
+        "updated": format_instant(row.changed_s),
+        "act": _act_body(row),
+    }
+
+
+def _act_body(row: Row[Any]) -> dict[str, Any] | None:
+    """The act on its way to the chain, or the last one when the contract refused it, and why."""
+    if row.act_outbox is None:
+        return None
+    return {"act": row.act, "state": "waiting" if is_on_its_way(row) else "refused", "refusal": row.act_refusal}
+
+
+def change_body(row: Row[Any]) -> dict[str, Any]:
+    """One change in a receivable's history; actor 0 is the calendar, or nobody."""
+    return {
+        "before": row.before,
+        "after": row.after,
+        "actor": row.actor,
+        "at": format_instant(row.at_s),
+        "reason": row.reason,
+        "block": row.block,
+        "transaction": None if row.transaction_hash is None else row.transaction_hash.hex(),
+    }
+
+
+def offer_body(row: Row[Any], now_s: int) -> dict[str, Any]:
+    """An offer with what it comes to; ``yearly_cost`` is all that the seller pays as a rate on what it gets."""
+    quoted = msgspec.json.decode(row.terms, type=QuotedTerms)
+    terms = Terms(row.advance_fen, row.discount_fen, row.fee_fen, row.proceeds_fen, 0)
+    expired = row.state == "open" and row.expires_s < now_s
+    return {
+        "offer": row.offer_id,
+        "receivable": row.receivable_id.hex(),
+        "bank": row.bank,
+        "state": "lapsed" if expired else row.state,
+        "advance_rate": quoted.advance_rate,
+        "rate": quoted.rate,
+        "days_basis": quoted.days_basis,
+        "days": quoted.days,
+        "advance": fen_text(row.advance_fen),
+        "discount": fen_text(row.discount_fen),
+        "fee": fen_text(row.fee_fen),
+        "proceeds": fen_text(row.proceeds_fen),
+        "yearly_cost": offer.format_rate(offer.yearly_cost_ppm_ceil(terms, quoted.days)),
+        "nonce": row.nonce,
+        "deadline": format_instant(row.expires_s),
+        "made": format_instant(row.made_s),
+    }

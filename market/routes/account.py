@@ -1,0 +1,112 @@
+"""A member's money: what is there, what is reserved, what a bank lends, and what each day came to."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import Connection
+
+from data.units import format_energy, format_instant, format_money, format_price
+from market import member_store, statement_store, wire
+from market.context import CONTEXT
+from market.identity import require
+from market.problems import refuse
+from market.statement_store import StatementLine
+
+
+class LimitBody(wire.Body, frozen=True):
+    member: wire.Id
+    limit: str
+
+
+class LimitsBody(wire.Body, frozen=True):
+    limits: Annotated[list[LimitBody], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+async def account(request: web.Request) -> web.Response:
+    """Cash is free; escrow stands behind orders: ``reserved`` of it is taken by open orders and unsettled trades."""
+    context, member = request.app[CONTEXT], require(request)
+    wire.query(request)
+    position = await context.sequencer.look(lambda state: state.exposures.account(member.member_id))
+    free_micro, arrears_micro = await context.read(
+        lambda connection: statement_store.free_and_arrears(connection, member.member_id)
+    )
+    return wire.reply(
+        {
+            "cash": format_money(free_micro),
+            "escrow": format_money(position.escrow_micro),
+            "reserved": format_money(position.reserved_micro + position.committed_micro),
+            "available": format_money(position.available_micro),
+            "arrears": format_money(arrears_micro),
+            "credit_limit": format_money(position.credit_limit_micro),
+            "credit_used": format_money(position.credit_used_micro),
+        }
+    )
+
+
+async def set_credit_limits(request: web.Request) -> web.Response:
+    """How far a bank lets members buy on terms. Lowering it undoes nothing; it stops what comes next."""
+    require(request, "bank")
+    context = request.app[CONTEXT]
+    body = await wire.read(request, LimitsBody)
+    limits: dict[int, int] = {}
+    for index, each in enumerate(body.limits):
+        limit_micro = wire.money_micro(each.limit, f"limits[{index}].limit")
+        if limit_micro < 0:
+            raise refuse(422, "bad_amount", "a limit is not negative", f"limits[{index}].limit")
+        if each.member not in context.directory.members:
+            raise refuse(422, "unknown_member", "there is no such member", f"limits[{index}].member")
+        limits[each.member] = limit_micro
+    await context.write(lambda connection: member_store.set_credit_limits(connection, limits))
+    for member_id, limit_micro in limits.items():
+        context.directory.set_credit_limit(member_id, limit_micro)
+    await context.learn()
+    return wire.reply(
+        {"items": [{"member": member, "limit": format_money(limit_micro)} for member, limit_micro in limits.items()]}
+    )
+
+
+async def statements(request: web.Request) -> web.Response:
+    """One's own lines, by cycle; ``?day=`` chooses a local day. Each slot's lines of all members add up to zero."""
+    context, member = request.app[CONTEXT], require(request)
+    parameters = wire.query(request, "day", "limit", "cursor")
+    day, limit, after = parameters.get("day"), wire.page_limit(parameters), wire.cursor(parameters)
+    if day is not None:
+        wire.instant_s(f"{day}T00:00:00Z", "day")
+
+    def lines(connection: Connection) -> list[StatementLine]:
+        return statement_store.lines_of(connection, member.member_id, day, max(after, 0), limit)
+
+    found = await context.read(lines)
+    last = after_key(found[-1]) if len(found) == limit else None
+    return wire.reply(wire.page([_line_body(line) for line in found], last))
+
+
+def after_key(line: StatementLine) -> int:
+    """Cycle and line in one number, for the cursor."""
+    return line.cycle << 32 | line.line
+
+
+def _line_body(line: StatementLine) -> dict[str, object]:
+    return {
+        "day": line.day,
+        "cycle": line.cycle,
+        "line": line.line,
+        "slot": format_instant(line.slot_s),
+        "meter": line.meter,
+        "kind": line.kind,
+        "counterparty": line.counterparty,
+        "trade": line.trade_id,
+        "energy": format_energy(line.energy_lots),
+        "price": format_price(line.price_ticks),
+        "amount": format_money(line.amount_micro),
+        "how": line.how,
+    }
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/account", account),
+        web.post("/v1/credit-limits", set_credit_limits),
+        web.get("/v1/statements", statements),
+    ]

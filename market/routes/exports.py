@@ -1,0 +1,83 @@
+"""GET /v1/exports/{trades,orders,deliveries,receivables}: the frames of ``data.frames``, streamed as one file.
+
+``format`` is arrow (the default), parquet or csv; ``day``, ``start``, ``end``, ``member`` and ``meter`` filter as in
+``frames``. Names stay pseudonyms, and filters take pseudonyms, unless an operator asks with ``names=true``.
+"""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from data import frames, store
+from data.export import Format, encode
+from data.frames import FilterError, Market
+from data.store import Question
+from market.context import CONTEXT
+from market.identity import Member, require
+from market.problems import not_found, refuse
+from market.wire import query
+
+EXPORTS = {asked.name: asked for asked in (store.TRADES, store.ORDERS, store.DELIVERIES, store.RECEIVABLES)}
+
+
+def routes() -> list[web.RouteDef]:
+    return [web.get("/v1/exports/{name}", export, allow_head=False)]
+
+
+async def export(request: web.Request) -> web.StreamResponse:
+    """The file, in pieces, of one snapshot of the database."""
+    member = require(request, "analyst", "operator")
+    question = EXPORTS.get(request.match_info["name"])
+    if question is None:
+        raise not_found("export")
+    parameters = query(request, "format", "day", "start", "end", "member", "meter", "names")
+    chosen, with_names = _format(parameters), _with_names(parameters, member)
+    context = request.app[CONTEXT]
+    market = Market(context.database, context.config.market.time_zone)
+    pieces = await context.in_thread(_begin, market, question, chosen, with_names, parameters)
+    piece = await context.in_thread(next, pieces, None)  # the first one now: its failure can still be answered
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": chosen.content_type,
+            "Content-Disposition": f'attachment; filename="{question.name}.{chosen}"',
+        }
+    )
+    await response.prepare(request)
+    try:
+        while piece is not None:
+            await response.write(piece)
+            piece = await context.in_thread(next, pieces, None)
+    except Exception:
+        if request.transport is not None:
+            request.transport.abort()  # half a file must not look like a whole one
+        raise
+    await response.write_eof()
+    return response
+
+
+def _begin(
+    market: Market, question: Question, chosen: Format, with_names: bool, parameters: dict[str, str]
+) -> Iterator[bytes]:
+    naming = store.names_of(market.database) if with_names else store.pseudonyms_of(market.database)
+    wanted = {name: parameters[name] for name in ("day", "start", "end", "member", "meter") if name in parameters}
+    try:
+        filters = frames.filters_of(market, question, naming, **wanted)
+    except FilterError as error:
+        raise refuse(400, "bad_filter", str(error)) from error
+    return encode(store.batches(market.database, question, filters, naming), question.schema, chosen)
+
+
+def _format(parameters: dict[str, str]) -> Format:
+    try:
+        return Format(parameters.get("format", Format.ARROW))
+    except ValueError as error:
+        raise refuse(400, "bad_format", f"the formats are: {', '.join(Format)}", "format") from error
+
+
+def _with_names(parameters: dict[str, str], member: Member) -> bool:
+    text = parameters.get("names", "false")
+    if text not in ("true", "false"):
+        raise refuse(400, "bad_flag", "names is true or false", "names")
+    if text == "true" and "operator" not in member.roles:
+        raise refuse(403, "forbidden", "names are for the operator; leave out names=true", "names")
+    return text == "true"

@@ -1,0 +1,92 @@
+"""What everyone may know: the market's terms, its slots, and the book as one meter sees it."""
+
+from aiohttp import web
+
+from data.units import format_instant
+from market import wire
+from market.config import INSTITUTIONS
+from market.context import CONTEXT, Context
+from market.problems import not_found, refuse
+from market.state import MarketState
+from market.views import depth_body
+from matching.book import Depth
+from settlement.jwk import to_jwk
+
+CLOSED_SLOTS_SHOWN = 4
+
+
+async def show(request: web.Request) -> web.Response:
+    """The terms, and where intents hold."""
+    context = request.app[CONTEXT]
+    config, terms, windows = context.config, context.config.market, context.config.settlement
+    return wire.reply(
+        {
+            "now": format_instant(context.clock.now_s()),
+            "slot_minutes": terms.slot_minutes,
+            "gate_minutes": terms.gate_minutes,
+            "horizon_slots": terms.horizon_slots,
+            "time_zone": terms.time_zone,
+            "billing_period": terms.billing_period,
+            "fees": config.fees,
+            "floor": terms.floor,
+            "cap": terms.cap,
+            "terms": terms.terms,
+            "prices": config.prices,
+            "reading_deadline_s": windows.reading_deadline_s,
+            "correction_window_s": windows.correction_window_s,
+            "dispute_window_s": windows.dispute_window_s,
+            "chain_id": context.chain.chain_id,
+            "contracts": {name: address.hex() for name, address in context.chain.addresses.items()},
+            "salt": config.chain.salt,
+            "members": INSTITUTIONS,
+            "operator_key": to_jwk(config.key_of("operator")),
+        }
+    )
+
+
+async def slots(request: web.Request) -> web.Response:
+    """The slots that take orders now and the last few that no longer do; with ``?slot=`` that one alone."""
+    context = request.app[CONTEXT]
+    parameters = wire.query(request, "slot")
+    now_s, timing = context.clock.now_s(), context.timing
+    if "slot" in parameters:
+        shown = [wire.instant_s(parameters["slot"], "slot")]
+    else:
+        open_slots = timing.open_slots(now_s)
+        closed_from = open_slots.start - CLOSED_SLOTS_SHOWN * timing.slot_s
+        shown = list(range(closed_from, open_slots.stop, timing.slot_s))
+    items = [_slot_body(context, slot, now_s) for slot in shown]
+    return wire.reply(wire.page(items, None))
+
+
+def _slot_body(context: Context, slot: int, now_s: int) -> dict[str, str]:
+    timing = context.timing
+    if slot % timing.slot_s:
+        raise not_found("slot")
+    state = {None: "open", "slot_closed": "closed"}.get(timing.refusal(slot, now_s), "not_yet")
+    return {"slot": format_instant(slot), "gate_closure": format_instant(timing.gate_of(slot)), "state": state}
+
+
+async def book(request: web.Request) -> web.Response:
+    """What this meter would pay or get in this slot, fees inside, as far as the grid has room."""
+    parameters = wire.query(request, "slot", "meter")
+    if parameters.keys() != {"slot", "meter"}:
+        raise refuse(400, "missing_parameter", "the book is that of one meter and slot: ?slot=&meter=")
+    slot, meter = wire.instant_s(parameters["slot"], "slot"), parameters["meter"]
+
+    def depth(state: MarketState) -> tuple[Depth, int] | None:
+        known = state.meters.get(meter)
+        return None if known is None else (state.engine.depth(slot, known.node_id), state.engine.sequence)
+
+    found = await request.app[CONTEXT].sequencer.look(depth)
+    if found is None:
+        raise not_found("meter")
+    return wire.reply({"slot": format_instant(slot), "meter": meter, "sequence": found[1], **depth_body(found[0])})
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/market", show),
+        web.get("/v1/slots", slots),
+        web.get("/v1/book", book),
+    ]

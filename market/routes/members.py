@@ -1,0 +1,175 @@
+"""Members: anyone may ask to become one; the operator checks and admits, one by one or many at once."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import Connection
+
+from market import member_store, wire
+from market.admission import put_admissions
+from market.context import CONTEXT, Context
+from market.identity import OPEN_ROLES, Member, require
+from market.member_store import Registration
+from market.problems import not_found, refuse
+from settlement.jwk import Jwk, to_jwk
+from settlement.signatures import PublicKey
+
+AT_ONCE = 1000
+
+_Roles = Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+
+
+class RegistrationBody(wire.Body, frozen=True):
+    """``public_key`` is a JWK; ``roles`` are asked for and given by the operator."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    kind: Literal["household", "business", "plant", "bank", "institution"]
+    roles: _Roles
+    public_key: Jwk
+
+
+class AdmittedBody(RegistrationBody, frozen=True, kw_only=True):
+    """``record`` says what was checked."""
+
+    record: _Text
+
+
+class AdmittedMany(wire.Body, frozen=True):
+    members: Annotated[list[AdmittedBody], msgspec.Meta(min_length=1, max_length=AT_ONCE)]
+
+
+class AdmissionBody(wire.Body, frozen=True):
+    record: _Text
+
+
+async def register(request: web.Request) -> web.Response:
+    """Ask to become a member; the answer names the id that will be one's own for good. Asking again changes nothing."""
+    context = request.app[CONTEXT]
+    body = await wire.read(request, RegistrationBody)
+    member = context.directory.with_key(wire.public_key(body.public_key))
+    if member is None or (member.name, member.kind, member.roles) != (body.name, body.kind, frozenset(body.roles)):
+        member = _member(context, body, _fresh_key(context, body.public_key, "public_key"), "pending", "")
+        registration = Registration(member, context.clock.now_s())
+        with context.directory.claiming([member.key]):
+            await context.write(lambda connection: member_store.add_members(connection, [registration]))
+            context.directory.put([member])
+    headers = {"Location": f"/v1/members/{member.member_id}"}
+    return wire.reply({"member": member.member_id, "status": member.status}, status=201, headers=headers)
+
+
+async def register_admitted(request: web.Request) -> web.Response:
+    """Register and admit many at once; all of them or none."""
+    require(request, "operator")
+    context = request.app[CONTEXT]
+    body = await wire.read(request, AdmittedMany)
+    keys: list[PublicKey] = []
+    for index, each in enumerate(body.members):
+        at = f"members[{index}]."
+        keys.append(_fresh_key(context, each.public_key, f"{at}public_key"))
+        _check_roles(each.roles, f"{at}roles")
+    if len(set(keys)) < len(keys):
+        raise refuse(409, "key_used", "two of these members have the same key", "members")
+    now_s = context.clock.now_s()
+    members = [
+        _member(context, each, key, "admitted", f"members[{index}].")
+        for index, (each, key) in enumerate(zip(body.members, keys, strict=True))
+    ]
+    registrations = [
+        Registration(member, now_s, now_s, each.record) for member, each in zip(members, body.members, strict=True)
+    ]
+
+    def write(connection: Connection) -> None:
+        member_store.add_members(connection, registrations)
+        put_admissions(connection, members, context.operator, context.chain.domain("Members"))
+
+    with context.directory.claiming(keys):
+        await context.write(write)
+        context.directory.put(members)
+    context.poke()
+    items = [{"member": member.member_id, "status": member.status} for member in members]
+    return wire.reply({"items": items}, status=201)
+
+
+async def admit(request: web.Request) -> web.Response:
+    """Admit a member who asked; admitting again changes nothing."""
+    require(request, "operator")
+    context = request.app[CONTEXT]
+    body = await wire.read(request, AdmissionBody)
+    member = _named(context, request)
+    if member.status == "suspended":
+        raise refuse(409, "frozen", "the regulator has frozen this member")
+    if member.status == "pending":
+        context.directory.set_status(member.member_id, "admitting")  # a second request finds it taken
+
+        def write(connection: Connection) -> None:
+            member_store.admit(connection, member.member_id, context.clock.now_s(), body.record)
+            put_admissions(connection, [member], context.operator, context.chain.domain("Members"))
+
+        try:
+            await context.write(write)
+        except BaseException:
+            context.directory.set_status(member.member_id, "pending")
+            raise
+        context.directory.set_status(member.member_id, "admitted")
+    return wire.reply({"member": member.member_id, "status": context.directory.members[member.member_id].status})
+
+
+async def show(request: web.Request) -> web.Response:
+    """A member to itself, and to those who oversee."""
+    context, asking = request.app[CONTEXT], require(request)
+    member = _named(context, request)
+    if asking.member_id != member.member_id and not asking.roles & {"operator", "regulator", "checker"}:
+        raise not_found("member")
+    registered_s, admitted_s = await context.read(
+        lambda connection: member_store.member_times(connection, member.member_id)
+    )
+    return wire.reply(
+        {
+            "member": member.member_id,
+            "name": member.name,
+            "kind": member.kind,
+            "roles": sorted(member.roles),
+            "status": member.status,
+            "public_key": to_jwk(member.key),
+            "registered": wire.time_text(registered_s),
+            "admitted": wire.time_text(admitted_s),
+        }
+    )
+
+
+def _named(context: Context, request: web.Request) -> Member:
+    text = request.match_info["member"]
+    member = context.directory.members.get(int(text)) if len(text) <= 18 and text.isascii() and text.isdigit() else None
+    if member is None:
+        raise not_found("member")
+    return member
+
+
+def _fresh_key(context: Context, jwk: Jwk, field: str) -> PublicKey:
+    key = wire.public_key(jwk, field)
+    if context.directory.has_key(key):
+        raise refuse(409, "key_used", "a member with this key is registered already", field)
+    return key
+
+
+def _check_roles(roles: list[str], field: str) -> None:
+    if not OPEN_ROLES.issuperset(roles):
+        raise refuse(422, "bad_roles", f"ask for some of: {', '.join(sorted(OPEN_ROLES))}", field)
+
+
+def _member(context: Context, body: RegistrationBody, key: PublicKey, status: str, at: str) -> Member:
+    _check_roles(body.roles, f"{at}roles")
+    if not body.name.isprintable():
+        raise refuse(422, "bad_name", "a name has no control characters", f"{at}name")
+    return Member(context.directory.next_id(), body.name, body.kind, frozenset(body.roles), status, key)
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.post("/v1/members", register),
+        web.post("/v1/members/batch", register_admitted),
+        web.get("/v1/members/{member}", show),
+        web.post("/v1/members/{member}/admission", admit),
+    ]

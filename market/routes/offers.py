@@ -1,0 +1,117 @@
+"""Offers: a bank quotes on a listed receivable, its seller accepts, and money and claim change hands in one step."""
+
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, Row
+
+from data.units import UnitError
+from finance import store
+from finance.book import Book
+from finance.calendar import DayCount
+from finance.offer import Quote, parse_rate_ppm
+from finance.offers import OfferBook
+from market import wire
+from market.context import CONTEXT
+from market.identity import require
+from market.problems import refuse
+from market.receivable_views import (
+    SignedBody,
+    attempt,
+    money_fen,
+    offer_body,
+    one_of,
+    receivable_body,
+    viewer_of,
+    word_of,
+)
+from market.routes.receivables import today_of
+
+
+class OfferRequest(SignedBody, frozen=True):
+    """Rates and fee as decimals; the signature is over the amounts that they come to today (``finance/offer.py``)."""
+
+    receivable: str
+    advance_rate: str
+    rate: str
+    days_basis: str
+    fee: str
+
+
+async def make(request: web.Request) -> web.Response:
+    """A bank offers. The market computes the amounts from the quote; the signature must be over the same ones."""
+    bank, body = require(request, "bank"), await wire.read(request, OfferRequest)
+    context = request.app[CONTEXT]
+    word, quote = word_of(bank, body), _quote(body)
+    receivable_id = wire.hex_bytes(body.receivable, 32, "receivable", "bad_receivable")
+    book = OfferBook(context.chain.domain("Receivables"), context.config.market.time_zone)
+    now_s = context.clock.now_s()
+
+    def write(connection: Connection) -> Row[Any]:
+        made = store.offer(connection, book.make(connection, word, receivable_id, quote, now_s=now_s))
+        assert made is not None
+        return made
+
+    made = await attempt(context, write)
+    return wire.reply({"offer": offer_body(made, now_s)}, status=201)
+
+
+def _quote(body: OfferRequest) -> Quote:
+    if body.days_basis not in tuple(DayCount):
+        raise refuse(422, "bad_rate", f"days_basis is {' or '.join(DayCount)}", "days_basis")
+    return Quote(
+        advance_rate_ppm=_rate_ppm(body.advance_rate, "advance_rate"),
+        rate_ppm=_rate_ppm(body.rate, "rate"),
+        day_count=DayCount(body.days_basis),
+        fee_fen=money_fen(body.fee, "fee"),
+    )
+
+
+def _rate_ppm(text: str, field: str) -> int:
+    try:
+        return parse_rate_ppm(text)
+    except UnitError as error:
+        raise refuse(422, "bad_rate", str(error), field) from error
+
+
+async def show_all(request: web.Request) -> web.Response:
+    """A bank's own offers, or those that a seller got; ``?receivable=`` and ``?state=open|accepted|lapsed`` choose."""
+    viewer, context = viewer_of(require(request)), request.app[CONTEXT]
+    parameters = wire.query(request, "receivable", "state", "limit", "cursor")
+    limit, after, now_s = wire.page_limit(parameters), wire.cursor(parameters), context.clock.now_s()
+    state = one_of(parameters, "state", ("open", "accepted", "lapsed"))
+    text = parameters.get("receivable")
+    receivable_id = None if text is None else wire.hex_bytes(text, 32, "receivable", "bad_receivable")
+    rows = await context.read(
+        lambda connection: store.list_offers(
+            connection, viewer, receivable_id=receivable_id, state=state, now_s=now_s, after=after, limit=limit
+        )
+    )
+    last = rows[-1].offer_id if len(rows) == limit else None
+    return wire.reply(wire.page([offer_body(row, now_s) for row in rows], last))
+
+
+async def accept(request: web.Request) -> web.Response:
+    """The seller takes an offer: its signature over the bank's. Answered 202: the chain makes the exchange."""
+    seller, body = require(request), await wire.read(request, SignedBody)
+    context, offer_id = request.app[CONTEXT], wire.whole_number(request.match_info["offer"], "offer")
+    word, now_s = word_of(seller, body), context.clock.now_s()
+    book = Book(context.chain.domain("Receivables"))
+
+    def write(connection: Connection) -> tuple[Row[Any], Row[Any]]:
+        offer = book.accept(connection, word, offer_id, now_s)
+        row = store.receivable(connection, offer.receivable_id)
+        assert row is not None
+        return offer, row
+
+    offer, row = await attempt(context, write)
+    receivable = receivable_body(row, word.viewer, today_of(context))
+    return wire.reply({"offer": offer_body(offer, now_s), "receivable": receivable}, status=202)
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/offers", show_all),
+        web.post("/v1/offers", make),
+        web.post("/v1/offers/{offer}/accept", accept),
+    ]

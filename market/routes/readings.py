@@ -1,0 +1,96 @@
+"""Meter readings: thousands at once from the meter operator, each judged; and what was read, day by day."""
+
+from datetime import date
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import Connection
+
+from market import wire
+from market.context import CONTEXT
+from market.identity import require
+from market.problems import refuse
+from settlement import hexjson, publish_store, readings, signatures
+from settlement.meters import Submitted, Verdict
+from settlement.reading_leaf import reading_leaf, signing_digest
+
+AT_ONCE = 50_000
+
+
+class ReadingBody(wire.Body, frozen=True):
+    """Energy that a meter exported and imported in one slot, kWh."""
+
+    meter: wire.Name
+    slot: str
+    export: str
+    import_: str = msgspec.field(name="import")
+
+
+class ReadingsBody(wire.Body, frozen=True):
+    readings: Annotated[list[ReadingBody], msgspec.Meta(min_length=1, max_length=AT_ONCE)]
+    signature: str
+
+
+async def submit(request: web.Request) -> web.Response:
+    """Take readings under the meter operator's signature; the answer says what became of each, in order."""
+    signer = require(request, "meter_operator")
+    context = request.app[CONTEXT]
+    body = await wire.read(request, ReadingsBody)
+    submitted = [_submitted(each, f"readings[{index}].") for index, each in enumerate(body.readings)]
+    signature = wire.signature(body.signature)
+
+    def write(connection: Connection) -> list[Verdict]:
+        return readings.record(
+            connection,
+            submitted,
+            signer=signer.member_id,
+            signature=signature,
+            now_s=context.clock.now_s(),
+            rules=context.config.settlement_rules,
+        )
+
+    def digest() -> bytes:
+        return signing_digest(
+            context.chain.domain("Clearing"), signer.member_id, [reading_leaf(*each) for each in submitted]
+        )
+
+    if not signatures.is_signed(signer.key, await context.in_thread(digest), signature):
+        raise refuse(422, "bad_signature", "this is not the signature of these readings by their sender", "signature")
+    verdicts = await context.write(write)
+    return wire.reply({"results": [_result(verdict) for verdict in verdicts]})
+
+
+def _submitted(body: ReadingBody, at: str) -> Submitted:
+    return Submitted(
+        body.meter,
+        wire.instant_s(body.slot, f"{at}slot"),
+        wire.energy_lots(body.export, f"{at}export"),
+        wire.energy_lots(body.import_, f"{at}import"),
+    )
+
+
+def _result(verdict: Verdict) -> dict[str, str]:
+    return {"status": verdict.status} | ({"code": verdict.code} if verdict.code is not None else {})
+
+
+async def show(request: web.Request) -> web.Response:
+    """All readings of a local day with their signatures, for who checks; see ``settlement/published.py``."""
+    require(request, "checker", "meter_operator", "operator", "regulator")
+    context = request.app[CONTEXT]
+    day = local_day(wire.query(request, "day").get("day"))
+    zone = context.config.market.time_zone
+    found = await context.read(lambda connection: publish_store.readings_of_day(connection, day, zone))
+    return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
+
+
+def local_day(text: str | None) -> date:
+    """A day such as 2026-07-01 in a query. Raises ProblemError."""
+    if text is None:
+        raise refuse(400, "missing_parameter", "choose a local day: ?day=2026-07-01", "day")
+    wire.instant_s(f"{text}T00:00:00Z", "day")
+    return date.fromisoformat(text)
+
+
+def routes() -> list[web.RouteDef]:
+    return [web.post("/v1/readings", submit), web.get("/v1/readings", show)]

@@ -1,0 +1,210 @@
+"""Receivables: who owes whom, until when; acknowledged, listed, repaid by their parties, seen by banks once listed.
+
+``GET /v1/receivables`` is what a bank pulls: filters, and a cursor that follows the latest change, so that whoever
+reads on from the last page sees every later change once. ``updated_after`` includes its own second.
+An act is answered 202: its signature is checked here as the contract will check it, and it is on its way to the
+chain; the receivable's ``act`` says so until the chain's event is back, or says why the contract refused.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import Connection, Row
+
+from finance import store
+from finance.book import Book, Word
+from finance.evidence import evidence_of
+from finance.receivable import Standing, State
+from finance.store import Filter, Viewer
+from market import wire
+from market.context import CONTEXT, Context
+from market.identity import require
+from market.problems import not_found
+from market.receivable_views import (
+    SignedBody,
+    attempt,
+    change_body,
+    money_fen,
+    one_of,
+    receivable_body,
+    receivable_id_of,
+    viewer_of,
+    word_of,
+)
+from settlement import calendar, hexjson
+
+
+class RejectBody(SignedBody, frozen=True):
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+class AcknowledgeBody(SignedBody, frozen=True):
+    receivables: Annotated[list[str], msgspec.Meta(max_length=1000)]
+
+
+class RepayBody(SignedBody, frozen=True):
+    amount: str
+
+
+# -------------------------------------------------------------------------------------------------- reading
+
+
+async def show_all(request: web.Request) -> web.Response:
+    """What the member may see, the longest unchanged first."""
+    viewer, context = viewer_of(require(request)), request.app[CONTEXT]
+    filters = ("state", "standing", "creditor", "debtor", "holder", "updated_after")
+    parameters = wire.query(request, *filters, "limit", "cursor")
+    asked, limit, after = _filter(parameters), wire.page_limit(parameters), wire.cursor(parameters)
+    today = today_of(context)
+    rows = await context.read(
+        lambda connection: store.list_receivables(connection, viewer, asked, today, after=after, limit=limit)
+    )
+    last = rows[-1].change if len(rows) == limit else None
+    return wire.reply(wire.page([receivable_body(row, viewer, today) for row in rows], last))
+
+
+async def show_one(request: web.Request) -> web.Response:
+    """One receivable with its history, each change with its actor and the block that made it."""
+    viewer, context, receivable_id = viewer_of(require(request)), request.app[CONTEXT], receivable_id_of(request)
+
+    def look(connection: Connection) -> tuple[Row[Any], Sequence[Row[Any]]]:
+        return _seen(connection, viewer, receivable_id), store.history(connection, receivable_id)
+
+    row, changes = await context.read(look)
+    body = receivable_body(row, viewer, today_of(context))
+    return wire.reply({"receivable": body, "history": [change_body(change) for change in changes]})
+
+
+async def show_evidence(request: web.Request) -> web.Response:
+    """All that it takes to check a receivable without the market; see ``finance/evidence.py``."""
+    viewer, context, receivable_id = viewer_of(require(request)), request.app[CONTEXT], receivable_id_of(request)
+
+    def gather(connection: Connection) -> bytes:
+        return hexjson.dumps(evidence_of(connection, _seen(connection, viewer, receivable_id)))
+
+    return await wire.reply_bytes(context.read(gather))
+
+
+def today_of(context: Context) -> date:
+    """The local day by the market's clock."""
+    return calendar.day_of(context.clock.now_s(), context.config.market.time_zone)
+
+
+def _seen(connection: Connection, viewer: Viewer, receivable_id: bytes) -> Row[Any]:
+    row = store.receivable(connection, receivable_id)
+    if row is None or not viewer.may_see(row):
+        raise not_found("receivable")
+    return row
+
+
+def _filter(parameters: dict[str, str]) -> Filter:
+    def number(name: str) -> int | None:
+        return wire.whole_number(parameters[name], name) if name in parameters else None
+
+    after = parameters.get("updated_after")
+    asked = one_of(parameters, "standing", tuple(Standing))
+    return Filter(
+        state=one_of(parameters, "state", tuple(State)),
+        standing=None if asked is None else Standing(asked),
+        creditor=number("creditor"),
+        debtor=number("debtor"),
+        holder=number("holder"),
+        updated_after_s=None if after is None else wire.instant_s(after, "updated_after"),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- acts
+
+
+async def acknowledge(request: web.Request) -> web.Response:
+    """The debtor agrees to owe up to 100 receivables, with one signature over them in this order."""
+    member, body = require(request), await wire.read(request, AcknowledgeBody)
+    ids = [
+        wire.hex_bytes(each, 32, f"receivables[{index}]", "bad_receivable")
+        for index, each in enumerate(body.receivables)
+    ]
+    word = word_of(member, body)
+    rows = await _act(request, ids, lambda book, connection, now_s: book.acknowledge(connection, word, ids, now_s))
+    today = today_of(request.app[CONTEXT])
+    return wire.reply({"receivables": [receivable_body(row, word.viewer, today) for row in rows]}, status=202)
+
+
+async def reject(request: web.Request) -> web.Response:
+    """The debtor does not owe this; the optional ``reason`` stands in the history."""
+    member, body = require(request), await wire.read(request, RejectBody)
+    word, receivable_id = word_of(member, body), receivable_id_of(request)
+
+    def act(book: Book, connection: Connection, now_s: int) -> None:
+        book.reject(connection, word, receivable_id, body.reason, now_s=now_s)
+
+    return await _act_on_one(request, word, receivable_id, act)
+
+
+async def put_up(request: web.Request) -> web.Response:
+    """The creditor puts an acknowledged receivable up for sale."""
+    return await _set_listed(request, listed=True)
+
+
+async def withdraw(request: web.Request) -> web.Response:
+    """The creditor takes it back."""
+    return await _set_listed(request, listed=False)
+
+
+async def _set_listed(request: web.Request, *, listed: bool) -> web.Response:
+    member, body = require(request), await wire.read(request, SignedBody)
+    word, receivable_id = word_of(member, body), receivable_id_of(request)
+
+    def act(book: Book, connection: Connection, now_s: int) -> None:
+        book.set_listed(connection, word, receivable_id, listed=listed, now_s=now_s)
+
+    return await _act_on_one(request, word, receivable_id, act)
+
+
+async def repay(request: web.Request) -> web.Response:
+    """The debtor pays ``amount``, whole fen, out of its cash."""
+    member, body = require(request), await wire.read(request, RepayBody)
+    word, receivable_id = word_of(member, body), receivable_id_of(request)
+    amount_fen = money_fen(body.amount, "amount")
+
+    def act(book: Book, connection: Connection, now_s: int) -> None:
+        book.repay(connection, word, receivable_id, amount_fen, now_s=now_s)
+
+    return await _act_on_one(request, word, receivable_id, act)
+
+
+ActOnBook = Callable[[Book, Connection, int], None]
+
+
+async def _act(request: web.Request, ids: Sequence[bytes], act: ActOnBook) -> list[Row[Any]]:
+    """Run an act in one transaction; the receivables as they stand after it."""
+    context = request.app[CONTEXT]
+    book, now_s = Book(context.chain.domain("Receivables")), context.clock.now_s()
+
+    def write(connection: Connection) -> list[Row[Any]]:
+        act(book, connection, now_s)
+        found = store.receivables_by_id(connection, ids)
+        return [found[each] for each in ids]
+
+    return await attempt(context, write)
+
+
+async def _act_on_one(request: web.Request, word: Word, receivable_id: bytes, act: ActOnBook) -> web.Response:
+    (row,) = await _act(request, [receivable_id], act)
+    body = receivable_body(row, word.viewer, today_of(request.app[CONTEXT]))
+    return wire.reply({"receivable": body}, status=202)
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/receivables", show_all),
+        web.post("/v1/receivables/acknowledge", acknowledge),
+        web.get("/v1/receivables/{receivable}", show_one),
+        web.get("/v1/receivables/{receivable}/evidence", show_evidence),
+        web.post("/v1/receivables/{receivable}/reject", reject),
+        web.post("/v1/receivables/{receivable}/list", put_up),
+        web.post("/v1/receivables/{receivable}/withdraw", withdraw),
+        web.post("/v1/receivables/{receivable}/repay", repay),
+    ]

@@ -1,0 +1,118 @@
+"""A market put together from its parts: the database made ready, the sequencer rebuilt, settlement's steps in order."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, Engine
+
+from data.database import create_tables, reading
+from market import member_store, store
+from market.clock import Clock
+from market.config import INSTITUTIONS, Config, ConfigError
+from market.context import Context
+from market.identity import Directory, Member
+from market.logs import log
+from market.member_store import Registration
+from market.scheduler import Scheduler, Step
+from market.sequencer import Sequencer
+from market.state import MarketState
+from settlement.chain import Chain
+from settlement.intents import RECEIPT
+from settlement.officer import Officer
+
+GENESIS = "genesis"
+"""The setting that holds what was fixed when the market began."""
+
+
+def prepare(database: Engine, config: Config, chain: Chain, now_s: int) -> None:
+    """Make the tables and, in a new database, the market's beginning. Raises ConfigError when it began otherwise."""
+    create_tables(database)
+    with database.begin() as connection:
+        begun = store.read_settings(connection).get(GENESIS)
+        fixed = genesis_of(config, chain)
+        if begun is None:
+            _begin(connection, config, now_s)
+            store.put_settings(connection, {GENESIS: fixed})
+        elif begun != fixed:
+            changed = sorted(name for name in fixed if begun.get(name) != fixed[name])
+            raise ConfigError(
+                f"market.toml or the chain is not what this market began with: {', '.join(changed)} changed"
+            )
+
+
+def genesis_of(config: Config, chain: Chain) -> dict[str, object]:
+    """What may not change while a market lives, for orders, journal and settlement are computed with it."""
+    fixed = {
+        "market": config.market,
+        "fees": config.fees,
+        "prices": config.prices,
+        "settlement": config.settlement,
+        "institutions": config.institutions,
+        "chain_id": chain.chain_id,
+        "salt": config.chain.salt,
+        "contracts": {name: address.hex() for name, address in sorted(chain.addresses.items())},
+    }
+    plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(fixed))
+    return plain
+
+
+def _begin(connection: Connection, config: Config, now_s: int) -> None:
+    member_store.add_fund(connection, now_s)
+    first = [
+        Member(INSTITUTIONS[role], institution.name, "institution", frozenset({role}), "admitted", config.key_of(role))
+        for role, institution in config.institutions.items()
+    ]
+    member_store.add_members(connection, [Registration(member, now_s, now_s, "at genesis") for member in first])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a market is put together from. ``on_failure`` is called on the loop when the sequencer meets a bug."""
+
+    config: Config
+    database: Engine
+    clock: Clock
+    chain: Chain
+    operator: Officer
+    on_failure: Callable[[], None]
+
+
+def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
+    """A context whose sequencer runs. Blocks while the journal is replayed. Raises RecordError, ConfigError."""
+    config, database, clock = parts.config, parts.database, parts.clock
+    prepare(database, config, parts.chain, clock.now_s())
+    directory = Directory()
+    with reading(database) as connection:
+        directory.put(member_store.read_members(connection))
+        for session in member_store.read_sessions(connection, directory.now_s()):
+            directory.keep(session)
+    sequencer = Sequencer(
+        database=database,
+        clock=clock,
+        new_state=lambda: MarketState(config.rules, config.timing, config.shortfall_ticks, directory.members),
+        sign=receipt_signer(parts.operator, parts.chain),
+        queue_bound=config.server.queue_bound,
+        on_failure=parts.on_failure,
+    )
+    sequencer.start(loop)
+    return Context(config, database, clock, config.timing, directory, parts.operator, sequencer, parts.chain)
+
+
+def receipt_signer(operator: Officer, chain: Chain) -> Callable[[int, bytes], bytes]:
+    """The operator's word for a batch: its last sequence and the journal's head after it."""
+    domain = chain.domain("Clearing")
+
+    def sign(sequence: int, journal_head: bytes) -> bytes:
+        return operator.approve(RECEIPT.digest(domain, {"sequence": sequence, "journalHead": journal_head})).signature
+
+    return sign
+
+
+def schedule(context: Context, steps: Sequence[tuple[str, Step]]) -> Scheduler:
+    """The scheduler of a context; it still has to be run."""
+    context.scheduler = Scheduler(context.clock, context.sequencer, steps, context.learn)
+    log(logging.INFO, "scheduled", steps=len(steps))
+    return context.scheduler

@@ -1,0 +1,222 @@
+"""The audit of the chain and of its mirror: blocks run again, every call accounted for, no money made or lost."""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from settlement import abi, audit_store, calls, chain_audit, mirror, outbox, store
+from settlement.acts import FUND
+from settlement.audit_scene import Examine, Scene, Step, Tick
+from settlement.chain_file import FileChain, FoundTransaction
+from settlement.chain_store import ChainReader
+from settlement.compile import compiled
+from settlement.contradiction import Contradiction, differs
+from settlement.deploy import creation_codes
+from settlement.keccak import keccak
+
+BLOCKS_RUN_AGAIN = 300
+"""Chosen at random, unless all are; links, hashes and the final state are always checked for every block."""
+
+BALANCES = {"free_micro": calls.balance_of, "escrow_micro": calls.escrow_of, "arrears_micro": calls.arrears_of}
+
+
+def block_step(path: Path, *, thorough: bool) -> tuple[str, str, int, Examine]:
+    """The very first step, whether the chain's file can be believed: title, unit, total, examination.
+
+    Raises ChainFileError when there is no chain in the file.
+    """
+    reader = ChainReader(path)
+    blocks = reader.count() - 1
+    reader.close()
+    sample = None if thorough or blocks <= BLOCKS_RUN_AGAIN else BLOCKS_RUN_AGAIN
+    return "chain: every link, blocks run again", "blocks", sample or blocks, partial(_blocks, path, sample)
+
+
+def first_steps(scene: Scene) -> list[Step]:
+    """The steps that come before those on the market."""
+    if scene.file is None:
+        return []
+    return [Step("contracts: ours, with this market's genesis", "contracts", 4, _contracts)]
+
+
+def last_steps(scene: Scene) -> list[Step]:
+    """The steps that come last: the mirror, the calls, the money."""
+    count = scene.connection
+    found = [Step("mirror of the chain's events", "events", audit_store.count(count, "chain_events"), _mirror)]
+    if scene.file is not None:
+        found.append(Step("calls sent to the chain", "calls", audit_store.count(count, "outbox"), _outbox))
+    return [
+        *found,
+        Step("deposits against what was minted", "deposits", audit_store.count(count, "deposits"), _deposits),
+        Step("balances and conservation of money", "accounts", audit_store.count(count, "cash"), _balances),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- chain
+
+
+def _blocks(path: Path, sample: int | None, tick: Tick) -> Iterator[Contradiction]:
+    before = 0
+    try:
+        for progress in chain_audit.verify_chain_file(path, sample=sample, workers=os.cpu_count() or 1):
+            tick(progress.done - before)
+            before = progress.done
+    except chain_audit.ContradictionError as error:
+        yield Contradiction("chain", f"block {error.block}", error.field, error.what)
+
+
+def _contracts(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """The first transactions are the deployment of these sources with this genesis, byte for byte."""
+    assert scene.file is not None
+    expected = creation_codes(compiled(), scene.terms.genesis, scene.file.addresses)
+    for name, ours, theirs in zip(scene.file.addresses, expected, scene.file.deployments(), strict=False):
+        if ours != theirs:
+            yield Contradiction("chain", f"contract {name}", "creation code", "is not that of this market and version")
+        tick(1)
+
+
+# --------------------------------------------------------------------------------------------------- mirror
+
+
+def _mirror(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """Every event that is kept is the chain's, and up to the newest kept none is missing."""
+    kept = audit_store.chain_event_rows(scene.connection)
+    upto = kept[-1].block if kept else -1
+    expected = [event for event in scene.events if event.block <= upto]
+    for ours, theirs in zip(expected, kept, strict=False):
+        computed = msgspec.structs.asdict(ours) | {"arguments": store.arguments_to_json(ours.arguments)}
+        for column, value in computed.items():
+            if getattr(theirs, column) != value:
+                key = f"block {theirs.block} log {theirs.log_index}"
+                yield differs("chain_events", key, column, stated=getattr(theirs, column), computed=value)
+        tick(1)
+    if len(kept) != len(expected):
+        yield differs("chain_events", f"up to block {upto}", "count", stated=len(kept), computed=len(expected))
+
+
+def _outbox(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    assert scene.file is not None
+    on_chain = scene.file.transactions()
+    upto = store.last_mirrored_block(scene.connection)
+    for row in audit_store.outbox_rows(scene.connection):
+        sent = on_chain.get(row.transaction_hash)
+        if row.state in (outbox.DONE, outbox.REVERTED) or (sent is not None and sent.block <= upto):
+            if sent is None:
+                yield Contradiction("outbox", str(row.outbox_id), "transaction_hash", "is not on the chain")
+            else:
+                yield from _sent(scene.file, row, sent)
+        elif row.state not in (outbox.WAITING, outbox.SENT):
+            yield Contradiction("outbox", str(row.outbox_id), "state", f"{row.state!r} is none")
+        elif row.raw is not None and keccak(row.raw) != row.transaction_hash:
+            yield Contradiction("outbox", str(row.outbox_id), "raw", "is not the transaction of that hash")
+        tick(1)
+
+
+def _sent(chain: FileChain, row: Row[Any], sent: FoundTransaction) -> Iterator[Contradiction]:
+    contract, _, function = row.kind.partition(".")
+    functions = chain.functions(contract) if contract in chain.addresses else {}
+    executed = sent.executed
+    computed: Mapping[str, object] = {
+        "kind": f"{contract}.{functions.get(sent.data[:4], '?')}",
+        "call": sent.data,
+        "raw": row.raw if row.raw is None or keccak(row.raw) == row.transaction_hash else b"",
+        "block": sent.block,
+        "gas": executed.gas,
+        "state": outbox.DONE if executed.succeeded else outbox.REVERTED,
+        "refusal": None if executed.succeeded else abi.refusal(executed.output),
+    }
+    for column, value in computed.items():
+        if getattr(row, column) != value:
+            yield differs("outbox", row.outbox_id, column, stated=getattr(row, column), computed=value)
+    if sent.target != chain.addresses.get(contract):
+        yield Contradiction("outbox", str(row.outbox_id), "kind", f"was not sent to {contract}, a function {function}")
+
+
+def _deposits(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    minted = {event.arguments["reference"]: event.arguments for event in scene.of("Cash", "Minted")}
+    rows = audit_store.all_deposits(scene.connection)
+    for row in rows:
+        arguments = minted.get(keccak(row.reference.encode()))
+        if row.state == outbox.DONE:
+            stated = {"member": row.member_id, "amount": row.amount_micro, "to_escrow": row.to_escrow}
+            for name, value in stated.items():
+                if arguments is None or arguments[name] != value:
+                    computed = None if arguments is None else arguments[name]
+                    yield differs("deposits", row.reference, name, stated=value, computed=computed)
+        tick(1)
+    known = {keccak(row.reference.encode()) for row in rows}
+    upto = store.last_mirrored_block(scene.connection)
+    for event in scene.of("Cash", "Minted"):
+        if event.block <= upto and event.arguments["reference"] not in known:
+            key = f"block {event.block} log {event.log_index}"
+            yield Contradiction("chain_events", key, "reference", "was minted for no deposit that is recorded")
+
+
+# -------------------------------------------------------------------------------------------------- balances
+
+
+def _balances(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """The mirror is what its events make it; the contracts hold what all events make; supply is conserved."""
+    upto = store.last_mirrored_block(scene.connection)
+    made: dict[int, store.Balance] = {}
+    mirror.apply_to(made, (event for event in scene.events if event.block <= upto))
+    kept = store.balances(scene.connection)
+    for member in sorted({*made, *kept}):
+        for column in BALANCES:
+            stated = kept.get(member, mirror.new_balance())[column]
+            computed = made.get(member, mirror.new_balance())[column]
+            if stated != computed:
+                yield differs("cash", member, column, stated=stated, computed=computed)
+        tick(1)
+    yield from _contracts_balances(scene)
+    yield from _conservation(scene)
+
+
+def _is_applying(scene: Scene) -> bool:
+    """Whether a cycle's parts are being applied just now: its credits are then in no balance yet."""
+    last = {"PartApplied": 0, "CycleApplied": 0}
+    for name in last:
+        last[name] = max((int(event.arguments["cycle"]) for event in scene.of("Clearing", name)), default=0)
+    return last["PartApplied"] > last["CycleApplied"]
+
+
+def _contracts_balances(scene: Scene) -> Iterator[Contradiction]:
+    if _is_applying(scene):
+        return
+    made: dict[int, store.Balance] = {}
+    mirror.apply_to(made, scene.events)
+    for member in sorted(made):
+        for column, question in BALANCES.items():
+            (held,) = scene.chain.view(question(member))
+            if held != made[member][column] and not (member == FUND and column == "free_micro"):
+                yield differs("chain", f"account {member}", column, stated=held, computed=made[member][column])
+
+
+def _conservation(scene: Scene) -> Iterator[Contradiction]:
+    """Supply = minted - burned = sum of the balances; what Clearing holds = sum of escrow and guarantee fund."""
+    (supply,) = scene.chain.view(calls.supply())
+    minted = sum(int(event.arguments["amount"]) for event in scene.of("Cash", "Minted"))
+    burned = sum(int(event.arguments["amount"]) for event in scene.of("Cash", "Burned"))
+    accounts = {int.from_bytes(address, "big") for address in scene.chain.addresses.values()}
+    for event in scene.events:
+        if event.contract == "Cash":
+            accounts |= {
+                int(event.arguments[name]) for name in ("member", "source", "target") if name in event.arguments
+            }
+    held = {account: int(scene.chain.view(calls.balance_of(account))[0]) for account in accounts}
+    if supply != minted - burned:
+        yield differs("chain", "Cash", "supply", stated=supply, computed=minted - burned)
+    if sum(held.values()) != supply:
+        yield differs("chain", "Cash", "sum of balances", stated=sum(held.values()), computed=supply)
+    if not _is_applying(scene):
+        members = {FUND} | {account for account in accounts if account < mirror.CONTRACT_ACCOUNTS_FROM}
+        members |= {int(event.arguments["account"]) for event in scene.of("Clearing", "Settled")}
+        escrow = sum(int(scene.chain.view(calls.escrow_of(member))[0]) for member in members)
+        clearing = held[int.from_bytes(scene.chain.addresses["Clearing"], "big")]
+        if escrow != clearing:
+            yield differs("chain", "Clearing", "sum of escrow", stated=escrow, computed=clearing)

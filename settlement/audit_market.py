@@ -1,0 +1,175 @@
+"""The audit of the market itself: keys, grid, journal, orders, trades, and every signature under them."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from data.units import UnitError, limit_lots_floor
+from settlement import audit_store, publish_store
+from settlement.audit_scene import Scene, Step, Tick
+from settlement.audit_store import OrderRow
+from settlement.contradiction import Contradiction, differs
+from settlement.examine_orders import (
+    SignatureCheck,
+    examine_orders,
+    examine_signatures,
+    examine_trades,
+    signature_checks,
+)
+from settlement.intents import RECEIPT
+from settlement.jwk import from_jwk
+from settlement.keys import KeyHistory
+from settlement.published import JournalLink, PublishedKey, PublishedSignature
+from settlement.signatures import PublicKey
+from settlement.verify_pool import first_bad
+
+AT_ONCE = 2_000
+
+
+def steps(scene: Scene) -> list[Step]:
+    """The steps on the market, in the order in which each can rely on the ones before."""
+    count = scene.connection
+    return [
+        Step("members' keys against the chain", "keys", audit_store.count(count, "member_keys"), _keys),
+        Step("journal: heads, receipts, replay", "batches", audit_store.count(count, "journal"), _journal),
+        Step("grid against the journal", "nodes", audit_store.count(count, "nodes"), _grid),
+        Step("orders against the journal", "orders", audit_store.count(count, "orders"), _orders),
+        Step("trades against the journal", "trades", audit_store.count(count, "trades"), _trades),
+        Step("signatures over orders", "signatures", audit_store.count(count, "signatures"), _signatures),
+    ]
+
+
+def read_keys(keys: Iterable[PublishedKey]) -> KeyHistory | Contradiction:
+    """The members' keys, or the first that is none."""
+    known = list(keys)
+    for key in known:
+        try:
+            from_jwk(key.key)
+        except ValueError as error:
+            return Contradiction("member_keys", f"member {key.member}", "x, y", str(error))
+    return KeyHistory(known)
+
+
+def _keys(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """Each member's keys are those that the chain admitted and rotated; who is not on the chain yet has one."""
+    on_chain: dict[int, list[PublicKey]] = {}
+    for event in scene.events:
+        if event.contract == "Members" and event.event in ("Admitted", "KeyRotated"):
+            member, x, y = (int(event.arguments[name]) for name in ("member", "x", "y"))
+            on_chain.setdefault(member, []).append(PublicKey(x, y))
+    for member in sorted({key.member for key in publish_store.all_keys(scene.connection)}):
+        known = scene.keys.all_of(member)
+        tick(len(known))
+        if member in on_chain and known != on_chain[member]:
+            yield Contradiction("member_keys", f"member {member}", "x, y", "are not the keys that the chain admitted")
+
+
+def _journal(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    receipts = []
+    for link in publish_store.all_links(scene.connection):
+        found = scene.replay.add(link)
+        if found is not None:
+            yield found
+            return
+        receipts.append(_receipt_check(scene, link))
+        tick(1)
+    scene.sampler.pass_by(receipts)
+
+
+def _receipt_check(scene: Scene, link: JournalLink) -> SignatureCheck:
+    key = scene.keys.at(scene.terms.operator, link.last_sequence)
+    assert key is not None, "the replay has verified it"
+    digest = RECEIPT.digest(scene.clearing, {"sequence": link.last_sequence, "journalHead": bytes(link.head)})
+    otherwise = Contradiction("journal", str(link.batch), "signature", "is not the operator's receipt for this head")
+    return SignatureCheck(key, digest, link.signature, otherwise)
+
+
+def _grid(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """Each node's place and limits; a meter's capacity is what it was connected with."""
+    rows = audit_store.all_nodes(scene.connection)
+    if len(rows) != len(scene.replay.nodes):
+        yield differs("nodes", "all", "count", stated=len(rows), computed=len(scene.replay.nodes))
+    for row in rows:
+        connect = scene.replay.nodes.get(row.node_id)
+        if connect is None:
+            yield Contradiction("nodes", str(row.node_id), "node_id", "the journal connects no such node")
+            continue
+        meter = scene.meters.get(row.node_id)
+        stated = {
+            "parent_id": (-1 if row.parent_id is None else row.parent_id, connect.parent),
+            "level": (row.level, connect.level),
+            "export_kw": (_lots(scene, row.export_kw), scene.replay.limits[row.node_id][0]),
+            "import_kw": (_lots(scene, row.import_kw), scene.replay.limits[row.node_id][1]),
+            "meter's export_lots": (meter.export_lots if meter else connect.export_lots, connect.export_lots),
+            "meter's import_lots": (meter.import_lots if meter else connect.import_lots, connect.import_lots),
+        }
+        for column, (theirs, ours) in stated.items():
+            if theirs != ours:
+                yield differs("nodes", row.node_id, column, stated=theirs, computed=ours)
+        tick(1)
+
+
+def _lots(scene: Scene, limit_kw: str | None) -> int | str | None:
+    try:
+        return None if limit_kw is None else limit_lots_floor(limit_kw, scene.terms.rules.slot_minutes)
+    except UnitError:
+        return limit_kw
+
+
+def _orders(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    rows, done = audit_store.order_rows(scene.connection), 0
+    while piece := list(islice(rows, AT_ONCE)):
+        orders = [row.order for row in piece]
+        signatures = publish_store.signatures_by_id(scene.connection, {order.signature_id for order in orders})
+        by_id = {signature.signature_id: signature for signature in signatures}
+        yield from examine_orders(orders, by_id, scene.meters, scene.replay, scene.clearing)
+        yield from (found for row in piece for found in _ends(scene, row))
+        done += len(piece)
+        tick(len(piece))
+    if done != len(scene.replay.orders):
+        yield differs("orders", "all", "count", stated=done, computed=len(scene.replay.orders))
+
+
+def _ends(scene: Scene, row: OrderRow) -> Iterator[Contradiction]:
+    """What became of an order: its state, what is left of it, and which command changed it last."""
+    end = scene.replay.orders.get(row.order.order_id)
+    if end is not None:
+        for column in ("basket", "state", "remaining_lots", "changed_sequence", "received_s"):
+            if getattr(row, column) != getattr(end, column):
+                stated, computed = getattr(row, column), getattr(end, column)
+                yield differs("orders", row.order.order_id, column, stated=stated, computed=computed)
+
+
+def _trades(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    trades, done = publish_store.all_trades(scene.connection), 0
+    while piece := list(islice(trades, AT_ONCE)):
+        yield from examine_trades(piece, scene.replay)
+        done += len(piece)
+        tick(len(piece))
+    if done != len(scene.replay.trades):
+        yield differs("trades", "all", "count", stated=done, computed=len(scene.replay.trades))
+
+
+def _signatures(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """Roots of batches and, on all cores, every signature."""
+    sequences = audit_store.first_sequences(scene.connection)
+    rows = publish_store.all_signatures(scene.connection)
+    checks: list[SignatureCheck] = []
+    for signature in rows:
+        yield from examine_signatures([signature])
+        yield from _check(scene, signature, sequences, checks)
+    scene.sampler.pass_by(checks)
+    for result in first_bad(checks):
+        if isinstance(result, Contradiction):
+            yield result
+        else:
+            tick(result)
+
+
+def _check(
+    scene: Scene, signature: PublishedSignature, sequences: dict[int, int], checks: list[SignatureCheck]
+) -> Iterator[Contradiction]:
+    for check in signature_checks([signature], sequences, scene.keys, scene.clearing):
+        if isinstance(check, Contradiction):
+            yield check
+        else:
+            checks.append(check)

@@ -1,0 +1,203 @@
+"""The audit of settlement: commitments leaf by leaf, readings, and every cycle from its readings to its deltas."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row
+
+from settlement import audit_store, calendar, commitments, merkle, publish_store, store
+from settlement.audit_scene import Scene, Step, Tick
+from settlement.chain import ChainEvent
+from settlement.contradiction import Contradiction, differs
+from settlement.examine_orders import SignatureCheck, leaf_at
+from settlement.examine_readings import (
+    examine_reading_signatures,
+    examine_readings,
+    reading_signature_checks,
+)
+from settlement.published import PublishedReadingSignature
+from settlement.reading_leaf import reading_leaf
+from settlement.verify_pool import first_bad
+
+_UNSIGNED = ("drafted", "refused")
+_ON_CHAIN = ("proposed", "applying")
+
+
+def steps(scene: Scene) -> list[Step]:
+    """The steps on settlement, after those on the market."""
+    count = scene.connection
+    readings = audit_store.count(count, "readings") + audit_store.count(count, "quarantined_readings")
+    return [
+        Step("commitments, leaf by leaf", "trades", audit_store.count(count, "trades"), _commitments),
+        Step("readings under their signatures", "readings", readings, _readings),
+        Step("signatures over readings", "signatures", audit_store.count(count, "reading_signatures"), _signed),
+        Step(
+            "cycles: statements, deltas, roots", "statement lines", audit_store.count(count, "statement_lines"), _cycles
+        ),
+        Step("cycles against the chain", "cycles", audit_store.count(count, "cycles"), _cycles_on_chain),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------- commitments
+
+
+def _commitments(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    rows = audit_store.all_commitments(scene.connection)
+    if len(rows) < scene.committed:
+        yield Contradiction(
+            "commitments", str(scene.committed), "commitment", "is on the chain and not in the database"
+        )
+    on_chain = {int(event.arguments["index"]): event for event in scene.of("Clearing", "Committed")}
+    outbox = {row.outbox_id: row for row in audit_store.outbox_rows(scene.connection)}
+    sequences = [replayed.traded.sequence for replayed in scene.replay.trades]
+    previous, last_trade = commitments.GENESIS_COMMITMENT, 0
+    for number, row in enumerate(rows, start=1):
+        leaves = [trade.leaf for trade in store.trades_between(scene.connection, row.first_trade, row.last_trade)]
+        computed: Mapping[str, object] = {
+            "commitment": number,
+            "previous": previous,
+            "journal_head": scene.replay.heads.get(row.journal_batch, b""),
+            "first_trade": last_trade + 1,
+            "last_trade": bisect_right(sequences, scene.replay.last_sequences.get(row.journal_batch, 0)),
+            "trade_root": merkle.root(leaves),
+        }
+        for column, value in computed.items():
+            if getattr(row, column) != value:
+                yield differs("commitments", row.commitment, column, stated=getattr(row, column), computed=value)
+        yield from _commitment_on_chain(row, on_chain.get(row.commitment), outbox.get(row.outbox_id))
+        previous, last_trade = commitments.of_row(row).rolling_hash(), row.last_trade
+        tick(len(leaves))
+
+
+def _commitment_on_chain(row: Row[Any], event: ChainEvent | None, call: Row[Any] | None) -> Iterator[Contradiction]:
+    key = str(row.commitment)
+    if call is None or call.kind != "Clearing.commit":
+        yield Contradiction("commitments", key, "outbox_id", "names no commit call")
+    elif event is None:
+        if call.state == "done":
+            yield Contradiction("commitments", key, "commitment", "is not on the chain, although its call is done")
+    else:
+        if call.transaction_hash not in (None, event.transaction_hash):
+            yield Contradiction("commitments", key, "outbox_id", "names another commitment's call")
+        sent = commitments.of_row(row)
+        for name in ("previous", "journal_head", "trade_root", "trade_count"):
+            if event.arguments[name] != getattr(sent, name):
+                yield differs("commitments", key, name, stated=getattr(sent, name), computed=event.arguments[name])
+
+
+# ------------------------------------------------------------------------------------------------- readings
+
+
+def _readings(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    signatures = {each.signature_id: each for each in publish_store.all_reading_signatures(scene.connection)}
+
+    def counted() -> Iterator[Any]:
+        for reading in audit_store.all_readings(scene.connection):
+            tick(1)
+            yield reading
+
+    yield from examine_readings(counted(), signatures, scene.meters)
+    for row in audit_store.quarantined(scene.connection):
+        yield from _quarantined(row, signatures)
+        tick(1)
+
+
+def _quarantined(row: Row[Any], signatures: Mapping[int, PublishedReadingSignature]) -> Iterator[Contradiction]:
+    signature = signatures.get(row.signature_id)
+    leaf = reading_leaf(row.meter, row.slot_s, row.export_lots, row.import_lots)
+    if signature is None or leaf_at(signature.leaves, row.leaf_index) != leaf:
+        key = f"signature {row.signature_id} leaf {row.leaf_index}"
+        yield Contradiction("quarantined_readings", key, "meter, slot_s, export_lots, import_lots", "are not as signed")
+
+
+def _signed(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    checks: list[SignatureCheck] = []
+    for signature in publish_store.all_reading_signatures(scene.connection):
+        yield from examine_reading_signatures([signature])
+        for check in reading_signature_checks([signature], scene.keys, scene.terms.reading_signers, scene.clearing):
+            if isinstance(check, Contradiction):
+                yield check
+            else:
+                checks.append(check)
+    scene.sampler.pass_by(checks)
+    for result in first_bad(checks):
+        if isinstance(result, Contradiction):
+            yield result
+        else:
+            tick(result)
+
+
+# --------------------------------------------------------------------------------------------------- cycles
+
+
+def _cycles(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    zone = scene.terms.rules.time_zone
+    last_end_s = 0
+    for number in range(1, audit_store.count(scene.connection, "cycles") + 1):
+        try:
+            published = publish_store.published_cycle(scene.connection, number)
+        except (ValueError, TypeError) as error:
+            yield Contradiction("cycles", str(number), "parts", f"are no parts: {error}")
+            return
+        if published is None:
+            yield Contradiction("cycles", str(number), "cycle", "is missing")
+            return
+        readings = publish_store.readings_of_day(scene.connection, _day(published.day), zone)
+        found = scene.examiner.recompute(published, readings)
+        if found is not None:
+            yield found
+            return
+        tick(len(published.lines))
+        last_end_s = published.end_s
+    settled = sum(replayed.traded.slot < last_end_s for replayed in scene.replay.trades)
+    if settled != len(scene.examiner.settled):
+        yield differs("deliveries", "all", "count", stated=len(scene.examiner.settled), computed=settled)
+    days = set(scene.examiner.days.values())
+    for slot_s in audit_store.reading_slots(scene.connection):
+        day = calendar.day_of(slot_s, zone).isoformat()
+        if slot_s < last_end_s and day not in days:
+            yield Contradiction("cycles", day, "day", "has readings and no cycle, and later days have one")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return date.min.replace(year=1970)
+
+
+def _cycles_on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    rows = audit_store.all_cycles(scene.connection)
+    proposed = {int(event.arguments["cycle"]): event for event in scene.of("Clearing", "Proposed")}
+    applied = {int(event.arguments["cycle"]): event for event in scene.of("Clearing", "CycleApplied")}
+    upto = store.last_mirrored_block(scene.connection)
+    if len(rows) < scene.proposed:
+        yield Contradiction("cycles", str(scene.proposed), "cycle", "is on the chain and not in the database")
+    for row in rows:
+        key = str(row.cycle)
+        states = _states(proposed.get(row.cycle), applied.get(row.cycle), upto)
+        if row.state not in states:
+            yield differs("cycles", key, "state", stated=row.state, computed=" or ".join(states))
+        if row.state not in _UNSIGNED and row.checker_signature is None:
+            yield Contradiction("cycles", key, "checker_signature", "is missing")
+        if row.cycle in proposed:
+            yield from _proposal(row, proposed[row.cycle])
+        tick(1)
+
+
+def _states(proposed: ChainEvent | None, applied: ChainEvent | None, upto: int) -> tuple[str, ...]:
+    """The states that a cycle can be in after the events up to a block were mirrored."""
+    if applied is not None and applied.block <= upto:
+        return ("applied",)
+    return _ON_CHAIN if proposed is not None and proposed.block <= upto else (*_UNSIGNED, "signed")
+
+
+def _proposal(row: Row[Any], event: ChainEvent) -> Iterator[Contradiction]:
+    names = ["start_s", "end_s", "trades_root", "readings_root", "statements_root", "parts_hash"]
+    if row.state in (*_ON_CHAIN, "applied"):
+        names.append("disputable_until_s")
+    for name in names:
+        if getattr(row, name) != event.arguments[name]:
+            yield differs("cycles", row.cycle, name, stated=getattr(row, name), computed=event.arguments[name])

@@ -1,0 +1,214 @@
+"""The checker: a process of its own, with its own key, that computes everything again before it signs.
+
+It reads over HTTP what the operator publishes: the journal, which it replays through an engine of its own, the signed
+orders and readings, and each proposed cycle and billing period. What is wrong in a single delta is refused, with the
+reason; the process then ends with exit code 1, for a market with a contradiction in it wants a person. With
+``keep_going`` it stays and refuses on. Only a proposal that it has computed to the same bytes gets its signature.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from data.units import UnitError, parse_price_ticks
+from matching.order import Rules
+from settlement import hexjson
+from settlement.checker_client import MarketClient, MarketRefusedError, MarketUnreachableError
+from settlement.contradiction import Contradiction
+from settlement.examine_cycle import CycleExaminer, Parties, signed_digest
+from settlement.intents import Domain
+from settlement.journal_replay import JournalReplay
+from settlement.jwk import Jwk, from_jwk, to_jwk
+from settlement.keys import KeyHistory
+from settlement.officer import Officer
+from settlement.published import PublishedCycle, PublishedJournal, PublishedKey, PublishedReadings, Verdict
+from settlement.rules import SettlementRules
+from settlement.signatures import public_key
+
+RETRY_S = 2.0
+_UNSIGNED = ("drafted", "refused")
+_log = logging.getLogger("jinsha.checker")
+
+
+class PeriodVerdict(NamedTuple):
+    """What an examiner of billing periods found: a contradiction, or the 32 bytes to sign."""
+
+    found: Contradiction | None
+    digest: bytes
+
+
+VerifyPeriod = Callable[[bytes, CycleExaminer, Domain], PeriodVerdict]
+"""Examines the JSON of ``GET /v1/periods/{n}``, one period after another from the first.
+
+It is given the cycles examined so far (``settled``, ``days``) and the domain of Receivables. What finance adds to
+settlement is handed in from above, so that settlement need not know finance.
+"""
+
+
+class _Market(msgspec.Struct):
+    """What the checker needs of ``GET /v1/market``."""
+
+    slot_minutes: int
+    time_zone: str
+    chain_id: int
+    contracts: dict[str, str]
+    salt: str
+    fees: dict[str, str]
+    floor: str
+    cap: str
+    terms: tuple[int, ...]
+    prices: dict[str, str]
+    members: dict[str, int]
+    reading_deadline_s: int
+    correction_window_s: int
+    operator_key: Jwk
+
+    def domain(self, contract: str) -> Domain:
+        return Domain(self.chain_id, bytes.fromhex(self.contracts[contract]), bytes.fromhex(self.salt))
+
+    def engine_rules(self) -> Rules:
+        transformer, feeder, substation = (
+            parse_price_ticks(self.fees[level]) for level in ("transformer", "feeder", "substation")
+        )
+        floor_ticks, cap_ticks = parse_price_ticks(self.floor), parse_price_ticks(self.cap)
+        return Rules((transformer, feeder, substation), floor_ticks, cap_ticks, self.terms)
+
+    def settlement_rules(self) -> SettlementRules:
+        return SettlementRules(
+            time_zone=self.time_zone,
+            slot_minutes=self.slot_minutes,
+            retail_ticks=parse_price_ticks(self.prices["retail"]),
+            feed_in_ticks=parse_price_ticks(self.prices["feed_in"]),
+            shortfall_ticks=parse_price_ticks(self.prices["shortfall"]),
+            grid_company=self.members["grid_company"],
+            reading_deadline_s=self.reading_deadline_s,
+            correction_window_s=self.correction_window_s,
+        )
+
+
+class ContradictionError(Exception):
+    """The market contradicts itself; carries the contradiction."""
+
+    def __init__(self, found: Contradiction) -> None:
+        super().__init__(str(found))
+        self.found = found
+
+
+class Checker:
+    """One checker at one market. ``step`` does all there is to do now; it remembers what it has examined."""
+
+    def __init__(self, client: MarketClient, officer: Officer, verify_period: VerifyPeriod | None) -> None:
+        market = msgspec.convert(client.get_json("/v1/market"), _Market)
+        self._client, self._officer, self._verify_period = client, officer, verify_period
+        self._clearing, self._receivables = market.domain("Clearing"), market.domain("Receivables")
+        client.log_in_at(market.domain("Members"))
+        operator = market.members["operator"]
+        keys = KeyHistory(
+            [
+                PublishedKey(operator, 0, None, to_jwk(from_jwk(market.operator_key))),
+                PublishedKey(officer.member, 0, None, to_jwk(public_key(officer.key))),
+            ]
+        )
+        parties = Parties(operator, officer.member, frozenset({market.members["meter_operator"]}), keys)
+        self._replay = JournalReplay(market.engine_rules(), self._clearing, operator, keys)
+        self._examiner = CycleExaminer(market.settlement_rules(), self._clearing, parties, self._replay)
+        self._period = 0
+
+    def step(self) -> bool:
+        """Examine what is new, sign what holds. Whether there was something new.
+
+        Raises ContradictionError at the first contradiction, after it was posted where it can be.
+        """
+        worked = self._step_over("cycles", self._examiner.cycle, self._cycle)
+        if self._verify_period is not None:
+            worked |= self._step_over("periods", self._period, self._billing_period)
+        return worked
+
+    def _step_over(self, what: str, done: int, examine: Callable[[int], None]) -> bool:
+        items = self._client.get_json(f"/v1/{what}")["items"]
+        numbers = sorted(item[what[:-1]] for item in items)
+        fresh = [number for number in numbers if number > done]
+        for number in fresh:
+            examine(number)
+        return bool(fresh)
+
+    def _cycle(self, number: int) -> None:
+        cycle = hexjson.load(self._client.get(f"/v1/cycles/{number}"), PublishedCycle)
+        readings = hexjson.load(self._client.get(f"/v1/readings?day={cycle.day}"), PublishedReadings)
+        found = self._follow_journal() or self._examiner.examine(cycle, readings)
+        self._answer(f"/v1/cycles/{number}", cycle.state, found, signed_digest(cycle, self._clearing))
+
+    def _billing_period(self, number: int) -> None:
+        assert self._verify_period is not None
+        payload = self._client.get(f"/v1/periods/{number}")
+        verdict = self._verify_period(payload, self._examiner, self._receivables)
+        state = str(msgspec.json.decode(payload)["state"])
+        self._answer(f"/v1/periods/{number}", state, verdict.found, verdict.digest)
+        self._period = number
+
+    def _follow_journal(self) -> Contradiction | None:
+        while True:
+            page = hexjson.load(self._client.get(f"/v1/journal?after={self._replay.batch}"), PublishedJournal)
+            for link in page.links:
+                found = self._replay.add(link)
+                if found is not None:
+                    return found
+            if not page.links or self._replay.batch >= page.last_batch:
+                return None
+
+    def _answer(self, path: str, state: str, found: Contradiction | None, digest: bytes) -> None:
+        if found is not None:
+            _say(logging.ERROR, "refused", path=path, why=str(found))
+            if state in _UNSIGNED:
+                self._client.post(f"{path}/signature", Verdict(refusal=str(found)))
+            raise ContradictionError(found)
+        if state in _UNSIGNED:
+            signature = self._officer.approve(digest).signature
+            self._client.post(f"{path}/signature", Verdict(signature=signature.hex()))
+            _say(logging.INFO, "signed", path=path)
+        else:
+            _say(logging.INFO, "holds", path=path, state=state)
+
+
+def run(
+    server_url: str,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    member: int = 2,
+    poll_s: float = 1.0,
+    keep_going: bool = False,
+    verify_period: VerifyPeriod | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Check a market until stopped. Exit code: 0 when stopped, 1 at a contradiction, 2 when the market refuses us.
+
+    An outage is waited for. ``is_stopped`` is asked between steps, at least every ``poll_s`` seconds.
+    """
+    officer = Officer(member, key)
+    checker: Checker | None = None
+    while not is_stopped():
+        try:
+            if checker is None:
+                checker = Checker(MarketClient(server_url, officer), officer, verify_period)
+                _say(logging.INFO, "checking", server=server_url, member=member)
+            if not checker.step():
+                time.sleep(poll_s)
+        except MarketUnreachableError as error:
+            _say(logging.WARNING, "waiting", why=str(error))
+            time.sleep(RETRY_S)
+        except ContradictionError:
+            if not keep_going:
+                return 1
+            time.sleep(max(poll_s, RETRY_S))
+        except (MarketRefusedError, msgspec.DecodeError, UnitError, ValueError, KeyError) as error:
+            _say(logging.ERROR, "cannot_check", why=f"{type(error).__name__}: {error}")
+            return 2
+    return 0
+
+
+def _say(level: int, event: str, **fields: Any) -> None:
+    _log.log(level, event, extra={"fields": fields})

@@ -1,0 +1,93 @@
+"""Whether a meter reading can be taken: the rules, without where readings are kept.
+
+The same reading twice is fine; a different one is a correction, with history, until the window of its day closes.
+What fails is quarantined with a stable code and shown; it never counts.
+
+Source: ``docs/settlement_and_chain.md``, "Delivery". Pure: no clock, no SQL.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from settlement.delivery import Reading
+
+MOST_VERSIONS = 100
+"""So many different readings of one meter and slot are kept; more is a meter out of order."""
+
+
+class Status(StrEnum):
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CORRECTED = "corrected"
+    QUARANTINED = "quarantined"
+
+
+class Code(StrEnum):
+    """Why a reading is quarantined."""
+
+    UNKNOWN_METER = "unknown_meter"
+    NOT_A_SLOT = "not_a_slot"
+    SLOT_NOT_OVER = "slot_not_over"
+    NEGATIVE = "negative"
+    ABOVE_CAPACITY = "above_capacity"
+    WINDOW_CLOSED = "window_closed"
+    TOO_MANY_CORRECTIONS = "too_many_corrections"
+
+
+class Submitted(NamedTuple):
+    """A reading as it was sent: meter by name, slot by its start, energy in lots."""
+
+    meter: str
+    slot_s: int
+    export_lots: int
+    import_lots: int
+
+
+class Connection(NamedTuple):
+    """A meter's place: its node, and what its connection can carry in one slot, in lots."""
+
+    node: int
+    export_lots: int
+    import_lots: int
+
+
+class Verdict(NamedTuple):
+    """What became of a reading; ``code`` says why when it is quarantined."""
+
+    status: Status
+    code: Code | None = None
+
+
+def judge(
+    submitted: Submitted, meter: Connection | None, kept: list[Reading], *, now_s: int, slot_s: int, closes_s: int
+) -> Verdict:
+    """The verdict on one reading.
+
+    ``kept`` are the versions already taken, oldest first; ``slot_s`` is the length of a slot; ``closes_s`` is when
+    the window of the reading's day closes: from then on only what is kept already may come again.
+    """
+    refusal = _refusal(submitted, meter, now_s, slot_s)
+    if refusal is not None:
+        return Verdict(Status.QUARANTINED, refusal)
+    reading = Reading(submitted.export_lots, submitted.import_lots)
+    if kept and kept[-1] == reading:
+        return Verdict(Status.DUPLICATE)
+    if now_s >= closes_s:
+        return Verdict(Status.QUARANTINED, Code.WINDOW_CLOSED)
+    if len(kept) >= MOST_VERSIONS:
+        return Verdict(Status.QUARANTINED, Code.TOO_MANY_CORRECTIONS)
+    return Verdict(Status.CORRECTED if kept else Status.ACCEPTED)
+
+
+def _refusal(submitted: Submitted, meter: Connection | None, now_s: int, slot_s: int) -> Code | None:
+    if meter is None:
+        return Code.UNKNOWN_METER
+    if submitted.slot_s % slot_s:
+        return Code.NOT_A_SLOT
+    if submitted.slot_s + slot_s > now_s:
+        return Code.SLOT_NOT_OVER
+    if submitted.export_lots < 0 or submitted.import_lots < 0:
+        return Code.NEGATIVE
+    if submitted.export_lots > meter.export_lots or submitted.import_lots > meter.import_lots:
+        return Code.ABOVE_CAPACITY
+    return None

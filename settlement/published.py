@@ -1,0 +1,168 @@
+"""What the operator publishes to a checker: enough to compute everything again, and the same for an auditor.
+
+These structs are the JSON of ``GET /v1/journal``, ``/v1/readings`` and ``/v1/cycles/{n}`` (``hexjson.dumps``), and
+what the audit reads from the database, so that both run the same checks. Rows that come in thousands are arrays.
+Numbers are whole: lots, ticks, micro-yuan, seconds; bytes are hex.
+"""
+
+import msgspec
+
+from settlement.delivery import Delivery, Line
+from settlement.hexjson import Hex
+from settlement.intents import OrderIntent
+from settlement.jwk import Jwk
+from settlement.netting import Delta
+
+
+class JournalLink(msgspec.Struct, frozen=True, array_like=True):
+    """One batch of the journal, column for column; ``commands`` is ``matching.order.encode_commands``."""
+
+    batch: int
+    first_sequence: int
+    last_sequence: int
+    recorded_s: int
+    previous_head: Hex
+    commands: Hex
+    head: Hex
+    signature: Hex
+
+
+class PublishedJournal(msgspec.Struct, frozen=True):
+    """Some links in order; ``last_batch`` is the newest there is: ask for more after the last of ``links``."""
+
+    links: tuple[JournalLink, ...]
+    last_batch: int
+
+
+class PublishedKey(msgspec.Struct, frozen=True):
+    """A member's key for the commands with ``from_sequence <= sequence < to_sequence``."""
+
+    member: int
+    from_sequence: int
+    to_sequence: int | None
+    key: Jwk
+
+
+class PublishedMeter(msgspec.Struct, frozen=True, array_like=True):
+    node: int
+    name: str
+    member: int
+    export_lots: int
+    import_lots: int
+
+
+class PublishedOrder(msgspec.Struct, frozen=True, array_like=True):
+    """An order with its place under the signature that it came with."""
+
+    order_id: int
+    sequence: int
+    node: int
+    intent: OrderIntent
+    digest: Hex
+    signature_id: int
+    leaf_index: int
+
+
+class PublishedSignature(msgspec.Struct, frozen=True, array_like=True):
+    """A signature over one order (``kind`` order) or over a batch; ``leaves`` are the batch's, end to end."""
+
+    signature_id: int
+    member: int
+    kind: str
+    root: Hex
+    leaves: Hex
+    count: int
+    basket: bool
+    signature: Hex
+
+
+class PublishedTrade(msgspec.Struct, frozen=True, array_like=True):
+    """A trade, column for column."""
+
+    trade_id: int
+    sequence: int
+    slot_s: int
+    buy_order: int
+    sell_order: int
+    buyer: int
+    seller: int
+    buy_node: int
+    sell_node: int
+    quantity_lots: int
+    seller_price_ticks: int
+    buyer_price_ticks: int
+    taker: int
+    level: int
+    terms_days: int
+    traded_s: int
+    salts: Hex
+
+
+class PublishedReading(msgspec.Struct, frozen=True, array_like=True):
+    """One version of a reading, column for column, with the meter's name."""
+
+    node: int
+    meter: str
+    slot_s: int
+    version: int
+    export_lots: int
+    import_lots: int
+    received_s: int
+    signature_id: int
+    leaf_index: int
+
+
+class PublishedReadingSignature(msgspec.Struct, frozen=True, array_like=True):
+    """A signature over readings; ``leaves`` are all that it covers, end to end."""
+
+    signature_id: int
+    signer: int
+    root: Hex
+    leaves: Hex
+    count: int
+    signature: Hex
+
+
+class PublishedReadings(msgspec.Struct, frozen=True):
+    """All versions of all readings of a local day, with their signatures; the highest version counts."""
+
+    day: str
+    readings: tuple[PublishedReading, ...]
+    signatures: tuple[PublishedReadingSignature, ...]
+    keys: tuple[PublishedKey, ...]
+
+
+class PublishedCycle(msgspec.Struct, frozen=True):
+    """A cycle as the operator drafted and signed it, with the signed orders behind its trades.
+
+    ``parts`` are lists of [account, amount_micro]. What falls due out of earlier cycles is not published again: the
+    checker knows it from them.
+    """
+
+    cycle: int
+    day: str
+    start_s: int
+    end_s: int
+    state: str
+    salt: Hex
+    trades_root: Hex
+    readings_root: Hex
+    statements_root: Hex
+    parts: tuple[tuple[Delta, ...], ...]
+    parts_hash: Hex
+    operator_signature: Hex
+    checker_signature: Hex | None
+    deliveries: tuple[Delivery, ...]
+    lines: tuple[Line, ...]
+    trades: tuple[PublishedTrade, ...]
+    orders: tuple[PublishedOrder, ...]
+    order_signatures: tuple[PublishedSignature, ...]
+    meters: tuple[PublishedMeter, ...]
+    keys: tuple[PublishedKey, ...]
+
+
+class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The checker's answer, the body of ``POST /v1/cycles/{n}/signature``: a signature, or why there is none."""
+
+    signature: str = ""
+    refusal: str = ""

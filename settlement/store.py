@@ -1,0 +1,292 @@
+"""The queries of settlement about what came in: trades and their leaves, readings, commitments, the chain's mirror.
+
+Every function takes a ``Connection`` inside the caller's transaction and works alike on SQLite and PostgreSQL.
+Queries about cycles are in ``cycle_store.py``.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+
+from data.tables import (
+    cash,
+    chain_events,
+    commitments,
+    journal,
+    member_keys,
+    meters,
+    nodes,
+    orders,
+    quarantined_readings,
+    reading_signatures,
+    readings,
+    trades,
+)
+from settlement.chain import ChainEvent
+from settlement.delivery import Reading, SlotTrade
+from settlement.hexjson import Hex
+from settlement.meters import Connection as MeterConnection
+from settlement.signatures import PublicKey
+from settlement.trade_leaf import Common, Half, TradeRecord, trade_leaf
+
+IN_CHUNK = 500
+"""How many values one ``IN (...)`` holds: below the bound of every database."""
+
+
+# -------------------------------------------------------------------------------------------------- members
+
+
+def live_key(connection: Connection, member: int) -> PublicKey | None:
+    """The key a member signs with now."""
+    query = select(member_keys.c.x, member_keys.c.y).where(
+        member_keys.c.member_id == member, member_keys.c.to_sequence.is_(None)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else PublicKey(int.from_bytes(row.x, "big"), int.from_bytes(row.y, "big"))
+
+
+# --------------------------------------------------------------------------------------------------- trades
+
+
+class LeafTrade(NamedTuple):
+    """A trade as delivery sees it, and as it is committed."""
+
+    slot_trade: SlotTrade
+    record: TradeRecord
+
+    @property
+    def leaf(self) -> bytes:
+        return trade_leaf(self.record)
+
+
+def _leaf_trades() -> Select[Any]:
+    buy, sell = orders.alias("buy"), orders.alias("sell")
+    buy_meter, sell_meter = nodes.alias("buy_meter"), nodes.alias("sell_meter")
+    return (
+        select(
+            trades,
+            buy.c.digest.label("buy_digest"),
+            sell.c.digest.label("sell_digest"),
+            buy_meter.c.name.label("buy_meter"),
+            sell_meter.c.name.label("sell_meter"),
+        )
+        .join(buy, buy.c.order_id == trades.c.buy_order)
+        .join(sell, sell.c.order_id == trades.c.sell_order)
+        .join(buy_meter, buy_meter.c.node_id == trades.c.buy_node)
+        .join(sell_meter, sell_meter.c.node_id == trades.c.sell_node)
+        .order_by(trades.c.trade_id)
+    )
+
+
+def trades_of_slots(connection: Connection, start_s: int, end_s: int) -> list[LeafTrade]:
+    """The trades of the slots in ``[start_s, end_s)``, by trade id."""
+    query = _leaf_trades().where(trades.c.slot_s >= start_s, trades.c.slot_s < end_s)
+    return [_leaf_trade(row) for row in connection.execute(query)]
+
+
+def trades_between(connection: Connection, first_trade: int, last_trade: int) -> list[LeafTrade]:
+    """The trades with these ids, both included."""
+    query = _leaf_trades().where(trades.c.trade_id.between(first_trade, last_trade))
+    return [_leaf_trade(row) for row in connection.execute(query)]
+
+
+def orders_of_trade(connection: Connection, trade_id: int) -> tuple[int, int]:
+    """The buy order and the sell order of a trade that exists."""
+    row = connection.execute(select(trades.c.buy_order, trades.c.sell_order).where(trades.c.trade_id == trade_id)).one()
+    return row.buy_order, row.sell_order
+
+
+def slot_trade(row: Row[Any]) -> SlotTrade:
+    """A row of ``trades`` as delivery sees it."""
+    return SlotTrade(
+        trade_id=row.trade_id,
+        slot_s=row.slot_s,
+        buyer=row.buyer,
+        seller=row.seller,
+        buy_node=row.buy_node,
+        sell_node=row.sell_node,
+        quantity_lots=row.quantity_lots,
+        seller_price_ticks=row.seller_price_ticks,
+        buyer_price_ticks=row.buyer_price_ticks,
+        terms_days=row.terms_days,
+    )
+
+
+def _leaf_trade(row: Row[Any]) -> LeafTrade:
+    common = Common(
+        trade_id=row.trade_id,
+        sequence=row.sequence,
+        slot_s=row.slot_s,
+        quantity_lots=row.quantity_lots,
+        terms_days=row.terms_days,
+        taker=row.taker,
+        level=row.level,
+        traded_s=row.traded_s,
+    )
+    buy = Half(Hex(row.buy_digest), row.buyer, row.buy_meter, row.buyer_price_ticks)
+    sell = Half(Hex(row.sell_digest), row.seller, row.sell_meter, row.seller_price_ticks)
+    return LeafTrade(slot_trade(row), TradeRecord(common, buy, sell, row.salts))
+
+
+# ---------------------------------------------------------------------------------------------- commitments
+
+
+class JournalEnd(NamedTuple):
+    """The newest batch of the journal, and the oldest after a given one."""
+
+    batch: int
+    head: bytes
+    oldest_recorded_s: int
+
+
+def last_commitment(connection: Connection) -> Row[Any] | None:
+    """The newest row of ``commitments``."""
+    return connection.execute(select(commitments).order_by(commitments.c.commitment.desc()).limit(1)).first()
+
+
+def commitment_of_trade(connection: Connection, trade_id: int) -> Row[Any] | None:
+    """The commitment whose trades include this one."""
+    covers = (commitments.c.first_trade <= trade_id) & (commitments.c.last_trade >= trade_id)
+    return connection.execute(select(commitments).where(covers)).first()
+
+
+def journal_after(connection: Connection, batch: int) -> JournalEnd | None:
+    """What the journal holds after a batch; None when nothing."""
+    newest = connection.execute(
+        select(journal.c.batch, journal.c.head).where(journal.c.batch > batch).order_by(journal.c.batch.desc()).limit(1)
+    ).first()
+    if newest is None:
+        return None
+    oldest_recorded_s = connection.scalar(select(func.min(journal.c.recorded_s)).where(journal.c.batch > batch))
+    assert oldest_recorded_s is not None
+    return JournalEnd(newest.batch, newest.head, oldest_recorded_s)
+
+
+def last_trade_upto(connection: Connection, batch: int) -> int:
+    """The newest trade id that the journal's batches up to this one caused, 0 when none."""
+    last_sequence = connection.scalar(select(journal.c.last_sequence).where(journal.c.batch == batch))
+    query = select(trades.c.trade_id).where(trades.c.sequence <= last_sequence).order_by(trades.c.trade_id.desc())
+    return connection.scalar(query.limit(1)) or 0
+
+
+def add_commitment(connection: Connection, row: dict[str, Any]) -> None:
+    """Insert a row of ``commitments``."""
+    connection.execute(insert(commitments), row)
+
+
+# ------------------------------------------------------------------------------------------------- readings
+
+
+def meters_by_name(connection: Connection, names: Iterable[str]) -> dict[str, MeterConnection]:
+    """Node and connection capacity of each meter that exists."""
+    found: dict[str, MeterConnection] = {}
+    query = select(nodes.c.name, meters.c.node_id, meters.c.export_lots, meters.c.import_lots).join(meters)
+    for chunk in chunks(sorted(set(names))):
+        for row in connection.execute(query.where(nodes.c.name.in_(chunk))):
+            found[row.name] = MeterConnection(row.node_id, row.export_lots, row.import_lots)
+    return found
+
+
+def kept_readings(connection: Connection, slots: Iterable[int]) -> dict[tuple[int, int], list[Reading]]:
+    """All versions of the readings of some slots by (slot, node), oldest first."""
+    kept: dict[tuple[int, int], list[Reading]] = {}
+    query = select(readings).order_by(readings.c.slot_s, readings.c.node_id, readings.c.version)
+    for chunk in chunks(sorted(set(slots))):
+        for row in connection.execute(query.where(readings.c.slot_s.in_(chunk))):
+            kept.setdefault((row.slot_s, row.node_id), []).append(Reading(row.export_lots, row.import_lots))
+    return kept
+
+
+def final_readings(connection: Connection, start_s: int, end_s: int) -> dict[tuple[int, int], Reading]:
+    """The latest version of each reading of the slots in ``[start_s, end_s)``, by (slot, node)."""
+    query = (
+        select(readings)
+        .where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s)
+        .order_by(readings.c.slot_s, readings.c.node_id, readings.c.version)
+    )
+    return {(row.slot_s, row.node_id): Reading(row.export_lots, row.import_lots) for row in connection.execute(query)}
+
+
+def next_reading_signature(connection: Connection) -> int:
+    """The id that the next signature over readings gets."""
+    return (connection.scalar(select(func.max(reading_signatures.c.signature_id))) or 0) + 1
+
+
+def add_readings(
+    connection: Connection,
+    signature: dict[str, Any],
+    taken: Sequence[dict[str, Any]],
+    quarantined: Sequence[dict[str, Any]],
+) -> None:
+    """Insert a signature over readings, those that were taken, and those that were not."""
+    connection.execute(insert(reading_signatures), signature)
+    if taken:
+        connection.execute(insert(readings), list(taken))
+    if quarantined:
+        connection.execute(insert(quarantined_readings), list(quarantined))
+
+
+# --------------------------------------------------------------------------------------------- chain mirror
+
+
+def last_mirrored_block(connection: Connection) -> int:
+    """The newest block of which an event is kept, -1 when there is none."""
+    newest = connection.scalar(select(func.max(chain_events.c.block)))
+    return -1 if newest is None else newest
+
+
+def add_chain_events(connection: Connection, events: Sequence[ChainEvent]) -> None:
+    """Insert events as they came."""
+    rows = [
+        {
+            "block": event.block,
+            "log_index": event.log_index,
+            "block_s": event.block_s,
+            "transaction_hash": event.transaction_hash,
+            "contract": event.contract,
+            "event": event.event,
+            "arguments": arguments_to_json(event.arguments),
+        }
+        for event in events
+    ]
+    if rows:
+        connection.execute(insert(chain_events), rows)
+
+
+def arguments_to_json(arguments: dict[str, int | bytes | bool]) -> str:
+    """Integers as decimal strings, bytes as 0x hex, truth values as they are: JSON numbers end at 2**53 elsewhere."""
+
+    def plain(value: int | bytes | bool) -> str | bool:
+        if isinstance(value, bool):
+            return value
+        return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
+
+    return json.dumps({name: plain(value) for name, value in arguments.items()}, sort_keys=True)
+
+
+Balance = dict[str, int]
+"""``free_micro``, ``escrow_micro``, ``arrears_micro`` of one member."""
+
+
+def balances(connection: Connection) -> dict[int, Balance]:
+    """The mirror of the chain's balances, by member."""
+    columns = ("free_micro", "escrow_micro", "arrears_micro")
+    return {row.member_id: {name: getattr(row, name) for name in columns} for row in connection.execute(select(cash))}
+
+
+def put_balances(connection: Connection, changed: dict[int, Balance]) -> None:
+    """Write the balances of some members, new or known."""
+    known = set(connection.scalars(select(cash.c.member_id)))
+    fresh = [{"member_id": member, **balance} for member, balance in changed.items() if member not in known]
+    if fresh:
+        connection.execute(insert(cash), fresh)
+    stale = [{"b_member": member, **balance} for member, balance in changed.items() if member in known]
+    if stale:
+        connection.execute(update(cash).where(cash.c.member_id == bindparam("b_member")), stale)
+
+
+def chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    """Slices small enough for one ``IN (...)``."""
+    return (values[start : start + IN_CHUNK] for start in range(0, len(values), IN_CHUNK))

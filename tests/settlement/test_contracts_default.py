@@ -1,0 +1,169 @@
+"""When a debtor is short: what is there is taken, the fund covers, the rest is held back fairly; nothing is lost."""
+
+import random
+from functools import cache
+from typing import NamedTuple
+
+import pytest
+
+from settlement import acts, calls
+from settlement.acts import FUND, Delta
+from tests.settlement.contract_bench import Bench
+
+ANNA, BORIS, CLARA, DAVID = 100, 101, 102, 103
+
+
+@cache
+def _admitted() -> Bench:
+    bench = Bench()
+    bench.admit(ANNA, BORIS, CLARA, DAVID)
+    return bench
+
+
+def bench_with(*escrows: tuple[int, int]) -> Bench:
+    bench = _admitted().copy()
+    bench.mint(*escrows, to_escrow=True)
+    return bench
+
+
+def arrears_of(bench: Bench, account: int) -> int:
+    return int(bench.view(calls.arrears_of(account)))
+
+
+def held_of(bench: Bench, account: int) -> int:
+    return int(bench.view(calls.held_of(account)))
+
+
+def test_the_guarantee_fund_covers_what_a_debtor_lacks() -> None:
+    bench = bench_with((ANNA, 30), (FUND, 1000))
+    bench.settle(1, [Delta(ANNA, -100), Delta(CLARA, 100)])
+    assert (bench.escrow_of(ANNA), arrears_of(bench, ANNA)) == (0, 70)
+    assert (bench.escrow_of(CLARA), held_of(bench, CLARA)) == (100, 0)
+    assert bench.escrow_of(FUND) == 930
+    assert bench.named("Covered")[-1] == {"cycle": 1, "short": 70, "covered": 70}
+
+
+def test_without_a_fund_credits_are_held_back_in_proportion_and_the_remainder_stays() -> None:
+    bench = bench_with((ANNA, 10), (BORIS, 60))
+    bench.settle(1, [Delta(ANNA, -40), Delta(BORIS, -60), Delta(CLARA, 33), Delta(DAVID, 67)])
+    # 70 of 100 were collected: 33 * 70 // 100 and 67 * 70 // 100, one micro over
+    assert (bench.escrow_of(CLARA), held_of(bench, CLARA)) == (23, 10)
+    assert (bench.escrow_of(DAVID), held_of(bench, DAVID)) == (46, 21)
+    assert bench.escrow_of(FUND) == 1
+    assert arrears_of(bench, ANNA) == 30
+
+
+def test_a_fund_that_is_too_small_covers_what_it_can() -> None:
+    bench = bench_with((ANNA, 50), (FUND, 30))
+    bench.settle(1, [Delta(ANNA, -100), Delta(CLARA, 50), Delta(DAVID, 50)])
+    assert (bench.escrow_of(CLARA), bench.escrow_of(DAVID)) == (40, 40)
+    assert (held_of(bench, CLARA), bench.escrow_of(FUND)) == (10, 0)
+
+
+def test_arrears_are_paid_from_the_next_credit_and_the_next_deposit() -> None:
+    bench = bench_with((BORIS, 1000), (FUND, 100))
+    bench.settle(1, [Delta(ANNA, -100), Delta(CLARA, 100)])
+    bench.settle(2, [Delta(BORIS, -30), Delta(ANNA, 30)])
+    assert (bench.escrow_of(ANNA), arrears_of(bench, ANNA), bench.escrow_of(FUND)) == (0, 70, 30)
+    bench.mint((ANNA, 90), to_escrow=True)
+    assert (bench.escrow_of(ANNA), arrears_of(bench, ANNA), bench.escrow_of(FUND)) == (20, 0, 100)
+    assert bench.named("Entered")[-1] == {"member": ANNA, "amount": 90, "escrow": 20, "arrears": 0}
+
+
+def test_what_was_held_back_is_released_when_the_fund_reaches_for_all_of_it() -> None:
+    bench = bench_with((ANNA, 40))
+    bench.settle(1, [Delta(ANNA, -100), Delta(CLARA, 50), Delta(DAVID, 50)])
+    assert bench.try_(acts.release([CLARA])) == "fund_short"
+    bench.mint((ANNA, 60), to_escrow=True)
+    bench.do(acts.release([CLARA, DAVID, BORIS]))
+    assert (bench.escrow_of(CLARA), bench.escrow_of(DAVID), bench.escrow_of(FUND)) == (50, 50, 0)
+    bench.do(acts.release([CLARA]))
+    assert bench.escrow_of(CLARA) == 50
+
+
+def test_nothing_is_released_between_the_parts_of_a_cycle() -> None:
+    bench = bench_with((ANNA, 40), (BORIS, 100))
+    bench.settle(1, [Delta(ANNA, -100), Delta(CLARA, 100)])
+    bench.mint((FUND, 60), to_escrow=True)
+    proposal = bench.proposal(2, parts := ([Delta(BORIS, -10)], [Delta(DAVID, 10)]))
+    bench.now_s = max(bench.now_s, proposal.end_s)
+    bench.do(bench.propose(proposal))
+    bench.now_s += 10**5
+    bench.do(acts.apply_part(2, 0, parts[0]))
+    assert bench.try_(acts.release([CLARA])) == "cycle_being_applied"
+    bench.do(acts.apply_part(2, 1, parts[1]))
+    bench.do(acts.release([CLARA]))
+
+
+# ---------------------------------------------------------- many cycles at random, against an obvious model
+
+
+class Account(NamedTuple):
+    """What the model knows of one account, in micro-yuan."""
+
+    escrow: int = 0
+    arrears: int = 0
+    held: int = 0
+
+
+def settled_by_model(accounts: dict[int, Account], deltas: list[Delta]) -> None:
+    """One cycle: debits as far as they go, the fund for the rest, credits in proportion, arrears first."""
+    owed = collected = 0
+    for account, amount in deltas:
+        if amount < 0:
+            before = accounts[account]
+            taken = min(-amount, before.escrow)
+            owed, collected = owed - amount, collected + taken
+            accounts[account] = Account(before.escrow - taken, before.arrears - amount - taken, before.held)
+    covered = min(owed - collected, accounts[FUND].escrow)
+    collected += covered
+    fund = accounts[FUND].escrow - covered
+    credited = 0
+    for account, amount in deltas:
+        if amount > 0:
+            before = accounts[account]
+            paid = amount * collected // owed
+            repaid = min(paid, before.arrears)
+            credited, fund = credited + paid, fund + repaid
+            accounts[account] = Account(
+                before.escrow + paid - repaid, before.arrears - repaid, before.held + amount - paid
+            )
+    accounts[FUND] = Account(fund + collected - credited)
+
+
+def deltas_at_random(chance: random.Random, members: list[int]) -> list[Delta]:
+    debtors = sorted(chance.sample(members, chance.randint(1, len(members) - 1)))
+    creditors = sorted(set(members) - set(debtors))
+    amounts = [chance.randint(1, 10**6) for _ in creditors]
+    total = sum(amounts)
+    cuts = sorted(chance.sample(range(1, total), len(debtors) - 1))
+    shares = [high - low for low, high in zip([0, *cuts], [*cuts, total], strict=True)]
+    debits = [Delta(member, -share) for member, share in zip(debtors, shares, strict=True)]
+    return [*debits, *(Delta(member, amount) for member, amount in zip(creditors, amounts, strict=True))]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_many_cycles_settle_as_the_model_says_and_conserve_every_micro(seed: int) -> None:
+    chance = random.Random(seed)
+    members = list(range(100, 108))
+    bench = Bench()
+    bench.admit(*members)
+    start = [(member, chance.randint(1, 2 * 10**6)) for member in members]
+    bench.mint(*start, (FUND, 10**6), to_escrow=True)
+    accounts = {member: Account(micro) for member, micro in [*start, (FUND, 10**6)]}
+    supply = bench.view(calls.supply())
+    for cycle in range(1, 7):
+        deltas = deltas_at_random(chance, members)
+        cut = chance.randint(0, len(deltas))
+        bench.events.clear()
+        bench.settle(cycle, deltas[:cut], deltas[cut:])
+        settled_by_model(accounts, deltas)
+        said = {each["account"]: (each["escrow"], each["arrears"], each["held"]) for each in bench.named("Settled")}
+        assert said == {account: tuple(accounts[account]) for account in said}
+        assert len(said) == len(deltas)
+    found = {
+        account: Account(bench.escrow_of(account), arrears_of(bench, account), held_of(bench, account))
+        for account in accounts
+    }
+    assert found == accounts
+    assert sum(account.escrow for account in found.values()) == bench.cash_of(bench.clearing_account) == supply

@@ -1,0 +1,113 @@
+"""Meter readings: what is taken, what is a correction, what is quarantined and why."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from data import tables
+from settlement import merkle, store
+from settlement.delivery import Reading
+from settlement.meters import MOST_VERSIONS, Code, Connection, Status, Submitted, Verdict, judge
+from tests.settlement.settlement_world import DAY, HOUR, METER_OPERATOR, RULES, World, after_window, new_world, start_of
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return new_world(tmp_path)
+
+
+def accepted(count: int = 1) -> list[Verdict]:
+    return [Verdict(Status.ACCEPTED)] * count
+
+
+def final(world: World) -> dict[tuple[int, int], Reading]:
+    with world.database.connect() as connection:
+        return store.final_readings(connection, *(start_of(DAY), start_of(DAY, 24)))
+
+
+def test_a_reading_is_taken_once_again_is_a_duplicate_and_another_is_a_correction(world: World) -> None:
+    assert world.meter(("A1", 10, 0, 100), ("A2", 10, 50, 0)) == accepted(2)
+    assert world.meter(("A1", 10, 0, 100)) == [Verdict(Status.DUPLICATE)]
+    assert world.meter(("A1", 10, 0, 90), ("A2", 10, 50, 0)) == [Verdict(Status.CORRECTED), Verdict(Status.DUPLICATE)]
+    assert final(world)[start_of(DAY, 10), world.nodes["A1"]] == Reading(0, 90)
+    with world.database.connect() as connection:
+        versions = connection.execute(select(tables.readings.c.version).order_by(tables.readings.c.version)).scalars()
+        assert list(versions) == [1, 1, 2]
+
+
+def test_within_one_batch_the_later_reading_corrects_the_earlier(world: World) -> None:
+    verdicts = world.meter(("A1", 10, 0, 100), ("A1", 10, 0, 100), ("A1", 10, 0, 101))
+    assert [verdict.status for verdict in verdicts] == [Status.ACCEPTED, Status.DUPLICATE, Status.CORRECTED]
+    assert final(world)[start_of(DAY, 10), world.nodes["A1"]] == Reading(0, 101)
+
+
+def test_sending_only_what_is_known_leaves_no_trace(world: World) -> None:
+    world.meter(("A1", 10, 0, 100))
+    world.meter(("A1", 10, 0, 100))
+    with world.database.connect() as connection:
+        assert len(connection.execute(select(tables.reading_signatures)).all()) == 1
+
+
+def test_what_fails_is_quarantined_with_its_code_and_kept(world: World) -> None:
+    now_s = start_of(DAY, 12)
+    sent = [
+        Submitted("nobody", start_of(DAY, 10), 0, 0),
+        Submitted("A1", start_of(DAY, 10) + 1, 0, 0),
+        Submitted("A1", start_of(DAY, 12), 0, 0),
+        Submitted("A1", start_of(DAY, 10), -1, 0),
+        Submitted("A1", start_of(DAY, 10), 0, -1),
+        Submitted("A1", start_of(DAY, 10), 1_001, 0),
+        Submitted("A1", start_of(DAY, 10), 0, 1_001),
+        Submitted("A1", start_of(DAY, 11), 1_000, 1_000),
+    ]
+    codes = [verdict.code for verdict in world.send_readings(sent, now_s)]
+    assert codes == [
+        Code.UNKNOWN_METER,
+        Code.NOT_A_SLOT,
+        Code.SLOT_NOT_OVER,
+        Code.NEGATIVE,
+        Code.NEGATIVE,
+        Code.ABOVE_CAPACITY,
+        Code.ABOVE_CAPACITY,
+        None,
+    ]
+    with world.database.connect() as connection:
+        kept = connection.execute(
+            select(tables.quarantined_readings).order_by(tables.quarantined_readings.c.leaf_index)
+        ).all()
+        assert next((row.leaf_index, row.meter, row.code) for row in kept) == (0, "nobody", "unknown_meter")
+        assert len(kept) == 7
+        signature = connection.execute(select(tables.reading_signatures)).one()
+        leaves = [signature.leaves[at : at + 32] for at in range(0, len(signature.leaves), 32)]
+        assert (signature.signer, len(leaves), merkle.root(leaves)) == (METER_OPERATOR, 8, signature.root)
+    assert list(final(world).values()) == [Reading(1_000, 1_000)]
+
+
+def test_the_window_closes_after_deadline_and_corrections(world: World) -> None:
+    last_moment = after_window(DAY) - 1
+    assert world.meter(("A1", 10, 0, 100), now_s=last_moment) == accepted()
+    assert world.meter(("A1", 10, 0, 99), now_s=last_moment) == [Verdict(Status.CORRECTED)]
+    assert (
+        world.meter(("A1", 10, 0, 98), ("A2", 10, 1, 0), now_s=last_moment + 1)
+        == [Verdict(Status.QUARANTINED, Code.WINDOW_CLOSED)] * 2
+    )
+    assert world.meter(("A1", 10, 0, 99), now_s=last_moment + 1) == [Verdict(Status.DUPLICATE)]
+
+
+def test_a_meter_out_of_order_is_stopped() -> None:
+    slot_s = start_of(DAY)
+    kept = [Reading(0, lots) for lots in range(MOST_VERSIONS)]
+    verdict = judge(
+        Submitted("A1", slot_s, 0, 999), Connection(4, 1_000, 1_000), kept, now_s=slot_s + HOUR, slot_s=HOUR,
+        closes_s=slot_s + 9 * HOUR,
+    )  # fmt: skip
+    assert verdict == Verdict(Status.QUARANTINED, Code.TOO_MANY_CORRECTIONS)
+
+
+def test_the_window_is_that_of_the_local_day(world: World) -> None:
+    """23:00 in Sichuan is 15:00 UTC of the same date; its window closes with that of the whole local day."""
+    assert after_window(DAY) == start_of(date(2026, 7, 2)) + RULES.window_s
+    assert world.meter(("A1", 23, 0, 7), now_s=after_window(DAY) - 1) == accepted()
+    assert world.meter(("A1", 0, 0, 7), now_s=after_window(DAY)) == [Verdict(Status.QUARANTINED, Code.WINDOW_CLOSED)]
