@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from matching.grid import GridError
 from matching.kernel import (
     ACCEPTED,
     AMEND,
@@ -57,9 +58,6 @@ from matching.order import (
     Traded,
 )
 
-LARGEST_LOTS = 2**48
-"""The most that a quantity or a limit may be, 2.8 million GWh: sums over a slot then stay far inside 64 bits."""
-
 def rows_of(commands: Sequence[Command]) -> Rows:
     """Commands as rows, one for each sequence number. Raises OverflowError for a number that no row can hold."""
     rows: list[tuple[int, ...]] = []
@@ -69,6 +67,8 @@ def rows_of(commands: Sequence[Command]) -> Rows:
                 rows.append(_row_of_order(command, NEW, 0))
             case Basket():
                 legs = command.legs
+                if not legs:
+                    raise GridError("a basket needs at least one leg")
                 rows += [_row_of_order(leg, LEG, 0 if place else len(legs)) for place, leg in enumerate(legs)]
             case Cancel():
                 rows.append((command.order_id, 0, 0, 0, 0, 0, 0, 0, CANCEL, 0, 0, 0, 0))

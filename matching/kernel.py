@@ -55,6 +55,11 @@ GIVES_QUANTITY, GIVES_PRICE, FOR_ALL_SLOTS = 1, 2, 4
 """Bits of ``COMMAND["flags"]``."""
 
 NO_LIMIT_LOTS = 2**62
+LARGEST_LOTS = 2**48
+"""The most that a quantity or a limit may be, 2.8 million GWh: what flows in a slot then stays far inside 64 bits."""
+
+LIMITING, TOO_LARGE, CUT_BASKET = 1, 2, 4
+"""What ``look_over`` finds."""
 
 COMMAND: np.dtype[np.void] = np.dtype(
     [
@@ -1846,6 +1851,32 @@ def run(mem: Memory) -> int:
 
 
 # ------------------------------------------------------------------------- what the caller does in between
+
+
+@_entry
+def look_over(mem: Memory) -> int:
+    """What is among the next commands: bits of ``LIMITING``, ``TOO_LARGE`` and ``CUT_BASKET``."""
+    found, legs_left = 0, np.int64(0)
+    for at in range(mem.commands_count):
+        command = _command(mem.commands, at)
+        if command.kind == LEG:
+            if legs_left == 0:
+                legs_left = np.int64(command.legs)
+            elif command.legs != 0:
+                found |= CUT_BASKET
+            if legs_left <= 0:
+                found |= CUT_BASKET
+            legs_left -= 1
+        elif legs_left != 0 or command.legs != 0:
+            found |= CUT_BASKET
+        if command.kind == CONNECT or command.kind == CAPACITY:
+            found |= LIMITING
+            for lots in (command.quantity_lots, command.price_ticks):
+                if lots > LARGEST_LOTS and lots != NO_LIMIT_LOTS:
+                    found |= TOO_LARGE
+        elif command.quantity_lots > LARGEST_LOTS:
+            found |= TOO_LARGE
+    return found | CUT_BASKET if legs_left != 0 else found
 
 
 @_entry

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from matching.order import Rules
 
-_VERSION = 1
+VERSION = 1
 _DIGEST_BYTES = 32
 
 ORDER: np.dtype[np.void] = np.dtype(
@@ -55,31 +55,6 @@ class State(msgspec.Struct, frozen=True):
     used_ids: bytes
 
 
-def make_state(
-    rules: Rules,
-    sequence: int,
-    nodes: list[tuple[int, int, int]],
-    limits: list[tuple[int, int | None, int, int]],
-    closed: list[int],
-    books: list[int],
-    flows: list[tuple[int, int, int]],
-    orders: NDArray[np.void],
-    used_ids: NDArray[np.int64],
-) -> State:
-    return State(
-        _VERSION,
-        rules,
-        sequence,
-        nodes,
-        limits,
-        closed,
-        books,
-        flows,
-        orders.astype(ORDER).tobytes(),
-        used_ids.astype("<i8").tobytes(),
-    )
-
-
 def orders_of(state: State) -> NDArray[np.void]:
     return np.frombuffer(state.orders, ORDER)
 
@@ -103,6 +78,6 @@ def decode(snapshot: bytes) -> State:
         state = msgspec.msgpack.decode(body, type=State)
     except msgspec.ValidationError as error:
         raise SnapshotError(f"this is no snapshot of an engine: {error}") from error
-    if state.version != _VERSION:
-        raise SnapshotError(f"the snapshot is of version {state.version}, this engine reads {_VERSION}")
+    if state.version != VERSION:
+        raise SnapshotError(f"the snapshot is of version {state.version}, this engine reads {VERSION}")
     return state
