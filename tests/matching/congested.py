@@ -152,7 +152,7 @@ class _Stream:
             slot = self._slot()
             self.first_slot += slot == self.first_slot
             return Close(slot)
-        if draw - 0.002 < 0:
+        if draw - 0.01 < 0:
             return self._meter()
         return self._order()
 
