@@ -1,12 +1,12 @@
 """Keccak-256 of leaves: the implementation the house uses beside the one ``eth-hash`` would choose, in one run.
 
-    python bench/bench_keccak.py
+python bench/bench_keccak.py
 """
 
 import timeit
 
-from eth_hash.main import Keccak256
 from eth_hash.backends.pycryptodome import CryptodomeBackend
+from eth_hash.main import Keccak256
 from rich.console import Console
 
 from settlement.keccak import keccak

@@ -49,7 +49,9 @@ def _node(node: int, parent: int, level: Level, limit_lots: int | None) -> tuple
     return (0, 0, node, 0, lots, lots, parent, 0, kernel.CONNECT, 0, 0, level, 0)
 
 
-def make_stream(name: str, grid: Rows, meters: int, slots: int, commands: int, seed: int, passive: float = PASSIVE) -> Stream:
+def make_stream(
+    name: str, grid: Rows, meters: int, slots: int, commands: int, seed: int, passive: float = PASSIVE
+) -> Stream:
     """A stream on this grid, whose last rows are its meters; every meter is a member's own."""
     dice, engine = np.random.default_rng(seed), Engine(RULES)
     engine.apply_rows(grid)
@@ -102,7 +104,9 @@ class _Live:
         orders = rows[(rows["kind"] == kernel.NEW) & (rows["tif"] == Tif.GTC)]
         highest = int(rows["order_id"].max())
         if highest >= len(self._left_lots):
-            self._left_lots = np.concatenate([self._left_lots, np.zeros(2 * highest + 1 - len(self._left_lots), np.int64)])
+            self._left_lots = np.concatenate(
+                [self._left_lots, np.zeros(2 * highest + 1 - len(self._left_lots), np.int64)]
+            )
         self._left_lots[orders["order_id"]] = orders["quantity_lots"]
         trades = events[events["kind"] == kernel.TRADED]
         np.subtract.at(self._left_lots, trades["order_id"], trades["quantity_lots"])

@@ -58,6 +58,7 @@ from matching.order import (
     Traded,
 )
 
+
 def rows_of(commands: Sequence[Command]) -> Rows:
     """Commands as rows, one for each sequence number. Raises OverflowError for a number that no row can hold."""
     rows: list[tuple[int, ...]] = []

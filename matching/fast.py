@@ -5,11 +5,12 @@ closure, more memory. Equality with the reference, to the bytes of ``state_hash`
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from matching import kernel
+from matching import kernel, rehearsal
 from matching import snapshot as snapshots
 from matching.arrays import events_of, limit_of_row, row_of_limit, rows_of
 from matching.book import Depth, OpenOrder, Quote
@@ -41,7 +42,9 @@ class FastEngine:
     Raises EngineLimitError for rules with more than 15 classes of terms or 2**31 - 2 prices.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, *, is_rehearsed: bool = False) -> None:
+        if not is_rehearsed:
+            _rehearse()
         self.rules = rules
         self._days = sorted(set(rules.terms_days))
         if len(self._days) > MOST_TERMS or rules.cap_ticks - rules.floor_ticks > MOST_PRICES:
@@ -204,10 +207,10 @@ class FastEngine:
         return snapshots.encode(self._state())
 
     @classmethod
-    def restore(cls, taken: bytes) -> "FastEngine":
+    def restore(cls, taken: bytes, *, is_rehearsed: bool = False) -> "FastEngine":
         """An engine in the state that a snapshot tells. Raises SnapshotError."""
         state = snapshots.decode(taken)
-        engine = cls(state.rules)
+        engine = cls(state.rules, is_rehearsed=is_rehearsed)
         engine._levels = {node: Level(level) for node, _, level in state.nodes}
         engine._parents = {node: parent for node, parent, _ in state.nodes}
         engine._closed = set(state.closed)
@@ -304,7 +307,7 @@ class FastEngine:
         return Depth(asks=self._quotes(slot, meter, kernel.BUY), bids=self._quotes(slot, meter, kernel.SELL))
 
     def best_quotes(self, slot: int, meter: int) -> tuple[tuple[int, Level] | None, tuple[int, Level] | None]:
-        """The best ask and the best bid of ``depth``, (price, distance), without looking at the rest. Raises GridError."""
+        """The best ask and bid of ``depth``, (price, distance), without looking at the rest. Raises GridError."""
         self._check_meter(meter)
         if slot not in self._tables.slots:
             return None, None
@@ -373,6 +376,13 @@ class FastEngine:
             if len(orders) or flows:
                 rows.append((slot, list(zip(*(orders[field].tolist() for field in fields), strict=True)), flows))
         return rows
+
+
+@cache
+def _rehearse() -> None:
+    """Once in a process, see ``matching.rehearsal``."""
+    taken = rehearsal.rehearse(FastEngine(rehearsal.RULES, is_rehearsed=True))
+    FastEngine.restore(taken, is_rehearsed=True)
 
 
 def _open_order_of(row: tuple[int, ...]) -> OpenOrder:

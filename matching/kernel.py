@@ -55,8 +55,8 @@ GIVES_QUANTITY, GIVES_PRICE, FOR_ALL_SLOTS = 1, 2, 4
 """Bits of ``COMMAND["flags"]``."""
 
 NO_LIMIT_LOTS = 2**62
-LARGEST_LOTS = 2**48
-"""The most that a quantity or a limit may be, 2.8 million GWh: what flows in a slot then stays far inside 64 bits."""
+LARGEST_LOTS, LARGEST_LIMIT_LOTS = 2**48, 2**60
+"""The most that a quantity and a limit may be: what flows in a slot then stays inside 64 bits."""
 
 LIMITING, TOO_LARGE, CUT_BASKET = 1, 2, 4
 """What ``look_over`` finds."""
@@ -250,42 +250,45 @@ _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 # ------------------------------------------------------------------------------------------- primitives
 
 
+_int: Any = np.int64
+
+
 def _rows(dtype: "np.dtype[np.void]") -> Any:
     """A function (address, number) -> row, to be read and written by its fields."""
     row = from_dtype(dtype)
 
-    @intrinsic
-    def view(typingctx, address, number):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def view(typingctx: Any, address: Any, number: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             offset = builder.mul(args[1], ir.Constant(ir.IntType(64), dtype.itemsize))
             return builder.inttoptr(builder.add(args[0], offset), context.get_value_type(row))
 
         return row(types.int64, types.int64), codegen
 
-    return view
+    return intrinsic(view)
 
 
 def _cells(kind: Any) -> Any:
     """A function (address) -> cells, to be read and written by their numbers."""
+    pointer_type: Any = types.CPointer
+    cells = pointer_type(kind)
 
-    @intrinsic
-    def view(typingctx, address):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            return builder.inttoptr(args[0], context.get_value_type(types.CPointer(kind)))
+    def view(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(cells))
 
-        return types.CPointer(kind)(types.int64), codegen
+        return cells(types.int64), codegen
 
-    return view
+    return intrinsic(view)
 
 
-@intrinsic
-def _lowest_bit(typingctx, word):  # type: ignore[no-untyped-def]
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+def _lowest_bit_of(typingctx: Any, word: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.int64), codegen
 
 
+_lowest_bit: Any = intrinsic(_lowest_bit_of)
 _order = _rows(ORDER)
 _held = _rows(HELD)
 _link = _rows(LINK)
@@ -303,20 +306,23 @@ _command = _rows(COMMAND)
 _i32s = _cells(types.int32)
 _i64s = _cells(types.int64)
 
-_entry = njit(cache=True, error_model="numpy")
+_njit: Any = njit
+_part = _njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_entry = _njit(cache=True, error_model="numpy")
 
 
 def _compiled(function: Any) -> Any:
     """A part of the kernel, compiled once: numba would do so anew for every width of integer and every constant that
     it is called with. Only entries have wrappers for Python and are cached, with the parts they need."""
-    part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    part = _part(function)
     templates = part.get_call_template
     part.get_call_template = lambda args, kws: templates(tuple(map(_widened, args)), kws)
     return part
 
 
 def _widened(kind: Any) -> Any:
-    kind = types.unliteral(kind)
+    unliteral: Any = types.unliteral
+    kind = unliteral(kind)
     return types.int64 if isinstance(kind, types.Integer) else kind
 
 
@@ -371,9 +377,9 @@ def _bucket(table: Row, key: int) -> int:
 @_compiled
 def _find(table: Row, key: int) -> int:
     """The entry of a key in a table, 0 if it has none."""
-    at = np.int64(_i32s(table.buckets)[_bucket(table, key)])
+    at = _int(_i32s(table.buckets)[_bucket(table, key)])
     while at != 0 and _entry_row(table.entries, at).key != key:
-        at = np.int64(_entry_row(table.entries, at).next)
+        at = _int(_entry_row(table.entries, at).next)
     return at
 
 
@@ -395,12 +401,12 @@ def _add(table: Row, key: int, value: int) -> int:
         table.count = count + 1
         if count + 1 == 2 * table.whole:
             table.whole *= 2
-        each = np.int64(buckets[split])
+        each = _int(buckets[split])
         buckets[split] = 0
         buckets[count] = 0
         while each != 0:
             moved = _entry_row(table.entries, each)
-            following = np.int64(moved.next)
+            following = _int(moved.next)
             to = _bucket(table, moved.key)
             moved.next = buckets[to]
             buckets[to] = each
@@ -416,9 +422,9 @@ def _drop_last_entry(table: Row) -> None:
     if buckets[at] == last:
         buckets[at] = following
     else:
-        before = np.int64(buckets[at])
+        before = _int(buckets[at])
         while _entry_row(table.entries, before).next != last:
-            before = np.int64(_entry_row(table.entries, before).next)
+            before = _int(_entry_row(table.entries, before).next)
         _entry_row(table.entries, before).next = following
     table.used = last - 1
 
@@ -430,12 +436,12 @@ def _know_owner(mem: Memory, meter: int, member: int) -> None:
     if node.has_owner == 1 and node.owner == member:
         return
     pairs = _table(mem.tables, PAIRS)
-    at = np.int64(_i32s(pairs.buckets)[_bucket(pairs, member)])
+    at = _int(_i32s(pairs.buckets)[_bucket(pairs, member)])
     while at != 0:
         entry = _entry_row(pairs.entries, at)
         if entry.key == member and entry.value == meter:
             return
-        at = np.int64(entry.next)
+        at = _int(entry.next)
     _add(pairs, member, meter)
     if node.has_owner == 0:
         node.has_owner = 1
@@ -470,8 +476,8 @@ def _put_in_ladder(mem: Memory, ladder: int, new: int) -> bool:
     children = _i32s(mem.children)
     lad = _ladder_row(mem.ladders, ladder)
     order = _order(mem.orders, new)
-    cost = np.int64(order.cost)
-    word = np.int64(lad.root)
+    cost = _int(order.cost)
+    word = _int(lad.root)
     if word == 0:
         word = _new_word(mem, 0)
         lad.root = word
@@ -480,7 +486,7 @@ def _put_in_ladder(mem: Memory, ladder: int, new: int) -> bool:
     while level > 0:
         digit = (cost >> (6 * level)) & 63
         if (_word(mem.words, word).bits >> digit) & 1:
-            word = np.int64(children[word * 64 + digit])
+            word = _int(children[word * 64 + digit])
         else:
             child = _new_word(mem, word)
             _word(mem.words, word).bits |= 1 << digit
@@ -490,17 +496,17 @@ def _put_in_ladder(mem: Memory, ladder: int, new: int) -> bool:
     digit = cost & 63
     at = word * 64 + digit
     if (_word(mem.words, word).bits >> digit) & 1:
-        first = np.int64(children[at])
+        first = _int(children[at])
         before = first
-        last = np.int64(_order(mem.orders, first).previous)
+        last = _int(_order(mem.orders, first).previous)
         if _order(mem.orders, last).sequence > order.sequence:
             if order.sequence < _order(mem.orders, first).sequence:
                 children[at] = new
             else:
                 before = last
                 while _order(mem.orders, _order(mem.orders, before).previous).sequence > order.sequence:
-                    before = np.int64(_order(mem.orders, before).previous)
-            last = np.int64(_order(mem.orders, before).previous)
+                    before = _int(_order(mem.orders, before).previous)
+            last = _int(_order(mem.orders, before).previous)
         order.next = before
         order.previous = last
         _order(mem.orders, last).next = new
@@ -524,16 +530,16 @@ def _take_from_ladder(mem: Memory, ladder: int, old: int) -> bool:
     children = _i32s(mem.children)
     lad = _ladder_row(mem.ladders, ladder)
     order = _order(mem.orders, old)
-    cost = np.int64(order.cost)
-    word = np.int64(lad.root)
+    cost = _int(order.cost)
+    word = _int(lad.root)
     level = mem.depth - 1
     while level > 0:
-        word = np.int64(children[word * 64 + ((cost >> (6 * level)) & 63)])
+        word = _int(children[word * 64 + ((cost >> (6 * level)) & 63)])
         level -= 1
     at = word * 64 + (cost & 63)
-    following = np.int64(order.next)
+    following = _int(order.next)
     if following != old:
-        before = np.int64(order.previous)
+        before = _int(order.previous)
         _order(mem.orders, before).next = following
         _order(mem.orders, following).previous = before
         if children[at] == old:
@@ -545,7 +551,7 @@ def _take_from_ladder(mem: Memory, ladder: int, old: int) -> bool:
         return True
     _word(mem.words, word).bits &= ~(1 << (cost & 63))
     while _word(mem.words, word).bits == 0 and level < mem.depth - 1:
-        parent = np.int64(_word(mem.words, word).parent)
+        parent = _int(_word(mem.words, word).parent)
         _free_word(mem, word)
         level += 1
         word = parent
@@ -557,11 +563,11 @@ def _take_from_ladder(mem: Memory, ladder: int, old: int) -> bool:
         lad.key = NOTHING
         return True
     while level > 0:
-        word = np.int64(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
+        word = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
         level -= 1
-    best = np.int64(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
+    best = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
     lad.best = best
-    lad.key = (np.int64(_order(mem.orders, best).cost) << mem.shift) | _order(mem.orders, best).sequence
+    lad.key = (_int(_order(mem.orders, best).cost) << mem.shift) | _order(mem.orders, best).sequence
     return True
 
 
@@ -569,27 +575,27 @@ def _take_from_ladder(mem: Memory, ladder: int, old: int) -> bool:
 def _first_from(mem: Memory, ladder: int, cost: int) -> int:
     """The first order of a ladder that costs this much or more, 0 if there is none."""
     children = _i32s(mem.children)
-    word = np.int64(_ladder_row(mem.ladders, ladder).root)
+    word = _int(_ladder_row(mem.ladders, ladder).root)
     if word == 0 or cost >> (6 * mem.depth) != 0:
         return 0
-    turn, turn_digit, turn_level = np.int64(0), np.int64(0), np.int64(0)
+    turn, turn_digit, turn_level = _int(0), _int(0), _int(0)
     level = mem.depth - 1
     while True:
         digit = (cost >> (6 * level)) & 63
-        higher = _word(mem.words, word).bits & (np.int64(-2) << digit)
+        higher = _word(mem.words, word).bits & (_int(-2) << digit)
         if higher != 0:
             turn, turn_digit, turn_level = word, _lowest_bit(higher), level
         if (_word(mem.words, word).bits >> digit) & 1 == 0:
             break
-        word = np.int64(children[word * 64 + digit])
+        word = _int(children[word * 64 + digit])
         if level == 0:
             return word
         level -= 1
     if turn == 0:
         return 0
-    word = np.int64(children[turn * 64 + turn_digit])
+    word = _int(children[turn * 64 + turn_digit])
     while turn_level > 0:
-        word = np.int64(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
+        word = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
         turn_level -= 1
     return word
 
@@ -598,10 +604,10 @@ def _first_from(mem: Memory, ladder: int, cost: int) -> int:
 def _list_held(mem: Memory, ladder: int, new: int) -> None:
     """Put a held order among those of its ladder, in order of sequence."""
     lad = _ladder_row(mem.ladders, ladder)
-    before = np.int64(lad.held_last)
+    before = _int(lad.held_last)
     while before != 0 and _order(mem.orders, before).sequence > _order(mem.orders, new).sequence:
-        before = np.int64(_held(mem.helds, before).previous)
-    after = np.int64(_held(mem.helds, before).next) if before != 0 else np.int64(lad.held_first)
+        before = _int(_held(mem.helds, before).previous)
+    after = _int(_held(mem.helds, before).next) if before != 0 else _int(lad.held_first)
     _held(mem.helds, new).previous = before
     _held(mem.helds, new).next = after
     if before != 0:
@@ -617,7 +623,7 @@ def _list_held(mem: Memory, ladder: int, new: int) -> None:
 @_compiled
 def _unlist_held(mem: Memory, ladder: int, old: int) -> None:
     lad = _ladder_row(mem.ladders, ladder)
-    before, after = np.int64(_held(mem.helds, old).previous), np.int64(_held(mem.helds, old).next)
+    before, after = _int(_held(mem.helds, old).previous), _int(_held(mem.helds, old).next)
     if before != 0:
         _held(mem.helds, before).next = after
     else:
@@ -643,7 +649,7 @@ def _set_leaf(mem: Memory, tree: int, place: int, key: int, winner: int) -> bool
         other = tree + (place ^ 1)
         if keys[other] < key:
             key = keys[other]
-            winner = np.int64(winners[other])
+            winner = _int(winners[other])
         place >>= 1
     return False
 
@@ -682,7 +688,7 @@ def _offer(
     tree = _i64s(mem.trees)[(slot * mem.hub_size + hub) * 2 * mem.classes + book]
     keys, cells = _i64s(mem.keys), _i64s(mem.hub_cells)
     cell = (slot * mem.hub_size + hub) * 4 + 2 * _side(mem, book)
-    bit = np.int64(1) << _class(mem, book)
+    bit = _int(1) << _class(mem, book)
     changed = False
     if _set_leaf(mem, tree, row.width + rank, key, winner):
         changed = True
@@ -699,7 +705,7 @@ def _offer(
 def _offer_of_hub(mem: Memory, slot: int, hub: int, book: int) -> None:
     """Tell the hub above what this one has."""
     row = _hub(mem.hubs, hub)
-    above = np.int64(row.hub)
+    above = _int(row.hub)
     if above == 0 or (book & 3) < _hub(mem.hubs, above).level:
         return
     keys, winners = _i64s(mem.keys), _i32s(mem.winners)
@@ -713,9 +719,9 @@ def _offer_of_hub(mem: Memory, slot: int, hub: int, book: int) -> None:
         row.rank,
         _is_blocked(mem, slot, row.node, _side(mem, book)),
         keys[tree + 1],
-        np.int64(winners[tree + 1]),
+        _int(winners[tree + 1]),
         keys[hidden + 1],
-        np.int64(winners[hidden + 1]),
+        _int(winners[hidden + 1]),
     )
 
 
@@ -723,10 +729,10 @@ def _offer_of_hub(mem: Memory, slot: int, hub: int, book: int) -> None:
 def _offer_of_area(mem: Memory, slot: int, area: int, book: int) -> None:
     """Tell the hubs above an area what it has, after its best or the room of its link changed."""
     row = _area(mem.areas, area)
-    hub = np.int64(row.hub)
+    hub = _int(row.hub)
     if hub == 0 or (book & 3) < _hub(mem.hubs, hub).level:
         return
-    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
     visible, parked = _ladder_row(mem.ladders, ladder), _ladder_row(mem.ladders, ladder + 1)
     if _offer(
         mem,
@@ -736,9 +742,9 @@ def _offer_of_area(mem: Memory, slot: int, area: int, book: int) -> None:
         row.rank,
         _is_blocked(mem, slot, row.node, _side(mem, book)),
         visible.key,
-        np.int64(visible.best),
+        _int(visible.best),
         parked.key,
-        np.int64(parked.best),
+        _int(parked.best),
     ):
         _offer_of_hub(mem, slot, hub, book)
 
@@ -750,7 +756,7 @@ def _new_trees(mem: Memory, slot: int, hub: int, book: int) -> None:
     at = (slot * mem.hub_size + hub) * 2 * mem.classes + book
     if trees[at] != 0:
         return
-    width = np.int64(_hub(mem.hubs, hub).width)
+    width = _int(_hub(mem.hubs, hub).width)
     free, log_width = _i64s(mem.keys_free), _lowest_bit(width)
     tree = free[log_width]
     if tree != 0:
@@ -769,7 +775,7 @@ def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
     """The ladder of a book, the parked one behind it; made, with the tournaments above it, if they are not there."""
     books = _i32s(mem.books)
     at = (slot * mem.area_size + area) * 2 * mem.classes + book
-    ladder = np.int64(books[at])
+    ladder = _int(books[at])
     if ladder != 0:
         return ladder
     ladder = mem.ladders_free
@@ -785,10 +791,10 @@ def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
         _ladder_row(mem.ladders, each).held_first = 0
         _ladder_row(mem.ladders, each).held_last = 0
     books[at] = ladder
-    hub = np.int64(_area(mem.areas, area).hub)
+    hub = _int(_area(mem.areas, area).hub)
     while hub != 0 and (book & 3) >= _hub(mem.hubs, hub).level:
         _new_trees(mem, slot, hub, book)
-        hub = np.int64(_hub(mem.hubs, hub).hub)
+        hub = _int(_hub(mem.hubs, hub).hub)
     return ladder
 
 
@@ -806,14 +812,14 @@ def _is_parked(mem: Memory, order: int) -> bool:
 def _place(mem: Memory, new: int, parked: int) -> None:
     """Put an order into its ladder and tell the hubs."""
     order = _order(mem.orders, new)
-    slot, book = np.int64(order.slot), np.int64(order.book)
-    area = np.int64(_node(mem.nodes, order.meter).place)
+    slot, book = _int(order.slot), _int(order.book)
+    area = _int(_node(mem.nodes, order.meter).place)
     ladder = _ladder(mem, slot, area, book) + parked
     if order.held == 1 and parked == 0:
         _list_held(mem, ladder, new)
     if _put_in_ladder(mem, ladder, new):
         cells = _i64s(mem.cells)
-        cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] |= np.int64(1) << _class(mem, book)
+        cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] |= _int(1) << _class(mem, book)
         _offer_of_area(mem, slot, area, book)
 
 
@@ -821,15 +827,15 @@ def _place(mem: Memory, new: int, parked: int) -> None:
 def _displace(mem: Memory, old: int, parked: int) -> None:
     """The inverse of ``_place``."""
     order = _order(mem.orders, old)
-    slot, book = np.int64(order.slot), np.int64(order.book)
-    area = np.int64(_node(mem.nodes, order.meter).place)
-    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book]) + parked
+    slot, book = _int(order.slot), _int(order.book)
+    area = _int(_node(mem.nodes, order.meter).place)
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book]) + parked
     if order.held == 1 and parked == 0:
         _unlist_held(mem, ladder, old)
     if _take_from_ladder(mem, ladder, old):
         if _ladder_row(mem.ladders, ladder).best == 0:
             cells = _i64s(mem.cells)
-            bit = np.int64(1) << _class(mem, book)
+            bit = _int(1) << _class(mem, book)
             cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] &= ~bit
         _offer_of_area(mem, slot, area, book)
 
@@ -839,8 +845,8 @@ def _rest(mem: Memory, new: int) -> None:
     """An order rests: in its meter's list, its ladder and the table of ids."""
     heads = _i32s(mem.heads)
     order = _order(mem.orders, new)
-    head = (np.int64(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)
-    first = np.int64(heads[head])
+    head = (_int(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)
+    first = _int(heads[head])
     order.meter_previous = 0
     order.meter_next = first
     if first != 0:
@@ -858,13 +864,13 @@ def _leave(mem: Memory, old: int) -> None:
     heads = _i32s(mem.heads)
     order = _order(mem.orders, old)
     _displace(mem, old, 1 if _is_parked(mem, old) else 0)
-    before, after = np.int64(order.meter_previous), np.int64(order.meter_next)
+    before, after = _int(order.meter_previous), _int(order.meter_next)
     if after != 0:
         _order(mem.orders, after).meter_previous = before
     if before != 0:
         _order(mem.orders, before).meter_next = after
     else:
-        heads[(np.int64(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)] = after
+        heads[(_int(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)] = after
     _entry_row(_table(mem.tables, IDS).entries, order.entry).value = 0
     mem.open -= 1
     _slot(mem.slots, order.slot).open -= 1
@@ -912,11 +918,11 @@ def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool
     if is_blocked:
         _slot(mem.slots, slot).blocked += 1
     if row.is_plain == 1:
-        each = np.int64(_i32s(mem.heads)[(slot * mem.node_size + node) * 2 + side])
+        each = _int(_i32s(mem.heads)[(slot * mem.node_size + node) * 2 + side])
         while each != 0:
             _displace(mem, each, 0 if is_blocked else 1)
             _place(mem, each, 1 if is_blocked else 0)
-            each = np.int64(_order(mem.orders, each).meter_next)
+            each = _int(_order(mem.orders, each).meter_next)
     else:
         is_hub = row.level >= 2
         if is_hub:
@@ -967,7 +973,7 @@ def _push_up(mem: Memory, slot: int, meter: int, side: int, level: int, quantity
 def _room_up(mem: Memory, slot: int, meter: int, side: int, level: int) -> int:
     """The least room of those links."""
     row = _node(mem.nodes, meter)
-    room_lots = np.int64(NO_LIMIT_LOTS)
+    room_lots = _int(NO_LIMIT_LOTS)
     if row.is_plain == 1:
         room_lots = min(room_lots, _room(mem, slot, meter, side))
     if level > 1:
@@ -1000,26 +1006,29 @@ def _distance(mem: Memory, one: int, other: int) -> int:
     """The level at which two meters meet."""
     if _node(mem.nodes, one).place == _node(mem.nodes, other).place:
         return 1
-    mine, theirs = np.int64(_area(mem.areas, _node(mem.nodes, one).place).hub), np.int64(_area(mem.areas, _node(mem.nodes, other).place).hub)
+    mine, theirs = (
+        _int(_area(mem.areas, _node(mem.nodes, one).place).hub),
+        _int(_area(mem.areas, _node(mem.nodes, other).place).hub),
+    )
     while mine != theirs:
         if _hub(mem.hubs, mine).level <= _hub(mem.hubs, theirs).level:
-            mine = np.int64(_hub(mem.hubs, mine).hub)
+            mine = _int(_hub(mem.hubs, mine).hub)
         else:
-            theirs = np.int64(_hub(mem.hubs, theirs).hub)
-    return np.int64(_hub(mem.hubs, mine).level)
+            theirs = _int(_hub(mem.hubs, theirs).hub)
+    return _int(_hub(mem.hubs, mine).level)
 
 
 @_compiled
 def _best_of_meter(mem: Memory, slot: int, meter: int, side: int, fitting: int, dearest: int) -> int:
     """The first in priority among a meter's own orders of these classes and no higher cost, 0 if there is none."""
-    best, best_key = np.int64(0), NOTHING
-    each = np.int64(_i32s(mem.heads)[(slot * mem.node_size + meter) * 2 + side])
+    best, best_key = _int(0), NOTHING
+    each = _int(_i32s(mem.heads)[(slot * mem.node_size + meter) * 2 + side])
     while each != 0:
         row = _order(mem.orders, each)
-        key = (np.int64(row.cost) << mem.shift) | row.sequence
+        key = (_int(row.cost) << mem.shift) | row.sequence
         if key < best_key and row.cost <= dearest and (fitting >> _class(mem, row.book)) & 1:
             best, best_key = each, key
-        each = np.int64(row.meter_next)
+        each = _int(row.meter_next)
     return best
 
 
@@ -1027,18 +1036,18 @@ def _best_of_meter(mem: Memory, slot: int, meter: int, side: int, fitting: int, 
 def _best(mem: Memory, taker: int) -> tuple[int, int, int]:
     """The fitting counterparty with room that comes first: its row (0: none), its level, its cost with the fee."""
     row = _order(mem.orders, taker)
-    slot, meter, classes, shift = np.int64(row.slot), np.int64(row.meter), mem.classes, mem.shift
+    slot, meter, classes, shift = _int(row.slot), _int(row.meter), mem.classes, mem.shift
     side = _side(mem, row.book)
     other = 1 - side
     limit = mem.range - row.cost
     fitting = _i64s(mem.fitting)
     node = _node(mem.nodes, meter)
-    area = np.int64(node.place)
+    area = _int(node.place)
     books = _i32s(mem.books)
     is_plain = node.is_plain == 1
     goes_out = not is_plain or not _is_blocked(mem, slot, meter, side)
 
-    best, best_key, best_level = np.int64(0), NOTHING, np.int64(1)
+    best, best_key, best_level = _int(0), NOTHING, _int(1)
     dearest = limit - _fee(mem, 1)
     classes_here = fitting[row.book * 4 + 1]
     if goes_out:
@@ -1047,34 +1056,34 @@ def _best(mem: Memory, taker: int) -> tuple[int, int, int]:
         while mask != 0:
             ladder = _ladder_row(mem.ladders, books[at + _lowest_bit(mask)])
             if ladder.key < best_key and (ladder.key >> shift) <= dearest:
-                best, best_key = np.int64(ladder.best), ladder.key
+                best, best_key = _int(ladder.best), ladder.key
             mask &= mask - 1
     if is_plain and classes_here != 0 and (not goes_out or _is_blocked(mem, slot, meter, other)):
         beside = _best_of_meter(mem, slot, meter, other, classes_here, dearest)
         if beside != 0:
-            key = (np.int64(_order(mem.orders, beside).cost) << shift) | _order(mem.orders, beside).sequence
+            key = (_int(_order(mem.orders, beside).cost) << shift) | _order(mem.orders, beside).sequence
             if key < best_key:
                 best, best_key = beside, key
     best_cost = (best_key >> shift) + _fee(mem, 1) if best != 0 else NOTHING
 
-    hub, link = np.int64(_area(mem.areas, area).hub), np.int64(_area(mem.areas, area).node)
+    hub, link = _int(_area(mem.areas, area).hub), _int(_area(mem.areas, area).node)
     while goes_out and hub != 0 and not _is_blocked(mem, slot, link, side):
         row_of_hub = _hub(mem.hubs, hub)
-        level = np.int64(row_of_hub.level)
+        level = _int(row_of_hub.level)
         fee = _fee(mem, level)
         mask = _i64s(mem.hub_cells)[(slot * mem.hub_size + hub) * 4 + 2 * other] & fitting[row.book * 4 + level]
         at = (slot * mem.hub_size + hub) * 2 * classes + other * classes
-        found, found_key = np.int64(0), NOTHING
+        found, found_key = _int(0), NOTHING
         while mask != 0:
             tree = _i64s(mem.trees)[at + _lowest_bit(mask)]
             key = _i64s(mem.keys)[tree + 1]
             if key < found_key:
-                found, found_key = np.int64(_i32s(mem.winners)[tree + 1]), key
+                found, found_key = _int(_i32s(mem.winners)[tree + 1]), key
             mask &= mask - 1
         cost = (found_key >> shift) + fee
         if found != 0 and cost <= limit and cost < best_cost:
             best, best_cost, best_level = found, cost, level
-        hub, link = np.int64(row_of_hub.hub), np.int64(row_of_hub.node)
+        hub, link = _int(row_of_hub.hub), _int(row_of_hub.node)
     return best, best_level, best_cost
 
 
@@ -1086,17 +1095,17 @@ def _own(mem: Memory, taker: int) -> tuple[int, int, int]:
     pairs = _table(mem.tables, PAIRS)
     heads, fitting = _i32s(mem.heads), _i64s(mem.fitting)
     other = 1 - _side(mem, row.book)
-    best_cost, best_level, best_sequence = NOTHING, np.int64(0), np.int64(0)
-    at = np.int64(_i32s(pairs.buckets)[_bucket(pairs, row.member)])
+    best_cost, best_level, best_sequence = NOTHING, _int(0), _int(0)
+    at = _int(_i32s(pairs.buckets)[_bucket(pairs, row.member)])
     while at != 0:
         entry = _entry_row(pairs.entries, at)
-        meter = np.int64(entry.value)
+        meter = _int(entry.value)
         if entry.key == row.member and meter != row.meter:
-            each = np.int64(heads[(row.slot * mem.node_size + meter) * 2 + other])
-            level = _distance(mem, row.meter, meter) if each != 0 else np.int64(0)
+            each = _int(heads[(row.slot * mem.node_size + meter) * 2 + other])
+            level = _distance(mem, row.meter, meter) if each != 0 else _int(0)
             while each != 0:
                 mine = _order(mem.orders, each)
-                cost = np.int64(mine.cost) + _fee(mem, level)
+                cost = _int(mine.cost) + _fee(mem, level)
                 if (
                     mine.member == row.member
                     and (fitting[row.book * 4 + level] >> _class(mem, mine.book)) & 1
@@ -1110,8 +1119,8 @@ def _own(mem: Memory, taker: int) -> tuple[int, int, int]:
                     )
                 ):
                     best_cost, best_level, best_sequence = cost, level, mine.sequence
-                each = np.int64(mine.meter_next)
-        at = np.int64(entry.next)
+                each = _int(mine.meter_next)
+        at = _int(entry.next)
     return best_cost, best_level, best_sequence
 
 
@@ -1135,7 +1144,7 @@ def _tell(mem: Memory, kind: int, sequence: int, order_id: int, quantity_lots: i
 def _trade(mem: Memory, taker: int, counterparty: int, level: int, cause: int) -> None:
     """As much as both have left and the path has room for, at the limit of whichever of the two came first."""
     one, other = _order(mem.orders, taker), _order(mem.orders, counterparty)
-    slot, side = np.int64(one.slot), _side(mem, one.book)
+    slot, side = _int(one.slot), _side(mem, one.book)
     is_one_meter = one.meter == other.meter
     quantity_lots = min(one.remaining_lots, other.remaining_lots)
     if not is_one_meter:
@@ -1170,7 +1179,7 @@ def _take(mem: Memory, taker: int, cause: int) -> int:
     """Trade against fitting orders, one after the other. Within one take room only shrinks, so what was passed over
     stays passed over. FULL: no place for another event; may then be called again to go on."""
     row = _order(mem.orders, taker)
-    own_cost, own_level, own_sequence = NOTHING, np.int64(0), np.int64(0)
+    own_cost, own_level, own_sequence = NOTHING, _int(0), _int(0)
     knows_own = False
     while row.remaining_lots > 0:
         if mem.events_used >= mem.events_size:
@@ -1207,7 +1216,7 @@ def _undo_trades(mem: Memory, first_row: int, first_sequence: int) -> None:
         event = _event(mem.events, mem.events_used)
         leg = _command(mem.commands, first_row + (event.sequence - first_sequence))
         meter = _look_up(mem.node_map, mem.node_map_mask, leg.meter)
-        counterparty = np.int64(event.counterparty)
+        counterparty = _int(event.counterparty)
         other = _order(mem.orders, counterparty)
         side = _side(mem, other.book)
         if other.meter != meter:
@@ -1226,21 +1235,23 @@ def _undo_trades(mem: Memory, first_row: int, first_sequence: int) -> None:
 def _fits_any(mem: Memory, order: int) -> bool:
     """Whether any resting order fits this one, room or not."""
     row = _order(mem.orders, order)
-    slot, classes, shift = np.int64(row.slot), mem.classes, mem.shift
+    slot, classes, shift = _int(row.slot), mem.classes, mem.shift
     other = 1 - _side(mem, row.book)
     limit = mem.range - row.cost
-    area = np.int64(_node(mem.nodes, row.meter).place)
+    area = _int(_node(mem.nodes, row.meter).place)
     cells, fitting = _i64s(mem.cells), _i64s(mem.fitting)
     cell = (slot * mem.area_size + area) * 4 + 2 * other
     mask = (cells[cell] | cells[cell + 1]) & fitting[row.book * 4 + 1]
     while mask != 0:
         at = (slot * mem.area_size + area) * 2 * classes + other * classes + _lowest_bit(mask)
-        ladder = np.int64(_i32s(mem.books)[at])
-        if (min(_ladder_row(mem.ladders, ladder).key, _ladder_row(mem.ladders, ladder + 1).key) >> shift) + _fee(mem, 1) <= limit:
+        ladder = _int(_i32s(mem.books)[at])
+        if (min(_ladder_row(mem.ladders, ladder).key, _ladder_row(mem.ladders, ladder + 1).key) >> shift) + _fee(
+            mem, 1
+        ) <= limit:
             return True
         mask &= mask - 1
     keys, hub_cells = _i64s(mem.keys), _i64s(mem.hub_cells)
-    hub = np.int64(_area(mem.areas, area).hub)
+    hub = _int(_area(mem.areas, area).hub)
     while hub != 0:
         row_of_hub = _hub(mem.hubs, hub)
         cell = (slot * mem.hub_size + hub) * 4 + 2 * other
@@ -1252,14 +1263,14 @@ def _fits_any(mem: Memory, order: int) -> bool:
             if (key >> shift) + _fee(mem, row_of_hub.level) <= limit:
                 return True
             mask &= mask - 1
-        hub = np.int64(row_of_hub.hub)
+        hub = _int(row_of_hub.hub)
     return False
 
 
 @_compiled
 def _has_earlier(mem: Memory, slot: int, area: int, book: int, dearest: int, sequence: int) -> bool:
     """Whether an area has an order of this book, parked or not, of no higher cost and before this sequence."""
-    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
     if ladder == 0:
         return False
     for each in range(ladder, ladder + 2):
@@ -1267,7 +1278,7 @@ def _has_earlier(mem: Memory, slot: int, area: int, book: int, dearest: int, seq
         while first != 0 and _order(mem.orders, first).cost <= dearest:
             if _order(mem.orders, first).sequence < sequence:
                 return True
-            first = _first_from(mem, each, np.int64(_order(mem.orders, first).cost) + 1)
+            first = _first_from(mem, each, _int(_order(mem.orders, first).cost) + 1)
     return False
 
 
@@ -1303,22 +1314,22 @@ def _hub_has_earlier(mem: Memory, slot: int, hub: int, book: int, dearest: int, 
     tree = trees[(slot * mem.hub_size + hub) * size + book]
     if tree == 0:
         return False
-    winners, width = _i32s(mem.winners), np.int64(row.width)
+    winners, width = _i32s(mem.winners), _int(row.width)
     for kind in range(2):
         place = _next_leaf(mem, tree, width, 0, dearest)
         while place != 0:
-            area = np.int64(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
-            child = np.int64(_area(mem.areas, area).hub)
+            area = _int(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
+            child = _int(_area(mem.areas, area).hub)
             if child == hub:
                 if _has_earlier(mem, slot, area, book, dearest, sequence):
                     return True
             elif kind == 0 or not _is_offered(mem, tree, width, place, dearest):
                 below = trees[(slot * mem.hub_size + child) * size + book]
-                width_below = np.int64(_hub(mem.hubs, child).width)
+                width_below = _int(_hub(mem.hubs, child).width)
                 for _ in range(2):
                     leaf = _next_leaf(mem, below, width_below, 0, dearest)
                     while leaf != 0:
-                        area = np.int64(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
+                        area = _int(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
                         if _has_earlier(mem, slot, area, book, dearest, sequence):
                             return True
                         leaf = _next_leaf(mem, below, width_below, leaf, dearest)
@@ -1343,10 +1354,10 @@ def _is_held(mem: Memory, order: int) -> int:
     first, _, _ = _best(mem, order)
     if first != 0 and _order(mem.orders, first).sequence < row.sequence:
         return 2
-    slot, classes = np.int64(row.slot), mem.classes
+    slot, classes = _int(row.slot), mem.classes
     other = 1 - _side(mem, row.book)
     limit = mem.range - row.cost
-    area = np.int64(_node(mem.nodes, row.meter).place)
+    area = _int(_node(mem.nodes, row.meter).place)
     fitting = _i64s(mem.fitting)
     mask = fitting[row.book * 4 + 1]
     while mask != 0:
@@ -1354,25 +1365,25 @@ def _is_held(mem: Memory, order: int) -> int:
         if _has_earlier(mem, slot, area, book, limit - _fee(mem, 1), row.sequence):
             return 2
         mask &= mask - 1
-    hub = np.int64(_area(mem.areas, area).hub)
+    hub = _int(_area(mem.areas, area).hub)
     while hub != 0:
-        level = np.int64(_hub(mem.hubs, hub).level)
+        level = _int(_hub(mem.hubs, hub).level)
         mask = fitting[row.book * 4 + level]
         while mask != 0:
             book = other * classes + _lowest_bit(mask)
             if _hub_has_earlier(mem, slot, hub, book, limit - _fee(mem, level), row.sequence):
                 return 2
             mask &= mask - 1
-        hub = np.int64(_hub(mem.hubs, hub).hub)
+        hub = _int(_hub(mem.hubs, hub).hub)
     gone = mem.orders_free
     while gone != mem.pass_free:
         filled = _order(mem.orders, gone)
         if filled.slot == row.slot and _side(mem, filled.book) == other and filled.sequence < row.sequence:
             level = _distance(mem, row.meter, filled.meter)
             fits = (fitting[row.book * 4 + level] >> _class(mem, filled.book)) & 1
-            if fits and np.int64(filled.cost) + _fee(mem, level) <= limit:
+            if fits and _int(filled.cost) + _fee(mem, level) <= limit:
                 return 1
-        gone = np.int64(filled.next)
+        gone = _int(filled.next)
     return 0
 
 
@@ -1380,13 +1391,13 @@ def _is_held(mem: Memory, order: int) -> int:
 def _first_held_of(mem: Memory, slot: int, area: int, book: int, dearest: int, first: int) -> int:
     """The earliest held order of an area's book after the pass's cursor and before ``first`` (0: whichever) that
     costs no more than this; otherwise ``first``. Orders found to be held no longer leave the list."""
-    ladder = np.int64(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
-    each = np.int64(_ladder_row(mem.ladders, ladder).held_first)
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    each = _int(_ladder_row(mem.ladders, ladder).held_first)
     while each != 0:
         row = _order(mem.orders, each)
         if first != 0 and row.sequence >= _order(mem.orders, first).sequence:
             break
-        following = np.int64(_held(mem.helds, each).next)
+        following = _int(_held(mem.helds, each).next)
         if row.sequence > mem.pass_cursor and row.cost <= dearest:
             held = _is_held(mem, each)
             if held > 0:
@@ -1402,18 +1413,21 @@ def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int,
     """The same for all areas that have room up to a hub."""
     winners, trees = _i32s(mem.winners), _i64s(mem.trees)
     size = 2 * mem.classes
-    tree, width = trees[(slot * mem.hub_size + hub) * size + book], np.int64(_hub(mem.hubs, hub).width)
+    tree, width = trees[(slot * mem.hub_size + hub) * size + book], _int(_hub(mem.hubs, hub).width)
     place = _next_leaf(mem, tree, width, 0, dearest)
     while place != 0:
-        area = np.int64(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
-        child = np.int64(_area(mem.areas, area).hub)
+        area = _int(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
+        child = _int(_area(mem.areas, area).hub)
         if child == hub:
             first = _first_held_of(mem, slot, area, book, dearest, first)
         else:
-            below, width_below = trees[(slot * mem.hub_size + child) * size + book], np.int64(_hub(mem.hubs, child).width)
+            below, width_below = (
+                trees[(slot * mem.hub_size + child) * size + book],
+                _int(_hub(mem.hubs, child).width),
+            )
             leaf = _next_leaf(mem, below, width_below, 0, dearest)
             while leaf != 0:
-                area = np.int64(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
+                area = _int(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
                 first = _first_held_of(mem, slot, area, book, dearest, first)
                 leaf = _next_leaf(mem, below, width_below, leaf, dearest)
         place = _next_leaf(mem, tree, width, place, dearest)
@@ -1435,9 +1449,13 @@ def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int)
     """The earliest held order that can trade with another, both with room up to this area or hub."""
     classes = mem.classes
     if is_hub:
-        cells, at, level = _i64s(mem.hub_cells), (slot * mem.hub_size + place) * 4, np.int64(_hub(mem.hubs, place).level)
+        cells, at, level = (
+            _i64s(mem.hub_cells),
+            (slot * mem.hub_size + place) * 4,
+            _int(_hub(mem.hubs, place).level),
+        )
     else:
-        cells, at, level = _i64s(mem.cells), (slot * mem.area_size + place) * 4, np.int64(1)
+        cells, at, level = _i64s(mem.cells), (slot * mem.area_size + place) * 4, _int(1)
     fitting, fee = _i64s(mem.fitting), _fee(mem, level)
     sells = cells[at]
     while sells != 0:
@@ -1464,20 +1482,20 @@ def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int)
 def _first_held(mem: Memory, slot: int) -> int:
     """The earliest held order after the pass's cursor that can trade; 0 if there is none. Only pairs above a link that
     got room again can."""
-    first = np.int64(0)
-    node = np.int64(_slot(mem.slots, slot).suspects)
+    first = _int(0)
+    node = _int(_slot(mem.slots, slot).suspects)
     while node != 0:
         row = _node(mem.nodes, node)
         if row.level >= 2:
-            hub = np.int64(_hub(mem.hubs, row.place).hub)
+            hub = _int(_hub(mem.hubs, row.place).hub)
         else:
             if row.is_plain == 1:
                 first = _first_held_at(mem, slot, row.place, False, first)
-            hub = np.int64(_area(mem.areas, row.place).hub)
+            hub = _int(_area(mem.areas, row.place).hub)
         while hub != 0:
             first = _first_held_at(mem, slot, hub, True, first)
-            hub = np.int64(_hub(mem.hubs, hub).hub)
-        node = np.int64(_link(mem.links, slot * mem.node_size + node).suspect_next)
+            hub = _int(_hub(mem.hubs, hub).hub)
+        node = _int(_link(mem.links, slot * mem.node_size + node).suspect_next)
     return first
 
 
@@ -1512,11 +1530,11 @@ def settle(mem: Memory) -> int:
     while mem.suspects != 0:
         slot = mem.suspects
         if mem.phase != SETTLING:
-            each, before = slot, np.int64(0)
-            earliest_before = np.int64(0)
+            each, before = slot, _int(0)
+            earliest_before = _int(0)
             while _slot(mem.slots, each).next != 0:
                 before = each
-                each = np.int64(_slot(mem.slots, each).next)
+                each = _int(_slot(mem.slots, each).next)
                 if _slot(mem.slots, each).name < _slot(mem.slots, slot).name:
                     slot, earliest_before = each, before
             if slot != mem.suspects:
@@ -1530,11 +1548,11 @@ def settle(mem: Memory) -> int:
             mem.phase = SETTLING
         if _pass_over_held(mem, slot) == FULL:
             return FULL
-        node = np.int64(_slot(mem.slots, slot).suspects)
+        node = _int(_slot(mem.slots, slot).suspects)
         while node != 0:
             link = _link(mem.links, slot * mem.node_size + node)
             link.is_suspect = 0
-            node = np.int64(link.suspect_next)
+            node = _int(link.suspect_next)
         _slot(mem.slots, slot).suspects = 0
         mem.suspects = _slot(mem.slots, slot).next
         mem.phase = NEXT
@@ -1699,7 +1717,7 @@ def _basket(mem: Memory, at: int, legs: int) -> int:
     """Legs take consecutive sequence numbers, refused or not."""
     ids = _table(mem.tables, IDS)
     first_sequence, entries_before = mem.sequence + 1, ids.used
-    bad, reason, new_slot = legs, np.int64(0), np.int64(-1)
+    bad, reason, new_slot = legs, _int(0), _int(-1)
     for leg in range(legs):
         command = _command(mem.commands, at + leg)
         slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
@@ -1736,7 +1754,7 @@ def _basket(mem: Memory, at: int, legs: int) -> int:
 def open_row(mem: Memory, order_id: int) -> int:
     """The row of an order that rests, 0 if it does not."""
     entry = _find(_table(mem.tables, IDS), order_id)
-    return np.int64(_entry_row(_table(mem.tables, IDS).entries, entry).value) if entry != 0 else 0
+    return _int(_entry_row(_table(mem.tables, IDS).entries, entry).value) if entry != 0 else 0
 
 
 @_compiled
@@ -1856,12 +1874,12 @@ def run(mem: Memory) -> int:
 @_entry
 def look_over(mem: Memory) -> int:
     """What is among the next commands: bits of ``LIMITING``, ``TOO_LARGE`` and ``CUT_BASKET``."""
-    found, legs_left = 0, np.int64(0)
+    found, legs_left = 0, _int(0)
     for at in range(mem.commands_count):
         command = _command(mem.commands, at)
         if command.kind == LEG:
             if legs_left == 0:
-                legs_left = np.int64(command.legs)
+                legs_left = _int(command.legs)
             elif command.legs != 0:
                 found |= CUT_BASKET
             if legs_left <= 0:
@@ -1872,7 +1890,7 @@ def look_over(mem: Memory) -> int:
         if command.kind == CONNECT or command.kind == CAPACITY:
             found |= LIMITING
             for lots in (command.quantity_lots, command.price_ticks):
-                if lots > LARGEST_LOTS and lots != NO_LIMIT_LOTS:
+                if lots > LARGEST_LIMIT_LOTS and lots != NO_LIMIT_LOTS:
                     found |= TOO_LARGE
         elif command.quantity_lots > LARGEST_LOTS:
             found |= TOO_LARGE
@@ -1885,11 +1903,11 @@ def open_rows(mem: Memory, slot: int, nodes: int, rows: NDArray[np.int64]) -> in
     heads = _i32s(mem.heads)
     count = 0
     for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
-        each = np.int64(heads[head])
+        each = _int(heads[head])
         while each != 0:
             rows[count] = each
             count += 1
-            each = np.int64(_order(mem.orders, each).meter_next)
+            each = _int(_order(mem.orders, each).meter_next)
     return count
 
 
@@ -1933,10 +1951,10 @@ def _free_words(mem: Memory, root: int) -> None:
         if level > 0 and _word(mem.words, word).bits != 0:
             digit = _lowest_bit(_word(mem.words, word).bits)
             _word(mem.words, word).bits &= _word(mem.words, word).bits - 1
-            word = np.int64(children[word * 64 + digit])
+            word = _int(children[word * 64 + digit])
             level -= 1
         else:
-            parent = np.int64(_word(mem.words, word).parent)
+            parent = _int(_word(mem.words, word).parent)
             _free_word(mem, word)
             if word == root:
                 return
@@ -1950,10 +1968,10 @@ def free_slot(mem: Memory, slot: int, nodes: int, areas: int, hubs: int) -> None
     heads = _i32s(mem.heads)
     ids = _table(mem.tables, IDS)
     for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
-        each = np.int64(heads[head])
+        each = _int(heads[head])
         heads[head] = 0
         while each != 0:
-            following = np.int64(_order(mem.orders, each).meter_next)
+            following = _int(_order(mem.orders, each).meter_next)
             _entry_row(ids.entries, _order(mem.orders, each).entry).value = 0
             _free_row(mem, each)
             mem.open -= 1
@@ -1961,12 +1979,12 @@ def free_slot(mem: Memory, slot: int, nodes: int, areas: int, hubs: int) -> None
     size = 2 * mem.classes
     books, cells = _i32s(mem.books), _i64s(mem.cells)
     for book in range(slot * mem.area_size * size, (slot * mem.area_size + areas) * size):
-        ladder = np.int64(books[book])
+        ladder = _int(books[book])
         if ladder != 0:
             books[book] = 0
             for each in range(ladder, ladder + 2):
                 if _ladder_row(mem.ladders, each).root != 0:
-                    _free_words(mem, np.int64(_ladder_row(mem.ladders, each).root))
+                    _free_words(mem, _int(_ladder_row(mem.ladders, each).root))
             _ladder_row(mem.ladders, ladder).root = mem.ladders_free
             mem.ladders_free = ladder
     for cell in range(slot * mem.area_size * 4, (slot * mem.area_size + areas) * 4):
@@ -1976,7 +1994,7 @@ def free_slot(mem: Memory, slot: int, nodes: int, areas: int, hubs: int) -> None
         row = slot * mem.hub_size + hub
         for at in range(row * size, (row + 1) * size):
             if trees[at] != 0:
-                free, log_width = _i64s(mem.keys_free), _lowest_bit(np.int64(_hub(mem.hubs, hub).width))
+                free, log_width = _i64s(mem.keys_free), _lowest_bit(_int(_hub(mem.hubs, hub).width))
                 keys[trees[at]] = free[log_width]
                 free[log_width] = trees[at]
                 trees[at] = 0
@@ -2025,12 +2043,12 @@ def _scratch_room(mem: Memory, slot: int, flows: NDArray[np.int64], node: int, s
 def _links_up(mem: Memory, meter: int, level: int) -> tuple[int, int, int]:
     """The links from a meter to its ancestor at a level; 0 where there is none."""
     row = _node(mem.nodes, meter)
-    own = np.int64(meter) if row.is_plain == 1 else np.int64(0)
+    own = _int(meter) if row.is_plain == 1 else _int(0)
     if level == 1:
-        return own, np.int64(0), np.int64(0)
+        return own, _int(0), _int(0)
     area = _area(mem.areas, row.place)
     hub = _hub(mem.hubs, area.hub)
-    return own, np.int64(area.node), np.int64(hub.node) if hub.level < level else np.int64(0)
+    return own, _int(area.node), _int(hub.node) if hub.level < level else _int(0)
 
 
 @_compiled

@@ -62,16 +62,45 @@ MIXES = {
     "below zero": Mix(limits_lots=(7, 20), floor=-50, cap=70, prices=(-50, 70)),
     "wide prices": Mix(limits_lots=(7, None), floor=-(10**6), cap=10**9, prices=(0, 3000)),
     "one class": Mix(limits_lots=(2, 5, 9), terms=(0,), plain=1.0, slots=1, closes=0.0, capacities=0.02),
-    "short phases": Mix(limits_lots=(1, 2, 3, 30), slots=1, closes=0.0, meters=40, members=200, phase=15, cancels=0.02, fees=(1, 2, 3)),
+    "short phases": Mix(
+        limits_lots=(1, 2, 3, 30), slots=1, closes=0.0, meters=40, members=200, phase=15, cancels=0.02, fees=(1, 2, 3)
+    ),
     "opposed": Mix(
-        limits_lots=(5, 10, 20), own_links=False, members=500, meters=25, phase=30, cancels=0.05, fees=(1, 2, 3), opposed=True
+        limits_lots=(5, 10, 20),
+        own_links=False,
+        members=500,
+        meters=25,
+        phase=30,
+        cancels=0.05,
+        fees=(1, 2, 3),
+        opposed=True,
     ),
     "opposed, own links": Mix(
-        limits_lots=(5, 10, 20, 40), members=500, meters=25, phase=20, slots=1, closes=0.0, cancels=0.05, fees=(1, 2, 3), opposed=True
+        limits_lots=(5, 10, 20, 40),
+        members=500,
+        meters=25,
+        phase=20,
+        slots=1,
+        closes=0.0,
+        cancels=0.05,
+        fees=(1, 2, 3),
+        opposed=True,
     ),
     "plain, opposed": Mix(
-        limits_lots=(4, 12), plain=1.0, own_links=False, members=500, meters=16, phase=25, slots=1, closes=0.0,
-        cancels=0.05, amends=0.03, capacities=0.05, baskets=0.02, fees=(1, 2, 3), opposed=True
+        limits_lots=(4, 12),
+        plain=1.0,
+        own_links=False,
+        members=500,
+        meters=16,
+        phase=25,
+        slots=1,
+        closes=0.0,
+        cancels=0.05,
+        amends=0.03,
+        capacities=0.05,
+        baskets=0.02,
+        fees=(1, 2, 3),
+        opposed=True,
     ),
 }
 
@@ -152,9 +181,7 @@ class _Stream:
             slot = self._slot()
             self.first_slot += slot == self.first_slot
             return Close(slot)
-        if draw - 0.01 < 0:
-            return self._meter()
-        return self._order()
+        return self._meter() if draw < 0.01 else self._order()
 
     def _old_id(self) -> int:
         """Mostly of the last orders, some of which are still open."""

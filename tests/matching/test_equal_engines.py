@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from matching.engine import Engine, ReferenceEngine
-from matching.order import Basket, Command, Connect, Event, Level, Rejected, Removed, Traded
+from matching.order import Basket, Command, Event, Level, Rejected, Removed, Traded
 from tests.matching import streams
 from tests.matching.congested import MIXES, make_stream, rules_of
 
@@ -70,7 +70,9 @@ def test_depth_is_the_same_and_disturbs_nothing(name: str):
                 meter = dice.choice(meters)
                 depth = reference.depth(slot, meter)
                 assert engine.depth(slot, meter) == depth
-                best = [(quotes[0].price_ticks, quotes[0].level) if quotes else None for quotes in (depth.asks, depth.bids)]
+                best = [
+                    (quotes[0].price_ticks, quotes[0].level) if quotes else None for quotes in (depth.asks, depth.bids)
+                ]
                 assert list(engine.best_quotes(slot, meter)) == best
                 seen += len(depth.asks) + len(depth.bids)
     assert seen > 100
@@ -99,7 +101,7 @@ def test_the_streams_reach_every_corner():
     for mix in MIXES.values():
         engine = Engine(rules_of(mix))
         for command in make_stream(0, mix, COMMANDS):
-            seen.update(_corners(name, command, engine.apply([command])))
+            seen.update(_corners(command, engine.apply([command])))
     expected = {"held trade": 60, "trade": 500, "basket trades": 20, "self_trade": 100, "one-row basket": 50}
     expected |= {f"{reason}": 5 for reason in ("duplicate_order_id", "unknown_meter", "slot_closed", "bad_quantity")}
     expected |= {f"{reason}": 5 for reason in ("bad_price", "bad_terms", "basket_rejected", "not_open")}
