@@ -29,10 +29,6 @@ class Stream(NamedTuple):
     commands: Rows
 
 
-def flat_grid(meters: int) -> Rows:
-    return tree_grid(1, meters, None)
-
-
 def tree_grid(areas: int, meters: int, limit_lots: int | None) -> Rows:
     """A substation over feeders of at most 32 transformer areas each, with the same limit for every area both ways."""
     feeders = -(-areas // 32)
@@ -50,9 +46,9 @@ def _node(node: int, parent: int, level: Level, limit_lots: int | None) -> tuple
 
 
 def make_stream(
-    name: str, grid: Rows, meters: int, slots: int, commands: int, seed: int, passive: float = PASSIVE
+    name: str, grid: Rows, meters: int, slots: int, *, commands: int, seed: int, passive: float = PASSIVE
 ) -> Stream:
-    """A stream on this grid, whose last rows are its meters; every meter is a member's own."""
+    """A stream on this grid, whose last rows are its meters. Each is a member's own; half of them sell, half buy."""
     dice, engine = np.random.default_rng(seed), Engine(RULES)
     engine.apply_rows(grid)
     live = _Live()
@@ -61,7 +57,7 @@ def make_stream(
     for _ in range(-(-commands // _PIECE)):
         rows = np.zeros(_PIECE, kernel.COMMAND)
         draw = dice.random(_PIECE)
-        is_cancel = (draw >= passive) & (draw < 1 - 0.1) if passive < 0.9 else draw < 0
+        is_cancel = (draw >= passive) & (draw < passive + CANCEL)
         is_passive = draw < passive
         orders = ~is_cancel
         count = int(orders.sum())
@@ -71,7 +67,7 @@ def make_stream(
         far = RULES.fee_ticks[-1] + _NEAR_TICKS
         resting = np.where(sells, _MIDDLE_TICKS - fee + 1 + away, _MIDDLE_TICKS + fee - 1 - away)
         crossing = np.where(sells, _MIDDLE_TICKS - far, _MIDDLE_TICKS + far)
-        meter = dice.integers(0, meters, _PIECE)
+        meter = 2 * dice.integers(0, meters // 2, _PIECE) + sells
         rows["kind"] = np.where(is_cancel, kernel.CANCEL, kernel.NEW)
         rows["order_id"][orders] = np.arange(next_id, next_id + count)
         rows["order_id"][is_cancel] = live.draw(dice, int(is_cancel.sum()))
