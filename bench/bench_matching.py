@@ -128,11 +128,11 @@ def main() -> None:
     progress, console = Console(stderr=True), Console()
     free = make_day(arguments.orders, arguments.seed, transformer_lots=None)
     tight = make_day(arguments.orders, arguments.seed, transformer_lots=600)
-    short = Day(tight.grid, tight.commands[: arguments.orders // 20])
+    short = Day(tight.grid, tight.commands[: arguments.orders // 8])
     runs = [
         run("reference, transformers without limits", Engine(RULES), free, progress),
         run("reference, congested transformers", Engine(RULES), tight, progress),
-        run("reference, congested, first twentieth", Engine(RULES), short, progress),
+        run("reference, congested, first eighth", Engine(RULES), short, progress),
         run("same, never skipping a pass", Engine(RULES, skip_idle_passes=False), short, progress),
     ]
     table = Table("engine and day", title=f"matching, {arguments.orders} orders, seed {arguments.seed}")

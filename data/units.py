@@ -102,9 +102,9 @@ def limit_lots_floor(limit_kw: str, slot_minutes: int) -> int:
 
     Source: ``kW x slot hours``, docs/market_rules.md, "The grid". Raises UnitError.
     """
-    if not _DECIMAL.fullmatch(limit_kw) or limit_kw.startswith("-"):
+    pico_kw = parse_steps(limit_kw, 12) if _DECIMAL.fullmatch(limit_kw) else -1
+    if pico_kw < 0:
         raise UnitError(f"{limit_kw[:40]!r} is not a limit in kW, a decimal >= 0")
-    pico_kw = parse_steps(limit_kw, 12)
     return pico_kw * slot_minutes * LOTS_PER_KWH // (60 * 10**12)
 
 
@@ -125,7 +125,7 @@ def parse_instant_s(text: str) -> int:
 
 def format_instant(instant_s: int) -> str:
     """Seconds since the epoch to an RFC 3339 instant in UTC, ``2026-07-01T10:15:00Z``."""
-    return datetime.fromtimestamp(instant_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(instant_s, UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 @dataclass(frozen=True, order=True, slots=True)

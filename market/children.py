@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,7 +61,7 @@ class Children:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env=_unbuffered(),
             )
         child = Child(name, process, log)
         self.running.append(child)
@@ -86,28 +86,40 @@ class Children:
             await asyncio.gather(task, *ends, return_exceptions=True)
 
 
-async def run(arguments: Sequence[str]) -> tuple[int, str]:
-    """``jinsha`` with these arguments to its end: exit code, and what it wrote."""
+async def run(arguments: Sequence[str], tell: Callable[[str], None] = lambda line: None) -> tuple[int, list[str]]:
+    """``jinsha`` with these arguments to its end: exit code and what it wrote; ``tell`` hears each line as it comes."""
     process = await asyncio.create_subprocess_exec(
         *command(arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
+        env=_unbuffered(),
     )
+    assert process.stdout is not None
+    lines: list[str] = []
     try:
-        output, _ = await process.communicate()
+        async for line in process.stdout:
+            text = line.decode("utf-8", "replace").strip()
+            if text:
+                lines.append(text)
+                tell(text)
+        return await process.wait(), lines
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
         raise
-    assert process.returncode is not None
-    return process.returncode, output.decode("utf-8", "replace")
 
 
 def command(arguments: Sequence[str]) -> list[str]:
     """How a ``jinsha`` command is started with this very Python."""
     return [sys.executable, "-m", "market.main", *arguments]
+
+
+def _unbuffered() -> dict[str, str]:
+    """What a child writes is seen when it is written."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
 
 
 async def _stop(child: Child) -> None:

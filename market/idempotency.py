@@ -9,7 +9,7 @@ import hashlib
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from market import idempotency_store
+from market import idempotency_store, wire
 from market.context import CONTEXT
 from market.idempotency_store import KeptAnswer
 from market.identity import DIRECTORY, token_of
@@ -46,7 +46,8 @@ async def answer_once(request: web.Request, handler: Handler) -> web.StreamRespo
 
 async def _answer(request: web.Request, handler: Handler, name: tuple[int, str]) -> web.StreamResponse:
     context = request.app[CONTEXT]
-    body_hash = hashlib.sha256(f"{request.method} {request.path}\n".encode() + await request.read()).digest()
+    payload = await wire.payload_of(request)
+    body_hash = hashlib.sha256(f"{request.method} {request.path}\n".encode() + payload).digest()
     kept = await context.read(lambda connection: idempotency_store.find(connection, *name))
     if kept is not None:
         if kept.body_hash != body_hash:

@@ -23,7 +23,8 @@ def served_alone(database: Engine) -> Iterator[None]:
     """
     message = "another server runs on this database; stop it first"
     if database.dialect.name != "sqlite":
-        with database.connect() as connection:
+        with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.detach()  # closed for good in the end, not handed back to the pool with the lock on it
             if not try_advisory_lock(connection):
                 raise AlreadyServedError(message)
             yield

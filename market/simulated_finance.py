@@ -21,12 +21,13 @@ from data.units import (
 )
 from finance.calendar import DayCount, days_between
 from finance.offer import OfferError, Quote, Terms, parse_rate_ppm, terms_of
+from finance.period import Billing
 from market import institutions
 from market.client import Client, RefusedError, new_nonce
 from market.institutions import POLL_S, Deposit, StuckError
 from market.simulated_town import AT_ONCE, Town
 from market.simulated_trading import Step
-from market.tariff import Bank
+from market.tariff import Bank, Tariff
 from settlement import acts
 from settlement.acts import Offer
 from settlement.calendar import bounds, day_of, start_of
@@ -85,13 +86,7 @@ async def settle(town: Town, step: Callable[[str], None]) -> None:
 
     Raises StuckError when the checker refuses, or when it is not applied in the end.
     """
-    tariff = town.tariff
-    _, end_s = bounds(town.day, tariff.time_zone)
-    final_s = end_s + (tariff.reading_deadline_hours + tariff.correction_window_hours) * SECONDS_PER_HOUR
-    for now_s, note in (
-        (final_s, "readings are final; operator and checker compute the cycle"),
-        (final_s + tariff.dispute_window_hours * SECONDS_PER_HOUR + 60, "nobody disputed it; the cycle is applied"),
-    ):
+    for now_s, note in milestones(town.tariff, town.day):
         step(note)
         await institutions.move_clock(town.operator, now_s)
         await institutions.until_idle(town.operator, patience_s=PATIENCE_S, tell=partial(_tell, step, note))
@@ -99,6 +94,16 @@ async def settle(town: Town, step: Callable[[str], None]) -> None:
     if [cycle["state"] for cycle in cycles if cycle["day"] == town.day.isoformat()] != ["applied"]:
         raise StuckError(f"the cycle of {town.day} was not applied: {cycles}")
     step(f"{len(cycles)} cycle applied, billing period closed")
+
+
+def milestones(tariff: Tariff, day: date) -> list[tuple[int, str]]:
+    """When settlement of a day goes on, in seconds, and what happens then."""
+    _, end_s = bounds(day, tariff.time_zone)
+    final_s = end_s + (tariff.reading_deadline_hours + tariff.correction_window_hours) * SECONDS_PER_HOUR
+    applied_s = final_s + tariff.dispute_window_hours * SECONDS_PER_HOUR + 60
+    _, period_end_s = bounds(Billing(tariff.billing_period).last_day(day), tariff.time_zone)
+    found = [(final_s, "readings are final"), (applied_s, "nobody disputed the cycle")]
+    return [*found, (period_end_s, "the billing period ends")] if period_end_s > applied_s else found
 
 
 def _tell(step: Callable[[str], None], note: str, waiting: str) -> None:

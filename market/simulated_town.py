@@ -25,7 +25,7 @@ from market.trader import Trader, wants_of
 from settlement import signatures
 
 AT_ONCE = 12
-"""How many owners talk to the market at the same time."""
+"""How many members talk to the market at the same time, where the order does not matter."""
 
 LEAST_ESCROW_FEN = 1000
 FUND_MEMBER = 0

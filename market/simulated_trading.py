@@ -1,11 +1,11 @@
 """A simulated day: the evening before, everyone trades in a few rounds; then gates close, and meters report the truth.
 
-Within a round owners come in random order, a few at the same time, while the market's clock goes on.
+Within a round owners come one after the other, in random order, while the market's clock goes on: the same seed gives
+the same trades, to the last lot.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
@@ -16,13 +16,16 @@ from data.units import SECONDS_PER_HOUR, parse_energy_lots
 from market import institutions
 from market.client import Placed, Refused
 from market.institutions import Reading
-from market.simulated_town import AT_ONCE, Desk, Town
+from market.simulated_town import Desk, Town
 from market.tariff import Tariff
 from settlement.calendar import bounds, start_of
 from settlement.intents import OrderIntent
 
 FIRST_ROUND_HOURS_BEFORE = 12
 ROUND_HOURS = 3
+LEAST_HORIZON_HOURS = FIRST_ROUND_HOURS_BEFORE + 25
+"""Noon of the day before to the end of the day, of which the longest has 25 hours."""
+
 GROUPS_A_ROUND = 12
 GROUP_S = 300
 """The clock goes on five minutes after each twelfth of the owners: a round takes an hour."""
@@ -59,21 +62,10 @@ async def trade(town: Town, rounds: int, trading: Trading, step: Step) -> None:
         edges = [len(order) * group // GROUPS_A_ROUND for group in range(GROUPS_A_ROUND + 1)]
         for group, (first, last) in enumerate(pairwise(edges)):
             await institutions.move_clock(town.operator, begin_s + group * GROUP_S)
-            desks = [town.desks[place] for place in order[first:last]]
-            async for _ in _turns(desks, number, rounds, trading):
+            for place in order[first:last]:
+                desk = town.desks[place]
+                await _place(desk, await _orders(desk, number, rounds), number, trading)
                 step(1, f"round {number}: {trading.orders:,} orders")
-
-
-async def _turns(desks: Sequence[Desk], number: int, rounds: int, trading: Trading) -> AsyncIterator[None]:
-    turn = asyncio.Semaphore(AT_ONCE)
-
-    async def one(desk: Desk) -> None:
-        async with turn:
-            await _place(desk, await _orders(desk, number, rounds), number, trading)
-
-    for done in asyncio.as_completed([one(desk) for desk in desks]):
-        await done
-        yield
 
 
 async def _orders(desk: Desk, number: int, rounds: int) -> list[OrderIntent]:
@@ -93,6 +85,12 @@ async def _place(desk: Desk, orders: list[OrderIntent], number: int, trading: Tr
     placed = sum(isinstance(result, Placed) for result in results)
     trading.orders += placed
     trading.repriced += placed if number > 1 else 0
+
+
+def hours_of(town: Town) -> int:
+    """How many times the clock is moved in ``live_through``."""
+    start_s, end_s = bounds(town.day, town.tariff.time_zone)
+    return (end_s - start_s) // SECONDS_PER_HOUR + 1
 
 
 async def live_through(town: Town, step: Step) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -34,15 +35,23 @@ from market.tariff import NeighbourhoodError
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 HOST = "127.0.0.1"
+PEOPLE = "people"
 MARK = "simulation.json"
 """Stands in every folder that a simulation made; only such a folder is ever cleared for the next one."""
+
+PASSED = "✓"
+"""Stands before each check that an audit passed."""
 
 START_S = 180.0
 READY_POLL_S = 0.25
 
 
+FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+"""Exit codes."""
+
+
 class SimulationError(Exception):
-    """It can not go on; the message is for the person at the terminal."""
+    """It can not begin; the message is for the person at the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +85,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=8420, help="default: %(default)s")
     parser.add_argument(
-        "--seed", type=int, default=1, help="the same seed gives the same orders (default: %(default)s)"
+        "--seed", type=int, default=1, help="the same seed gives the same trades (default: %(default)s)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of trading (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, choices=range(1, 5), default=3, help="rounds of trading (default: %(default)s)"
+    )
     parser.add_argument("--exit", action="store_true", help="stop the market when done, instead of leaving it up")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command. Exit code 0 when the day was traded, settled, financed and audited; else 1 (130: interrupted)."""
+    """The command. Exit codes: 0 the day was traded, settled, financed, and the audit found no contradiction; 1 it did,
+    or the market failed; 2 neighbourhood, folder or port can not be used; 130 interrupted."""
     options = Options(**{name: getattr(arguments, name) for name in Options.__slots__})
     screen = Screen()
     try:
         return asyncio.run(_run(options, screen))
-    except (NeighbourhoodError, SimulationError, StuckError, ChildDiedError, ClientError) as error:
+    except (NeighbourhoodError, SimulationError) as error:
         screen.say(str(error), style="bold red")
-    except TimeoutError:
-        screen.say(f"the market did not start in {START_S:.0f} s; see {options.work}/server.log", style="bold red")
+        return UNUSABLE
+    except (StuckError, ChildDiedError, ClientError) as error:
+        screen.say(str(error), style="bold red")
+        return FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.say("stopped")
-        return 130
-    return 1
+        return INTERRUPTED
 
 
 async def _run(options: Options, screen: Screen) -> int:
@@ -118,17 +131,26 @@ async def _run(options: Options, screen: Screen) -> int:
         await running.guard(_live(town, options, screen, trading, finance))
         is_sound = await running.guard(_conclude(town, options, screen, trading, finance))
         if not options.exit:
-            screen.say(f"\nThe market stays open at {options.server} until Ctrl-C.", style="bold")
+            screen.say(
+                f"\nThe market stays open at {options.server} until Ctrl-C; the keys of everyone are in "
+                f"{options.work / 'keys'} and {options.work / PEOPLE}.",
+                style="bold",
+            )
             await running.guard(_forever())
     return 0 if is_sound else 1
 
 
 def _chosen_day(neighbourhood: Neighbourhood, asked: date | None) -> date:
-    days = neighbourhood.profiles.days(neighbourhood.tariff.time_zone)
-    if asked is None and days:
-        return days[0]
-    day = asked or date.min
-    neighbourhood.profiles.slots_of(day, neighbourhood.tariff.time_zone)  # raises with what there is
+    """The day asked for, or else the first. Raises NeighbourhoodError, SimulationError."""
+    tariff = neighbourhood.tariff
+    if tariff.horizon_hours < simulated_trading.LEAST_HORIZON_HOURS:
+        raise SimulationError(
+            f"tariff.toml: [market] horizon_hours: owners trade from noon of the day before, which takes at least "
+            f"{simulated_trading.LEAST_HORIZON_HOURS}"
+        )
+    days = neighbourhood.profiles.days(tariff.time_zone)
+    day = asked or (days[0] if days else date.min)
+    neighbourhood.profiles.slots_of(day, tariff.time_zone)  # raises with what there is
     return day
 
 
@@ -166,9 +188,9 @@ def _stop_on_signals() -> None:
 async def _start(options: Options, screen: Screen, running: Children, neighbourhood: Neighbourhood, day: date) -> None:
     with screen.stage("Making the market") as stage:
         stage.note(f"keys and terms in {options.work}")
-        code, output = await children.run(["init", str(options.work), "--from", str(options.neighbourhood)])
+        code, lines = await children.run(["init", str(options.work), "--from", str(options.neighbourhood)])
         if code:
-            raise SimulationError(f"jinsha init failed:\n{output.strip()}")
+            raise SimulationError("\n".join(["jinsha init failed:", *lines]))
     clock = format_instant(simulated_trading.opening_of(day, neighbourhood.tariff))
     await running.start(
         "server", ["serve", str(options.work), "--clock", f"manual:{clock}", "--port", str(options.port)]
@@ -183,13 +205,14 @@ async def _start_checker(options: Options, running: Children) -> None:
 async def _wait_ready(operator: Client, screen: Screen) -> None:
     with screen.stage("Starting server and chain") as stage:
         stage.note("contracts are compiled and deployed")
-        async with asyncio.timeout(START_S):
-            while True:
-                with suppress(aiohttp.ClientError):
-                    async with operator.http.get(f"{operator.server}/readyz") as response:
-                        if response.status == 200:
-                            return
-                await asyncio.sleep(READY_POLL_S)
+        give_up = asyncio.get_running_loop().time() + START_S
+        while asyncio.get_running_loop().time() < give_up:
+            with suppress(aiohttp.ClientError):
+                async with operator.http.get(f"{operator.server}/readyz") as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(READY_POLL_S)
+        raise StuckError(f"the market did not start in {START_S:.0f} s; its log tells why")
 
 
 async def _forever() -> None:
@@ -205,7 +228,7 @@ async def _live(town: Town, options: Options, screen: Screen, trading: Trading, 
     owners = len(town.desks)
     with screen.stage("Trading, signed and over HTTP", owners * options.rounds) as stage:
         await simulated_trading.trade(town, options.rounds, trading, stage.step)
-    with screen.stage("The day: gates close", 25) as stage:
+    with screen.stage("The day: gates close", simulated_trading.hours_of(town)) as stage:
         await simulated_trading.live_through(town, stage.step)
     with screen.stage("Meters report", len(town.neighbourhood.meters) * len(town.slots_s)) as stage:
         await simulated_trading.deliver(town, trading, stage.step)
@@ -226,7 +249,7 @@ async def _live(town: Town, options: Options, screen: Screen, trading: Trading, 
 async def _gather_people(town: Town, options: Options, screen: Screen) -> None:
     with screen.stage("Members, grid, meters, money") as stage:
         await simulated_town.log_in([town.operator, town.custodian, town.meter_operator])
-        await simulated_town.register(town, options.work / "people")
+        await simulated_town.register(town, options.work / PEOPLE)
         stage.note(f"{len(town.desks)} owners and {len(town.banks)} banks admitted")
         await simulated_town.connect(town)
         clients = [client for _, client in town.banks] + [desk.client for desk in town.desks]
@@ -239,13 +262,13 @@ async def _gather_people(town: Town, options: Options, screen: Screen) -> None:
 async def _conclude(town: Town, options: Options, screen: Screen, trading: Trading, finance: Finance) -> bool:
     """Audit and report; whether the audit found everything in order."""
     with screen.stage("Audit from the outside") as stage:
-        code, output = await children.run(["audit", str(options.work)])
-        verdict = output.strip().splitlines()[-1] if output.strip() else "it said nothing"
+        code, lines = await children.run(["audit", str(options.work)], stage.note)
+        verdict = _verdict(lines)
         stage.note(verdict)
     for what, counted in (("orders", trading.refused), ("readings", trading.quarantined), ("offers", finance.refused)):
         _say_refusals(screen, what, counted)
     if code:
-        screen.say(output.strip(), style="bold red")
+        screen.say("\n".join(lines), style="bold red")
     tariff = town.tariff
     facts = report.Facts(
         title=f"{options.neighbourhood.name}, {town.day}",
@@ -264,6 +287,13 @@ async def _conclude(town: Town, options: Options, screen: Screen, trading: Tradi
     screen.say(f"\n{made.text}")
     screen.say(f"The same with charts: {page}", style="bold")
     return code == 0
+
+
+def _verdict(lines: Sequence[str]) -> str:
+    """How many checks an audit passed, and what it said in the end."""
+    passed = [line for line in lines if line.startswith(PASSED)]
+    said = " ".join(line for line in lines if not line.startswith(PASSED))
+    return f"{len(passed)} checks: {said}" if said else f"{len(passed)} checks"
 
 
 def _say_refusals(screen: Screen, what: str, counted: Counter[str]) -> None:

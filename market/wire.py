@@ -51,12 +51,13 @@ async def read(request: web.Request, kind: type[T]) -> T:
     """The request's body as ``kind`` (a ``Body``). Raises ProblemError, or TimeoutError on a slow sender."""
     if request.can_read_body and request.content_type not in ("application/json", "application/octet-stream"):
         raise refuse(415, "unsupported_media_type", "send application/json")
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            payload = await request.read()
-    except UnicodeDecodeError as error:
-        raise refuse(400, "malformed_json", "the body is not UTF-8") from error
-    return decode(payload, kind)
+    return decode(await payload_of(request), kind)
+
+
+async def payload_of(request: web.Request) -> bytes:
+    """The body, however often it is asked for. Raises TimeoutError on a slow sender."""
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        return await request.read()
 
 
 def decode(payload: bytes, kind: type[T]) -> T:

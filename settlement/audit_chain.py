@@ -1,6 +1,5 @@
 """The audit of the chain and of its mirror: blocks run again, every call accounted for, no money made or lost."""
 
-import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,15 @@ import msgspec
 from sqlalchemy import Row
 
 from settlement import abi, audit_store, calls, chain_audit, mirror, outbox, store
-from settlement.acts import FUND
 from settlement.audit_scene import Examine, Scene, Step, Tick
+from settlement.chain import Call
 from settlement.chain_file import FileChain, FoundTransaction
 from settlement.chain_store import ChainReader
 from settlement.compile import compiled
 from settlement.contradiction import Contradiction, differs
 from settlement.deploy import creation_codes
 from settlement.keccak import keccak
+from settlement.verify_pool import usable_cores
 
 BLOCKS_RUN_AGAIN = 300
 """Chosen at random, unless all are; links, hashes and the final state are always checked for every block."""
@@ -63,7 +63,7 @@ def last_steps(scene: Scene) -> list[Step]:
 def _blocks(path: Path, sample: int | None, tick: Tick) -> Iterator[Contradiction]:
     before = 0
     try:
-        for progress in chain_audit.verify_chain_file(path, sample=sample, workers=os.cpu_count() or 1):
+        for progress in chain_audit.verify_chain_file(path, sample=sample, workers=usable_cores()):
             tick(progress.done - before)
             before = progress.done
     except chain_audit.ContradictionError as error:
@@ -173,8 +173,11 @@ def _balances(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
             if stated != computed:
                 yield differs("cash", member, column, stated=stated, computed=computed)
         tick(1)
-    yield from _contracts_balances(scene)
-    yield from _conservation(scene)
+    made.clear()
+    mirror.apply_to(made, scene.events)
+    yield from _conservation(scene, _free(scene, made))
+    if not _is_applying(scene):
+        yield from _escrow(scene, made)
 
 
 def _is_applying(scene: Scene) -> bool:
@@ -185,38 +188,36 @@ def _is_applying(scene: Scene) -> bool:
     return last["PartApplied"] > last["CycleApplied"]
 
 
-def _contracts_balances(scene: Scene) -> Iterator[Contradiction]:
-    if _is_applying(scene):
-        return
-    made: dict[int, store.Balance] = {}
-    mirror.apply_to(made, scene.events)
-    for member in sorted(made):
-        for column, question in BALANCES.items():
-            (held,) = scene.chain.view(question(member))
-            if held != made[member][column] and not (member == FUND and column == "free_micro"):
-                yield differs("chain", f"account {member}", column, stated=held, computed=made[member][column])
+def _free(scene: Scene, made: Mapping[int, store.Balance]) -> dict[int, int]:
+    """What ``Cash`` holds for every member and for each contract, by account."""
+    contracts = {int.from_bytes(address, "big") for address in scene.chain.addresses.values()}
+    return {account: _ask(scene, calls.balance_of(account)) for account in sorted({*made, *contracts})}
 
 
-def _conservation(scene: Scene) -> Iterator[Contradiction]:
-    """Supply = minted - burned = sum of the balances; what Clearing holds = sum of escrow and guarantee fund."""
-    (supply,) = scene.chain.view(calls.supply())
+def _ask(scene: Scene, question: Call) -> int:
+    return int(scene.chain.view(question)[0])
+
+
+def _conservation(scene: Scene, free: Mapping[int, int]) -> Iterator[Contradiction]:
+    """Supply = minted - burned = sum of the balances."""
+    supply = _ask(scene, calls.supply())
     minted = sum(int(event.arguments["amount"]) for event in scene.of("Cash", "Minted"))
     burned = sum(int(event.arguments["amount"]) for event in scene.of("Cash", "Burned"))
-    accounts = {int.from_bytes(address, "big") for address in scene.chain.addresses.values()}
-    for event in scene.events:
-        if event.contract == "Cash":
-            accounts |= {
-                int(event.arguments[name]) for name in ("member", "source", "target") if name in event.arguments
-            }
-    held = {account: int(scene.chain.view(calls.balance_of(account))[0]) for account in accounts}
     if supply != minted - burned:
         yield differs("chain", "Cash", "supply", stated=supply, computed=minted - burned)
-    if sum(held.values()) != supply:
-        yield differs("chain", "Cash", "sum of balances", stated=sum(held.values()), computed=supply)
-    if not _is_applying(scene):
-        members = {FUND} | {account for account in accounts if account < mirror.CONTRACT_ACCOUNTS_FROM}
-        members |= {int(event.arguments["account"]) for event in scene.of("Clearing", "Settled")}
-        escrow = sum(int(scene.chain.view(calls.escrow_of(member))[0]) for member in members)
-        clearing = held[int.from_bytes(scene.chain.addresses["Clearing"], "big")]
-        if escrow != clearing:
-            yield differs("chain", "Clearing", "sum of escrow", stated=escrow, computed=clearing)
+    if sum(free.values()) != supply:
+        yield differs("chain", "Cash", "sum of balances", stated=sum(free.values()), computed=supply)
+
+
+def _escrow(scene: Scene, made: Mapping[int, store.Balance]) -> Iterator[Contradiction]:
+    """Each escrow and arrears are what the events make them; together escrow is what ``Clearing`` holds in ``Cash``."""
+    total = 0
+    for member in sorted(made):
+        for column, question in BALANCES.items():
+            held = _ask(scene, question(member))
+            total += held if column == "escrow_micro" else 0
+            if held != made[member][column]:
+                yield differs("chain", f"account {member}", column, stated=held, computed=made[member][column])
+    clearing = _ask(scene, calls.balance_of(int.from_bytes(scene.chain.addresses["Clearing"], "big")))
+    if total != clearing:
+        yield differs("chain", "Clearing", "sum of escrow", stated=total, computed=clearing)

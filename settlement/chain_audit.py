@@ -16,7 +16,7 @@ import msgspec
 
 from settlement.blocks import Block, genesis_parent, next_block
 from settlement.chain_store import ChainReader, StoredBlock
-from settlement.evm import Changes, Machine
+from settlement.evm import Changes, Machine, collect_garbage_rarely
 
 STRETCH_BLOCKS = 50
 
@@ -139,7 +139,7 @@ def _run_stretches(path: Path, wanted: Sequence[int], workers: int) -> Iterator[
             yield run_stretch(path, stretch)
         return
     # spawn: a forked child would share the threads and connections of whoever audits
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), collect_garbage_rarely) as pool:
         tasks = [pool.submit(run_stretch, path, stretch) for stretch in stretches]
         try:
             for task in as_completed(tasks):

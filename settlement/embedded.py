@@ -22,6 +22,7 @@ from aiohttp import web
 
 from settlement.chain import ChainUnavailableError
 from settlement.chain_store import ChainFileError, ChainStore
+from settlement.evm import collect_garbage_rarely
 from settlement.node import Node
 from settlement.node_methods import answer
 
@@ -165,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ChainFileError as error:
         _say({"refused": str(error)})
         return 1
+    collect_garbage_rarely()
     try:
         node = Node(store, options.chain_id, _wall_clock_s if options.clock == "wall" else None)
         return 0 if asyncio.run(_serve(node, options.port, options.with_parent)) else 2

@@ -1,10 +1,13 @@
 """Keccak-256, the hash of every leaf, digest and link of the house.
 
-``eth-hash`` chooses pycryptodome where it is installed; ``safe-pysha3`` computes the same a good deal faster, and a
-day's cycle is half a million hashes (``bench/bench_keccak.py`` measures both).
+``eth-hash`` would choose pycryptodome, and wraps what it chooses; ``safe-pysha3`` called directly computes the same a
+good deal faster, and a day's cycle is half a million hashes (``bench/bench_keccak.py`` measures both).
 """
 
-from eth_hash.main import Keccak256
-from eth_hash.backends.pysha3 import PySha3Backend
+from sha3 import keccak_256  # type: ignore[import-untyped] # it ships no types
 
-keccak = Keccak256(PySha3Backend())
+
+def keccak(data: bytes) -> bytes:
+    """The 32-byte hash."""
+    digest: bytes = keccak_256(data).digest()
+    return digest

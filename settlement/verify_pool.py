@@ -28,10 +28,15 @@ def first_bad(checks: Sequence[SignatureCheck], *, second: bool = False) -> Iter
         yield len(piece)
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _verdicts(pieces: Sequence[Sequence[SignatureCheck]], *, second: bool) -> Iterator[list[int]]:
     bare = ([check[:3] for check in piece] for piece in pieces)
     worth = WORTH_PROCESSES // 20 if second else WORTH_PROCESSES
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if cores == 1 or sum(map(len, pieces)) < worth:
         yield from (_bad_among(piece, second) for piece in bare)
         return

@@ -13,7 +13,7 @@ from market.identity import Member, require
 from market.problems import not_found, refuse
 from settlement import cycle, cycle_store, hexjson, publish_store
 
-_OVERSEERS = ("checker", "operator", "regulator", "bank", "grid_company")
+_OVERSEERS = ("checker", "operator", "regulator")
 
 
 class VerdictBody(wire.Body, frozen=True):

@@ -1,5 +1,6 @@
 """Decimals, limits and instants: text in, whole numbers inside, text out, and nothing rounded on the way."""
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -191,6 +192,7 @@ def test_any_text_is_a_number_or_refused(text: str, decimals: int):
     [
         ("4", 15, 100),
         ("0", 15, 0),
+        ("-0", 15, 0),
         ("0.04", 15, 1),
         ("0.0399", 15, 0),
         ("0.079999999999", 15, 1),
@@ -259,6 +261,7 @@ def test_values_of_one_unit_compare_and_do_not_change():
         ("2024-02-29T00:00:00Z", 1_709_164_800),
         ("9999-12-31T23:59:59Z", 253_402_300_799),
         ("1000-01-01T00:00:00Z", -30_610_224_000),
+        ("0999-12-31T00:00:00Z", -30_610_310_400),
     ],
 )
 def test_instants(text: str, instant_s: int):
@@ -314,3 +317,12 @@ def test_instants_read_back(moment: datetime):
     instant_s = int(moment.timestamp())
     assert parse_instant_s(format_instant(instant_s)) == instant_s
     assert datetime.fromtimestamp(instant_s, UTC) == moment
+
+
+def test_instants_do_not_depend_on_where_the_machine_stands(monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        assert parse_instant_s("2026-07-01T10:15:00Z") == 1_782_900_900
+        assert format_instant(1_782_900_900) == "2026-07-01T10:15:00Z"
+    time.tzset()

@@ -73,6 +73,11 @@ def test_a_large_debtor_pays_before_a_holiday_that_moving_on_would_carry_past_si
     assert due_day(issue, 60, large_debtor=False) == date(2026, 10, 8)
 
 
+def test_moving_on_to_the_sixtieth_day_itself_is_within_the_limit() -> None:
+    issue = date(2026, 6, 4)
+    assert due_day(issue, 59, large_debtor=True) == issue + timedelta(days=60)  # Sunday to Monday
+
+
 def test_six_months_end_on_the_same_day_or_the_months_last() -> None:
     assert calendar.latest_due_day(date(2026, 8, 31), large_debtor=False) == date(2027, 2, 28)
     assert calendar.latest_due_day(date(2026, 1, 15), large_debtor=False) == date(2026, 7, 15)

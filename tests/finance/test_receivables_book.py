@@ -15,8 +15,9 @@ from finance.calendar import DayCount
 from finance.mirror import MirrorError
 from finance.offer import OfferError, Quote
 from finance.receivable import ChainState, IllegalTransitionError, Standing
+from finance.rows import claim_of
 from finance.store import Filter, Viewer
-from settlement import acts, calls
+from settlement import acts, calls, merkle
 from settlement.chain import ChainEvent
 from settlement.writer import Writer
 from tests.finance.ledger import (
@@ -382,6 +383,18 @@ def test_what_another_relayer_brought_to_the_chain_is_mirrored_too(ledger: Ledge
     assert ledger.chain.send(ledger.chain.sign([call]))[0].succeeded
     assert ledger.pull() == 1
     assert ledger.receivable(owed).state == "settled"
+
+
+def test_what_another_relayer_brought_onto_the_chain_is_not_brought_again(ledger: Ledger, owed: bytes) -> None:
+    claims = [claim_of(row) for row in ledger.receivables()]
+    place = next(n for n, claim in enumerate(claims) if claim.receivable_id == owed)
+    proof = merkle.path([claim.receivable_id for claim in claims], place)
+    ledger.chain.send(ledger.chain.sign([acts.materialise(claims[place].on_chain, proof)]))
+    assert ledger.pull() == 0
+    ledger.acknowledge(FACTORY, owed)
+    assert ledger.queued() == ["Receivables.acknowledge_many"]
+    ledger.sync()
+    assert ledger.receivable(owed).state == "acknowledged"
 
 
 def test_an_event_that_no_rule_leads_to_stops_the_mirror(ledger: Ledger, owed: bytes) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_hash.auto import keccak
 from sqlalchemy import select
 
 from data import tables
@@ -14,6 +13,7 @@ from settlement import acts, signatures
 from settlement.acts import Mint
 from settlement.intents import LOGIN
 from settlement.jwk import to_jwk
+from settlement.keccak import keccak
 from tests.market.world import KEYS, Person, World, neighbours, open_market, order
 
 

@@ -15,7 +15,7 @@ from market.recovery import RecordError
 from tests.market.world import SLOT, Person, World, later, neighbours, open_market, order
 
 
-async def _some_trading(ann: Person, bo: Person) -> None:
+async def some_trading(ann: Person, bo: Person) -> None:
     next_slot = later(SLOT, 15)
     await bo.place(order("s1", "A2", "sell", "3.00", "0.40", terms=30))
     await bo.place(order("s2", "B1", "sell", "1.00", "0.38", next_slot))
@@ -34,7 +34,7 @@ async def _some_trading(ann: Person, bo: Person) -> None:
     await bo.delete("/v1/orders/s2")
 
 
-async def _picture(world: World, *people: Person) -> dict[str, Any]:
+async def picture(world: World, *people: Person) -> dict[str, Any]:
     """All that anyone can see, and the engine's own hash."""
     shown: dict[str, Any] = {"engine": await world.context.sequencer.look(lambda state: state.engine.state_hash())}
     shown["next"] = await world.context.sequencer.look(
@@ -49,15 +49,15 @@ async def _picture(world: World, *people: Person) -> dict[str, Any]:
 async def test_a_market_started_again_is_the_same_market(tmp_path: Path) -> None:
     async with open_market(tmp_path) as world:
         ann, bo = await neighbours(world)
-        await _some_trading(ann, bo)
+        await some_trading(ann, bo)
         operator = await world.institution("operator")
         limits = [{"node": "A", "export_kw": "1.5", "import_kw": None}]
         assert (await operator.post("/v1/grid/limits", {"limits": limits})).status == 200
-        before = await _picture(world, ann, bo)
+        before = await picture(world, ann, bo)
         sell = order("s1", "A2", "sell", "3.00", "0.40", terms=30)
         first = await bo.place(sell)
     async with open_market(tmp_path) as again:
-        after = await _picture(again, *(Person(again, p.member, p.key, p.token) for p in (ann, bo)))
+        after = await picture(again, *(Person(again, p.member, p.key, p.token) for p in (ann, bo)))
         assert after == before
         bo = Person(again, bo.member, bo.key, bo.token)
         assert (await bo.place(sell)).body == first.body
@@ -81,7 +81,7 @@ TAMPERINGS = {
 @pytest.mark.parametrize("what", TAMPERINGS)
 async def test_a_changed_record_is_not_served(tmp_path: Path, what: str) -> None:
     async with open_market(tmp_path) as world:
-        await _some_trading(*await neighbours(world))
+        await some_trading(*await neighbours(world))
     table, values = TAMPERINGS[what]
     database = open_database(sqlite_url(tmp_path / "market.db"))
     key = next(iter(table.primary_key))
@@ -97,7 +97,7 @@ async def test_a_changed_record_is_not_served(tmp_path: Path, what: str) -> None
 @pytest.mark.parametrize("table", [tables.trades, tables.journal])
 async def test_a_missing_record_is_not_served(tmp_path: Path, table: Any) -> None:
     async with open_market(tmp_path) as world:
-        await _some_trading(*await neighbours(world))
+        await some_trading(*await neighbours(world))
     database = open_database(sqlite_url(tmp_path / "market.db"))
     key = next(iter(table.primary_key))
     with database.begin() as connection:

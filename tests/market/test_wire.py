@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,16 @@ class Deep(wire.Body, frozen=True):
     deep: "Deep | None" = None
 
 
+@pytest.fixture
+def usual_recursion_limit() -> Iterator[None]:
+    """The executable specification raises Python's limit far beyond the C stack wherever it is imported."""
+    raised = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(raised)
+
+
+@pytest.mark.usefixtures("usual_recursion_limit")
 def test_deep_nesting_that_fits_the_type_is_refused() -> None:
     with pytest.raises(ProblemError) as refused:
         wire.decode(b'{"deep":' * 100_000 + b"null" + b"}" * 100_000, Deep)
@@ -140,15 +152,16 @@ async def test_over_http(tmp_path: Path) -> None:
         assert (await ann.place(order("b1", "A1", "buy", "1.00", "0.45"))).status == 201
 
 
-async def test_a_slow_sender_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", ["", "Idempotency-Key: k1\r\n"])
+async def test_a_slow_sender_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str) -> None:
     monkeypatch.setattr(wire, "BODY_TIMEOUT_S", 0.2)
     async with open_market(tmp_path) as world:
-        ann, _ = await neighbours(world)
+        custodian = await world.institution("custodian")
         host, port = world.server.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         head = (
-            f"POST /v1/orders HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {ann.token}\r\n"
-            "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+            f"POST /v1/deposits HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {custodian.token}\r\n"
+            f"{more}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
         )
         writer.write(head.encode())
         await writer.drain()

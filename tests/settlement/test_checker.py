@@ -17,13 +17,17 @@ from settlement import acts, checker, cycle, cycle_store, hexjson, publish_store
 from settlement.checker import Checker, ContradictionError, PeriodVerdict, run
 from settlement.checker_client import MarketClient, MarketRefusedError, MarketUnreachableError
 from settlement.contradiction import Contradiction
-from settlement.examine_cycle import CycleExaminer, Parties
+from settlement.cycle_outcome import CycleInputs, compute
+from settlement.examine_cycle import CycleExaminer, Parties, record_of, slot_trade_of
+from settlement.examine_readings import final_of
+from settlement.hexjson import Hex
 from settlement.intents import LOGIN, Domain
 from settlement.journal_replay import JournalReplay
 from settlement.jwk import to_jwk
 from settlement.keys import KeyHistory
 from settlement.officer import Officer
 from settlement.published import PublishedCycle, PublishedKey, PublishedReadings, Verdict
+from settlement.trade_leaf import trade_leaf
 from tests.settlement.settlement_world import (
     CHECKER,
     DAY,
@@ -181,6 +185,45 @@ def test_a_row_left_out_or_doubled_is_seen(world: World, rows: str) -> None:
         changed = hexjson.convert({**document, rows: wrong}, PublishedCycle)
         is_harmless = rows in ("orders", "order_signatures") and len(wrong) > len(document[rows])
         assert (examining.examine(changed, readings) is None) == is_harmless
+
+
+def without_the_last_trade(found: PublishedCycle, readings: PublishedReadings, operator: Officer) -> PublishedCycle:
+    """A cycle that is right in itself, and signed, and keeps silent about one trade."""
+    trades, orders = found.trades[:-1], {order.order_id: order for order in found.orders}
+    inputs = CycleInputs(
+        cycle=1,
+        day=DAY,
+        start_s=found.start_s,
+        end_s=found.end_s,
+        salt=found.salt,
+        trades=[slot_trade_of(trade) for trade in trades],
+        trade_leaves=[trade_leaf(record_of(trade, orders)) for trade in trades],
+        readings=final_of(readings.readings),
+        owners={meter.node: meter.member for meter in found.meters},
+        debts=[],
+    )
+    outcome = compute(inputs, RULES)
+    proposal = cycle.proposal_of(1, found.start_s, found.end_s, outcome)
+    return msgspec.structs.replace(
+        found,
+        trades=trades,
+        trades_root=Hex(outcome.trades_root),
+        readings_root=Hex(outcome.readings_root),
+        statements_root=Hex(outcome.statements_root),
+        deliveries=tuple(outcome.deliveries),
+        lines=tuple(outcome.lines),
+        parts=tuple(part.deltas for part in outcome.parts),
+        parts_hash=Hex(acts.parts_hash(proposal.parts)),
+        operator_signature=Hex(operator.approve(acts.propose_digest(DOMAIN, proposal)).signature),
+    )
+
+
+def test_a_trade_that_the_operator_keeps_silent_about_is_missed(world: World) -> None:
+    found, readings = published(world)
+    lying = without_the_last_trade(found, readings, world.operator)
+    assert examiner(world).examine(lying, readings) == Contradiction(
+        "cycles", "1", "trades", "trade 3 is missing or too much"
+    )
 
 
 def test_a_cycle_out_of_turn_is_no_cycle(world: World) -> None:

@@ -208,6 +208,11 @@ def test_money_entering_between_parts_is_not_lost(bench: Bench) -> None:
     assert bench.escrow_of(CLARA) == 74
 
 
+def test_a_creditor_may_stand_before_a_debtor_in_the_order_of_accounts(bench: Bench) -> None:
+    bench.settle(1, [Delta(BORIS, -5), Delta(ANNA, 5)])
+    assert (bench.escrow_of(ANNA), bench.escrow_of(BORIS)) == (1005, 995)
+
+
 @pytest.mark.parametrize(
     ("parts", "refusal"),
     [
