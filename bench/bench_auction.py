@@ -13,11 +13,11 @@ import time
 from typing import NamedTuple
 
 import numpy as np
+from flat_peers import instructions_of, peers
+from market_streams import RULES, Stream, make_stream, tree_grid
 from rich.console import Console
 from rich.table import Table
 
-from bench.flat_peers import instructions_of, peers
-from bench.market_streams import RULES, Stream, make_stream, tree_grid
 from matching import kernel
 from matching.engine import Engine, ReferenceEngine
 from matching.kernel import Rows

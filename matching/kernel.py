@@ -244,6 +244,8 @@ CLOSED_SLOT = -1
 NOTHING = 2**63 - 1
 """The key where there is no order."""
 
+_PLACE_BYTES, _NODE_BYTES, _ENTRY_BYTES, _ORDER_BYTES = 16, 32, 16, 64
+
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
 
@@ -289,6 +291,20 @@ def _lowest_bit_of(typingctx: Any, word: Any) -> Any:
 
 
 _lowest_bit: Any = intrinsic(_lowest_bit_of)
+
+
+def _prefetch_of(typingctx: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        builder.call(prefetch, [builder.inttoptr(args[0], pointer), *(whole(each) for each in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+_prefetch: Any = intrinsic(_prefetch_of)
 _order = _rows(ORDER)
 _held = _rows(HELD)
 _link = _rows(LINK)
@@ -1824,6 +1840,57 @@ def _has_memory(mem: Memory, legs: int) -> bool:
     )
 
 
+@_compiled
+def _row_ahead(ids: Row, order_id: int) -> int:
+    entry = _find(ids, order_id)
+    return _int(_entry_row(ids.entries, entry).value) if entry != 0 else 0
+
+
+@_compiled
+def _look_ahead(mem: Memory, at: int) -> None:
+    """Have memory fetch what the commands some places ahead will ask for: waiting for it is most of their cost.
+
+    Nothing depends on what is seen here, which may be out of date when the turn of a command comes.
+    """
+    ids = _table(mem.tables, IDS)
+    if at + 12 < mem.commands_count:
+        command = _command(mem.commands, at + 12)
+        if command.kind == NEW:
+            place = ((command.meter * _MIX) >> 32) & mem.node_map_mask
+            _prefetch(mem.node_map + place * _PLACE_BYTES)
+        elif command.kind == CANCEL:
+            _prefetch(ids.buckets + 4 * _bucket(ids, command.order_id))
+    if at + 8 < mem.commands_count:
+        command = _command(mem.commands, at + 8)
+        if command.kind == NEW:
+            meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+            _prefetch(mem.nodes + meter * _NODE_BYTES)
+            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            if slot > 0:
+                _prefetch(mem.heads + 8 * (slot * mem.node_size + meter))
+        elif command.kind == CANCEL:
+            entry = _int(_i32s(ids.buckets)[_bucket(ids, command.order_id)])
+            _prefetch(ids.entries + entry * _ENTRY_BYTES)
+    if at + 5 < mem.commands_count:
+        command = _command(mem.commands, at + 5)
+        if command.kind == CANCEL:
+            _prefetch(mem.orders + _row_ahead(ids, command.order_id) * _ORDER_BYTES)
+        elif command.kind == NEW:
+            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            if slot > 0:
+                meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+                head = (slot * mem.node_size + meter) * 2 + (BUY if command.side == BUY_TAKER else SELL)
+                _prefetch(mem.orders + _i32s(mem.heads)[head] * _ORDER_BYTES)
+    if at + 2 < mem.commands_count:
+        command = _command(mem.commands, at + 2)
+        if command.kind == CANCEL:
+            row = _order(mem.orders, _row_ahead(ids, command.order_id))
+            _prefetch(mem.orders + row.next * _ORDER_BYTES)
+            _prefetch(mem.orders + row.previous * _ORDER_BYTES)
+            _prefetch(mem.orders + row.meter_next * _ORDER_BYTES)
+            _prefetch(mem.orders + row.meter_previous * _ORDER_BYTES)
+
+
 @_entry
 def run(mem: Memory) -> int:
     """Carry out commands from ``row`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
@@ -1850,6 +1917,7 @@ def run(mem: Memory) -> int:
         mem.row = at
         if not _has_memory(mem, legs):
             return GROW
+        _look_ahead(mem, at)
         outcome = DONE
         if command.kind == NEW:
             outcome = _new(mem, at)

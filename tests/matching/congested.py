@@ -111,7 +111,7 @@ def rules_of(mix: Mix) -> Rules:
 
 def make_stream(seed: int, mix: Mix, commands: int) -> list[Command]:
     """A grid and so many commands on it."""
-    return list(_Stream(random.Random(seed), mix).commands(commands))
+    return list(_Stream(random.Random(f"{seed} {mix}"), mix).commands(commands))
 
 
 class _Stream:

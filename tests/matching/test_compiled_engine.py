@@ -143,7 +143,7 @@ def test_numbers_that_no_row_can_hold_are_refused_before_any_effect(number: int)
     engine = Engine(RULES)
     engine.apply(grid(2, 4))
     before = engine.state_hash()
-    for command in (sell(1, quantity_lots=number), Capacity(1, None, number + 1, None)):
+    for command in (sell(1, quantity_lots=number), Capacity(1, None, max(number, kernel.LARGEST_LIMIT_LOTS) + 1, None)):
         with pytest.raises((EngineLimitError, OverflowError)):
             engine.apply([sell(2), command])
         assert engine.state_hash() == before
