@@ -2,7 +2,7 @@
 # The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak bench clean
+.PHONY: help demo test check format soak bench bench-matching clean
 
 ARGS    ?=
 TESTS   ?= tests
@@ -13,7 +13,7 @@ BIN    := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY)  ## a neighbourhood trades, settles and is financed for a day; ARGS=--exit stops the server at the end
 	@$(BIN)/jinsha simulate data/sample $(ARGS)
@@ -36,6 +36,9 @@ soak: $(READY)  ## the same tests with fifty times as many random cases: minutes
 
 bench: $(READY)  ## benchmarks one by one, with their peers beside them
 	@for each in bench/bench_*.py; do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit 1; done
+
+bench-matching: $(READY)  ## the auction engine beside its reference and peers; ARGS="--commands 200000" for a shorter run
+	@$(BIN)/python bench/bench_auction.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

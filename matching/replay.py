@@ -140,15 +140,15 @@ class _Outcome:
                 self._energy_lots += event.quantity_lots
             elif isinstance(event, Rejected):
                 if self._rejects:
-                    self._rejects.add((self._names.order_ids.names[event.order_id], event.reason.code))
+                    self._rejects.add((self._names.order_ids.name(event.order_id), event.reason.code))
                 self._reject_count += 1
 
     def _trade_row(self, trade: Traded) -> tuple[str, ...]:
-        order_ids = self._names.order_ids.names
+        name = self._names.order_ids.name
         return (
             self._names.slots[trade.slot],
-            order_ids[trade.buy_order],
-            order_ids[trade.sell_order],
+            name(trade.buy_order),
+            name(trade.sell_order),
             format_energy(trade.quantity_lots),
             format_price(trade.seller_price_ticks),
             format_price(trade.buyer_price_ticks),

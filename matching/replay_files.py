@@ -61,6 +61,7 @@ NEEDED = {
 }
 """The actions, and what a row of each can not do without."""
 
+_DIGITS = 18  # what a number of 64 bits always holds
 _UNKNOWN_METER = -1
 _NO_CLASS_OF_TERMS = -1
 
@@ -142,17 +143,25 @@ def _is_in_cycle(node: str, parents: Mapping[str, str]) -> bool:
 
 
 class Numbers:
-    """Numbers for names, given as the names appear."""
+    """Numbers for names. A name that is a number is its own; others are counted downwards from -1 as they appear.
+
+    So a file of millions of numbered orders leaves nothing here.
+    """
 
     def __init__(self) -> None:
-        self.names: list[str] = []
+        self._names: list[str] = []
         self._numbers: dict[str, int] = {}
 
     def of(self, name: str) -> int:
-        number = self._numbers.setdefault(name, len(self.names))
-        if number == len(self.names):
-            self.names.append(name)
+        if len(name) <= _DIGITS and name.isascii() and name.isdigit() and (name[0] != "0" or name == "0"):
+            return int(name)
+        number = self._numbers.setdefault(name, -1 - len(self._names))
+        if number == -1 - len(self._names):
+            self._names.append(name)
         return number
+
+    def name(self, number: int) -> str:
+        return str(number) if number >= 0 else self._names[-1 - number]
 
 
 class CommandFile:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 PACKAGES = ("market", "finance", "settlement", "matching", "data")
 LONGEST_FILE_LINES = 450
+LONG_ON_PURPOSE = ("matching/kernel.py",)  # compiled code is cached by file: its first lines say more
 
 SQL_FILES = ("*/store.py", "*_store.py", "data/tables.py", "data/frames.py", "settlement/outbox.py")
 SQL_BUILDERS = {"select", "insert", "update", "delete", "text"}
@@ -226,7 +227,8 @@ def _names_of(node: ast.stmt) -> list[str]:
 def no_long_file(source: Source) -> Iterator[Breach]:
     """One file, one idea."""
     lines = source.text.count("\n")
-    if source.path.endswith((".py", ".vy")) and not source.path.startswith("tests/") and lines >= LONGEST_FILE_LINES:
+    is_code = source.path.endswith((".py", ".vy")) and not source.matches("tests/*", *LONG_ON_PURPOSE)
+    if is_code and lines >= LONGEST_FILE_LINES:
         yield lines, f"{lines} lines: split it where a second idea starts (fewer than {LONGEST_FILE_LINES})"
 
 

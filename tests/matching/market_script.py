@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 
 from data.units import format_energy, format_price, parse_energy_lots, parse_price_ticks
-from matching.engine import Engine
+from matching.engine import Engine, ReferenceEngine
 from matching.order import (
     BAD_PRICE_TICKS,
     BAD_QUANTITY_LOTS,
@@ -69,7 +69,7 @@ _LIMIT = re.compile(r"limit (?P<node>\w+) export (?P<export>\S+) import (?P<impo
 class Market:
     """An engine with names for its numbers."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | ReferenceEngine | None = None) -> None:
         self.engine = engine or Engine(RULES)
         self.engine.apply(GRID)
         self.order_ids: dict[str, int] = {}

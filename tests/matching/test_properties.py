@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching.engine import Engine
+from matching.engine import Engine, ReferenceEngine
 from matching.order import Command, Event, decode_commands, encode_commands
 from tests.matching.streams import GRID, RULES, long_stream, streams
 from tests.matching.witness import Witness
@@ -16,7 +16,7 @@ from tests.matching.witness import Witness
 LENGTH = 300
 
 
-def events_of(commands: list[Command], engine: Engine | None = None) -> list[Event]:
+def events_of(commands: list[Command], engine: Engine | ReferenceEngine | None = None) -> list[Event]:
     return (engine or Engine(RULES)).apply([*GRID, *commands])
 
 
@@ -47,13 +47,13 @@ def test_the_same_on_long_streams(seed: int):
 
 @given(streams)
 def test_skipping_idle_passes_changes_nothing(commands: list[Command]):
-    assert events_of(commands) == events_of(commands, Engine(RULES, skip_idle_passes=False))
+    assert events_of(commands) == events_of(commands, ReferenceEngine(RULES, skip_idle_passes=False))
 
 
 @pytest.mark.parametrize("seed", range(24))
 def test_skipping_idle_passes_changes_nothing_on_long_streams(seed: int):
     commands = long_stream(seed, LENGTH)
-    assert events_of(commands) == events_of(commands, Engine(RULES, skip_idle_passes=False))
+    assert events_of(commands) == events_of(commands, ReferenceEngine(RULES, skip_idle_passes=False))
 
 
 @given(streams, st.data())

@@ -4,7 +4,7 @@ import pytest
 
 from matching.book import Book, Order
 from matching.reference import ReferenceEngine
-from tests.matching.market_script import play
+from tests.matching.market_script import RULES, Market, play
 
 
 def test_a_trade_is_cut_to_the_room_on_every_link_of_its_path():
@@ -254,7 +254,7 @@ def test_passes_are_skipped_while_no_room_has_grown(monkeypatch: pytest.MonkeyPa
         return held(self, book)
 
     monkeypatch.setattr(ReferenceEngine, "_held", counted)
-    market = play("""
+    market = Market(ReferenceEngine(RULES)).play("""
         limit B export 0.50 import none          -> limited
         A1 buys 2.00 @ 0.45                      -> rests
         B1 sells 1.00 @ 0.30                     -> 0.50 B1*>A1 0.40/0.45 feeder; rests 0.50

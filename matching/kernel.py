@@ -1,0 +1,2170 @@
+"""The auction's inner loop, compiled by numba: the rules of docs/market_rules.md over numpy arrays.
+
+This is one long file on purpose: numba looks only at the file of a function to tell whether its cached machine code is
+still right, so what is compiled together is kept together, the layout of the rows included.
+
+**The idea.** Prices are turned into *costs*: ticks above the floor for a sell, ticks below the cap for a buy. Then both
+sides obey one rule (``cost + cost + fee <= cap - floor``), the lower cost is the better, and ``key = cost << shift |
+sequence`` puts the orders of one side in priority. The grid becomes *areas* (a transformer, or a meter that hangs
+higher: whoever meets there is at distance transformer) under one or two *hubs* (feeder, substation).
+
+- An area has one *ladder* for each slot, side and class (reach and payment terms): a tree of 64-bit words over costs
+  with a queue at each cost. Its best order is known without a search.
+- A hub has one *tournament* for each slot, side and class over the best of its children whose link still has room.
+  A taker takes the best of its own area and of its hubs: as fees never fall with distance, an order of the taker's own
+  branch that also shows at a hub never beats itself nearer by.
+- What has no room is kept beside it: a second tournament of the children without room, and for every ladder a second
+  one with the orders of meters whose own link is full (*parked*). They tell whether an order fits at all: so an order
+  that comes to rest knows whether it is held, and a taker whether one of its own member may be hidden.
+- Held orders are also listed by sequence, per ladder. When a full link gets room again, it is noted (*suspect*); at
+  the end of the command the bests above it tell whether any pair can trade; only then is the first such held order
+  looked for. A pass that can not trade costs nothing.
+
+**The memory.** ``mem`` is one row of ``MEMORY``: the addresses of the pools (arrays that ``matching.memory`` owns),
+counters and constants. Rows and cells are reached through those addresses: numba would count references to some twenty
+arrays in every call, which costs more than the work. Row 0 of a pool stands for "none", so that fresh memory, which is
+zero, is an empty market. Nothing is allocated here: before each command there must be room for what it may need,
+otherwise the kernel returns ``GROW`` and goes on where it was.
+
+**Numbers.** All 64-bit integers. A quantity is at most 2**48 lots, a net flow less than 2**61 (no overflow before 8,192
+of the largest trades in one slot), and a sequence number less than ``1 << shift`` (2**48 for prices of 0 to 2 CNY/kWh).
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import from_dtype, njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Memory = Any  # a row of MEMORY
+Row = Any
+Cells = Any
+Rows = NDArray[np.void]
+
+# ------------------------------------------------------------------------------------------------ rows
+
+NEW, LEG, CANCEL, AMEND, CLOSE, CAPACITY, CONNECT = 1, 2, 3, 4, 5, 6, 7
+"""``COMMAND["kind"]``."""
+
+REJECTED, ACCEPTED, TRADED, REMOVED, AMENDED, CLOSED, LIMITED, CONNECTED = 1, 2, 3, 4, 5, 6, 7, 8
+"""``EVENT["kind"]``."""
+
+GIVES_QUANTITY, GIVES_PRICE, FOR_ALL_SLOTS = 1, 2, 4
+"""Bits of ``COMMAND["flags"]``."""
+
+NO_LIMIT_LOTS = 2**62
+LARGEST_LOTS, LARGEST_LIMIT_LOTS = 2**48, 2**60
+"""The most that a quantity and a limit may be: what flows in a slot then stays inside 64 bits."""
+
+LIMITING, TOO_LARGE, CUT_BASKET = 1, 2, 4
+"""What ``look_over`` finds."""
+
+COMMAND: np.dtype[np.void] = np.dtype(
+    [
+        ("order_id", "i8"),
+        ("member", "i8"),
+        ("meter", "i8"),  # the node, for ``connect`` and ``capacity``
+        ("slot", "i8"),
+        ("quantity_lots", "i8"),  # the export limit, for ``connect`` and ``capacity``
+        ("price_ticks", "i8"),  # the import limit, for ``connect`` and ``capacity``
+        ("terms_days", "i8"),  # the parent, for ``connect``
+        ("legs", "i4"),  # of a basket, in its first row; 0 in the others
+        ("kind", "i1"),
+        ("side", "i1"),
+        ("tif", "i1"),
+        ("reach", "i1"),  # the level, for ``connect``
+        ("flags", "i1"),
+    ],
+    align=True,
+)
+
+EVENT: np.dtype[np.void] = np.dtype(
+    [
+        ("sequence", "i8"),
+        ("order_id", "i8"),  # the buy of a trade; the node of ``limited`` and ``connected``
+        ("other", "i8"),  # the sell of a trade; the priority sequence of an amendment
+        ("slot", "i8"),
+        ("quantity_lots", "i8"),  # traded or remaining; the export limit of ``limited``
+        ("price_ticks", "i8"),  # what the seller gets, or the order's; the import limit of ``limited``
+        ("buyer_price_ticks", "i8"),
+        ("counterparty", "i4"),  # the kernel's own: the row of a trade's resting order
+        ("kind", "i1"),
+        ("reason", "i1"),  # of a refusal or an end
+        ("taker", "i1"),  # the side with the higher sequence number
+        ("level", "i1"),
+    ],
+    align=True,
+)
+
+ORDER: np.dtype[np.void] = np.dtype(
+    [
+        ("order_id", "i8"),
+        ("sequence", "i8"),
+        ("member", "i8"),
+        ("remaining_lots", "i8"),
+        ("cost", "i4"),
+        ("meter", "i4"),
+        ("next", "i4"),  # the queue at one cost is a ring; of a free row: the next free row
+        ("previous", "i4"),
+        ("meter_next", "i4"),  # the orders of one meter, slot and side
+        ("meter_previous", "i4"),
+        ("entry", "i4"),  # in the table of used ids
+        ("slot", "i2"),
+        ("book", "i1"),  # side * classes + class
+        ("held", "i1"),
+    ],
+    align=True,
+)
+HELD: np.dtype[np.void] = np.dtype([("next", "i4"), ("previous", "i4")])
+LINK: np.dtype[np.void] = np.dtype(
+    [("flow_lots", "i8"), ("up_lots", "i8"), ("down_lots", "i8"), ("suspect_next", "i4"), ("is_suspect", "i4")]
+)
+WORD: np.dtype[np.void] = np.dtype([("bits", "i8"), ("parent", "i4"), ("unused", "i4")])
+LADDER: np.dtype[np.void] = np.dtype(
+    [("key", "i8"), ("best", "i4"), ("root", "i4"), ("held_first", "i4"), ("held_last", "i4")]
+)
+NODE: np.dtype[np.void] = np.dtype(
+    [
+        ("name", "i8"),
+        ("owner", "i8"),  # the first member that had an order at this meter
+        ("parent", "i4"),
+        ("place", "i4"),  # of a meter or transformer: its area; of a higher node: its hub
+        ("level", "i1"),
+        ("is_plain", "i1"),  # a meter under a transformer; any other meter is an area of its own
+        ("has_owner", "i1"),
+    ],
+    align=True,
+)
+AREA: np.dtype[np.void] = np.dtype([("node", "i4"), ("hub", "i4"), ("rank", "i4"), ("unused", "i4")])
+HUB: np.dtype[np.void] = np.dtype(
+    [("node", "i4"), ("hub", "i4"), ("rank", "i4"), ("width", "i4"), ("level", "i4"), ("children", "i4")]
+)
+SLOT: np.dtype[np.void] = np.dtype(
+    [
+        ("name", "i8"),
+        ("open", "i4"),
+        ("blocked", "i4"),  # how many directions of links have no room
+        ("suspects", "i4"),  # links that got room again
+        ("next", "i4"),  # the next slot with suspects
+    ]
+)
+ENTRY: np.dtype[np.void] = np.dtype([("key", "i8"), ("value", "i4"), ("next", "i4")])
+PLACE: np.dtype[np.void] = np.dtype([("key", "i8"), ("value", "i8")])
+
+TABLE: np.dtype[np.void] = np.dtype(
+    [
+        ("buckets", "i8"),  # address
+        ("entries", "i8"),  # address
+        ("used", "i8"),  # the last entry
+        ("size", "i8"),
+        ("count", "i8"),  # of buckets
+        ("whole", "i8"),  # the largest power of two not above the count
+    ]
+)
+
+POOLS = {
+    "orders": ORDER,
+    "helds": HELD,  # order
+    "links": LINK,  # slot * node_size + node
+    "heads": np.dtype("i4"),  # (slot * node_size + node) * 2 + side: the first order of that meter
+    "cells": np.dtype("i8"),  # (slot * area_size + area) * 4 + side * 2 + parked: which classes have orders
+    "books": np.dtype("i4"),  # (slot * area_size + area) * 2 * classes + book: the ladder; the parked one follows it
+    "hub_cells": np.dtype("i8"),  # (slot * hub_size + hub) * 4 + side * 2 + without room: which classes have orders
+    "trees": np.dtype("i8"),  # (slot * hub_size + hub) * 2 * classes + book: tournament; the one without room follows
+    "keys": np.dtype("i8"),  # tournament + place: a child's leaf is at width + rank, the winner at 1
+    "winners": np.dtype("i4"),  # the order whose key that is
+    "keys_free": np.dtype("i8"),  # log2(width): the first free pair of tournaments
+    "words": WORD,
+    "children": np.dtype("i4"),  # word * 64 + digit
+    "ladders": LADDER,
+    "nodes": NODE,
+    "areas": AREA,
+    "hubs": HUB,
+    "slots": SLOT,
+    "tables": TABLE,
+    "id_buckets": np.dtype("i4"),
+    "id_entries": ENTRY,
+    "pair_buckets": np.dtype("i4"),
+    "pair_entries": ENTRY,
+    "slot_map": PLACE,
+    "node_map": PLACE,
+    "fitting": np.dtype("i8"),  # book * 4 + level: the classes of the other side that fit at that distance
+    "terms": np.dtype("i8"),  # the market's classes, ascending
+    "fees": np.dtype("i8"),  # level
+    "events": EVENT,
+    "commands": COMMAND,  # the caller's
+}
+"""The type of each pool's rows, and how a row is found where it is not by its own number."""
+
+COUNTERS = (
+    *("sequence", "open"),
+    *("orders_used", "orders_free", "orders_size"),
+    *("words_used", "words_free", "words_size"),
+    *("ladders_used", "ladders_free", "ladders_size"),
+    *("keys_used", "keys_size"),
+    *("events_used", "events_size"),
+    *("node_size", "area_size", "hub_size", "widest"),  # of the tables of a slot; the widest tournament
+    *("slot_map_mask", "node_map_mask"),
+    *("classes", "terms_count", "depth", "shift", "range", "floor", "cap"),
+    *("commands_count", "row", "phase", "taker", "leg", "events_before"),  # where the kernel stands
+    *("pass_cursor", "pass_traded", "pass_free"),
+    "suspects",  # the first slot with links that got room again
+)
+
+MEMORY: np.dtype[np.void] = np.dtype([(name, "i8") for name in (*POOLS, *COUNTERS)])
+
+IDS, PAIRS = 0, 1
+"""Tables: used order ids, with the row of the order if it rests; members, with the meters they have had orders at."""
+
+SELL, BUY = 0, 1
+"""A side in here; a command names them ``BUY_TAKER`` and ``SELL_TAKER``."""
+BUY_TAKER, SELL_TAKER = 1, 2
+GTC, IOC, FOK = 1, 2, 3
+DUPLICATE_ORDER_ID, UNKNOWN_METER, SLOT_CLOSED, BAD_QUANTITY, BAD_PRICE, BAD_TERMS, BASKET_REJECTED, NOT_OPEN = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+)
+BY_OWNER, UNFILLED_IOC, UNFILLED_FOK, UNFILLED_BASKET, SELF_TRADE = 1, 2, 3, 4, 5
+
+DONE, GROW, MAKE_SLOT, ASK = 0, 1, 2, 3
+"""What ``run`` returns: all rows are done; a pool is too small; the slot of this row is new; a row is not for the
+kernel (``close``, ``capacity``, ``connect``). ``row`` tells the row, ``leg`` that of the new slot."""
+
+FILLED_OR_REST, MET_OWN, FULL = 0, 1, 2
+NEXT, ENTERING, LEGS, SETTLING = 0, 1, 2, 3
+CLOSED_SLOT = -1
+NOTHING = 2**63 - 1
+"""The key where there is no order."""
+
+_PLACE_BYTES, _NODE_BYTES, _ENTRY_BYTES, _ORDER_BYTES = 16, 32, 16, 64
+
+_MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
+
+
+# ------------------------------------------------------------------------------------------- primitives
+
+
+_int: Any = np.int64
+
+
+def _rows(dtype: "np.dtype[np.void]") -> Any:
+    """A function (address, number) -> row, to be read and written by its fields."""
+    row = from_dtype(dtype)
+
+    def view(typingctx: Any, address: Any, number: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            offset = builder.mul(args[1], ir.Constant(ir.IntType(64), dtype.itemsize))
+            return builder.inttoptr(builder.add(args[0], offset), context.get_value_type(row))
+
+        return row(types.int64, types.int64), codegen
+
+    return intrinsic(view)
+
+
+def _cells(kind: Any) -> Any:
+    """A function (address) -> cells, to be read and written by their numbers."""
+    pointer_type: Any = types.CPointer
+    cells = pointer_type(kind)
+
+    def view(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(cells))
+
+        return cells(types.int64), codegen
+
+    return intrinsic(view)
+
+
+def _lowest_bit_of(typingctx: Any, word: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.int64), codegen
+
+
+_lowest_bit: Any = intrinsic(_lowest_bit_of)
+
+
+def _prefetch_of(typingctx: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        builder.call(prefetch, [builder.inttoptr(args[0], pointer), *(whole(each) for each in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+_prefetch: Any = intrinsic(_prefetch_of)
+_order = _rows(ORDER)
+_held = _rows(HELD)
+_link = _rows(LINK)
+_word = _rows(WORD)
+_ladder_row = _rows(LADDER)
+_node = _rows(NODE)
+_area = _rows(AREA)
+_hub = _rows(HUB)
+_slot = _rows(SLOT)
+_table = _rows(TABLE)
+_entry_row = _rows(ENTRY)
+_place_row = _rows(PLACE)
+_event = _rows(EVENT)
+_command = _rows(COMMAND)
+_i32s = _cells(types.int32)
+_i64s = _cells(types.int64)
+
+_njit: Any = njit
+_part = _njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_entry = _njit(cache=True, error_model="numpy")
+
+
+def _compiled(function: Any) -> Any:
+    """A part of the kernel, compiled once: numba would do so anew for every width of integer and every constant that
+    it is called with. Only entries have wrappers for Python and are cached, with the parts they need."""
+    part = _part(function)
+    templates = part.get_call_template
+    part.get_call_template = lambda args, kws: templates(tuple(map(_widened, args)), kws)
+    return part
+
+
+def _widened(kind: Any) -> Any:
+    unliteral: Any = types.unliteral
+    kind = unliteral(kind)
+    return types.int64 if isinstance(kind, types.Integer) else kind
+
+
+@_compiled
+def _fee(mem: Memory, level: int) -> int:
+    return _i64s(mem.fees)[level]
+
+
+@_compiled
+def _side(mem: Memory, book: int) -> int:
+    return 1 if book >= mem.classes else 0
+
+
+@_compiled
+def _class(mem: Memory, book: int) -> int:
+    return book - mem.classes if book >= mem.classes else book
+
+
+# ------------------------------------------------------------------------------------------------- maps
+
+
+@_compiled
+def _look_up(places: int, mask: int, key: int) -> int:
+    """The value of a key in an open-addressed map, 0 if it is not there."""
+    at = ((key * _MIX) >> 32) & mask
+    while _place_row(places, at).value != 0:
+        if _place_row(places, at).key == key:
+            return _place_row(places, at).value
+        at = (at + 1) & mask
+    return 0
+
+
+@_entry
+def put_in_map(places: int, mask: int, key: int, value: int) -> None:
+    """Set the value of a key; the map has a free place."""
+    at = ((key * _MIX) >> 32) & mask
+    while _place_row(places, at).value != 0 and _place_row(places, at).key != key:
+        at = (at + 1) & mask
+    _place_row(places, at).key = key
+    _place_row(places, at).value = value
+
+
+@_compiled
+def _bucket(table: Row, key: int) -> int:
+    """Neighbouring keys lie in neighbouring buckets, so that ids given one after the other stay near in memory."""
+    high = (key >> 16) * _MIX
+    mixed = (key & 0xFFFF) + (high ^ (high >> 29))
+    at = mixed & (2 * table.whole - 1)
+    return at if at < table.count else at & (table.whole - 1)
+
+
+@_compiled
+def _find(table: Row, key: int) -> int:
+    """The entry of a key in a table, 0 if it has none."""
+    at = _int(_i32s(table.buckets)[_bucket(table, key)])
+    while at != 0 and _entry_row(table.entries, at).key != key:
+        at = _int(_entry_row(table.entries, at).next)
+    return at
+
+
+@_compiled
+def _add(table: Row, key: int, value: int) -> int:
+    """A new entry. The table grows by linear hashing: one bucket at a time, never all at once."""
+    buckets = _i32s(table.buckets)
+    new = table.used + 1
+    table.used = new
+    at = _bucket(table, key)
+    entry = _entry_row(table.entries, new)
+    entry.key = key
+    entry.value = value
+    entry.next = buckets[at]
+    buckets[at] = new
+    count = table.count
+    if count <= new:
+        split = count - table.whole
+        table.count = count + 1
+        if count + 1 == 2 * table.whole:
+            table.whole *= 2
+        each = _int(buckets[split])
+        buckets[split] = 0
+        buckets[count] = 0
+        while each != 0:
+            moved = _entry_row(table.entries, each)
+            following = _int(moved.next)
+            to = _bucket(table, moved.key)
+            moved.next = buckets[to]
+            buckets[to] = each
+            each = following
+    return new
+
+
+@_compiled
+def _drop_last_entry(table: Row) -> None:
+    buckets, last = _i32s(table.buckets), table.used
+    at = _bucket(table, _entry_row(table.entries, last).key)
+    following = _entry_row(table.entries, last).next
+    if buckets[at] == last:
+        buckets[at] = following
+    else:
+        before = _int(buckets[at])
+        while _entry_row(table.entries, before).next != last:
+            before = _int(_entry_row(table.entries, before).next)
+        _entry_row(table.entries, before).next = following
+    table.used = last - 1
+
+
+@_compiled
+def _know_owner(mem: Memory, meter: int, member: int) -> None:
+    """Remember that this member has had orders at this meter."""
+    node = _node(mem.nodes, meter)
+    if node.has_owner == 1 and node.owner == member:
+        return
+    pairs = _table(mem.tables, PAIRS)
+    at = _int(_i32s(pairs.buckets)[_bucket(pairs, member)])
+    while at != 0:
+        entry = _entry_row(pairs.entries, at)
+        if entry.key == member and entry.value == meter:
+            return
+        at = _int(entry.next)
+    _add(pairs, member, meter)
+    if node.has_owner == 0:
+        node.has_owner = 1
+        node.owner = member
+
+
+# ---------------------------------------------------------------------------------------------- ladders
+
+
+@_compiled
+def _new_word(mem: Memory, parent: int) -> int:
+    new = mem.words_free
+    if new != 0:
+        mem.words_free = _word(mem.words, new).parent
+    else:
+        new = mem.words_used
+        mem.words_used = new + 1
+    _word(mem.words, new).bits = 0
+    _word(mem.words, new).parent = parent
+    return new
+
+
+@_compiled
+def _free_word(mem: Memory, word: int) -> None:
+    _word(mem.words, word).parent = mem.words_free
+    mem.words_free = word
+
+
+@_compiled
+def _put_in_ladder(mem: Memory, ladder: int, new: int) -> bool:
+    """Queue an order at its cost, in order of sequence. Returns whether it is the best now."""
+    children = _i32s(mem.children)
+    lad = _ladder_row(mem.ladders, ladder)
+    order = _order(mem.orders, new)
+    cost = _int(order.cost)
+    word = _int(lad.root)
+    if word == 0:
+        word = _new_word(mem, 0)
+        lad.root = word
+        lad.key = NOTHING
+    level = mem.depth - 1
+    while level > 0:
+        digit = (cost >> (6 * level)) & 63
+        if (_word(mem.words, word).bits >> digit) & 1:
+            word = _int(children[word * 64 + digit])
+        else:
+            child = _new_word(mem, word)
+            _word(mem.words, word).bits |= 1 << digit
+            children[word * 64 + digit] = child
+            word = child
+        level -= 1
+    digit = cost & 63
+    at = word * 64 + digit
+    if (_word(mem.words, word).bits >> digit) & 1:
+        first = _int(children[at])
+        before = first
+        last = _int(_order(mem.orders, first).previous)
+        if _order(mem.orders, last).sequence > order.sequence:
+            if order.sequence < _order(mem.orders, first).sequence:
+                children[at] = new
+            else:
+                before = last
+                while _order(mem.orders, _order(mem.orders, before).previous).sequence > order.sequence:
+                    before = _int(_order(mem.orders, before).previous)
+            last = _int(_order(mem.orders, before).previous)
+        order.next = before
+        order.previous = last
+        _order(mem.orders, last).next = new
+        _order(mem.orders, before).previous = new
+    else:
+        _word(mem.words, word).bits |= 1 << digit
+        children[at] = new
+        order.next = new
+        order.previous = new
+    key = (cost << mem.shift) | order.sequence
+    if key < lad.key:
+        lad.key = key
+        lad.best = new
+        return True
+    return False
+
+
+@_compiled
+def _take_from_ladder(mem: Memory, ladder: int, old: int) -> bool:
+    """The inverse of ``_put_in_ladder``. Returns whether it was the best."""
+    children = _i32s(mem.children)
+    lad = _ladder_row(mem.ladders, ladder)
+    order = _order(mem.orders, old)
+    cost = _int(order.cost)
+    word = _int(lad.root)
+    level = mem.depth - 1
+    while level > 0:
+        word = _int(children[word * 64 + ((cost >> (6 * level)) & 63)])
+        level -= 1
+    at = word * 64 + (cost & 63)
+    following = _int(order.next)
+    if following != old:
+        before = _int(order.previous)
+        _order(mem.orders, before).next = following
+        _order(mem.orders, following).previous = before
+        if children[at] == old:
+            children[at] = following
+        if lad.best != old:
+            return False
+        lad.best = following
+        lad.key = (cost << mem.shift) | _order(mem.orders, following).sequence
+        return True
+    _word(mem.words, word).bits &= ~(1 << (cost & 63))
+    while _word(mem.words, word).bits == 0 and level < mem.depth - 1:
+        parent = _int(_word(mem.words, word).parent)
+        _free_word(mem, word)
+        level += 1
+        word = parent
+        _word(mem.words, word).bits &= ~(1 << ((cost >> (6 * level)) & 63))
+    if lad.best != old:
+        return False
+    if _word(mem.words, word).bits == 0:
+        lad.best = 0
+        lad.key = NOTHING
+        return True
+    while level > 0:
+        word = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
+        level -= 1
+    best = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
+    lad.best = best
+    lad.key = (_int(_order(mem.orders, best).cost) << mem.shift) | _order(mem.orders, best).sequence
+    return True
+
+
+@_compiled
+def _first_from(mem: Memory, ladder: int, cost: int) -> int:
+    """The first order of a ladder that costs this much or more, 0 if there is none."""
+    children = _i32s(mem.children)
+    word = _int(_ladder_row(mem.ladders, ladder).root)
+    if word == 0 or cost >> (6 * mem.depth) != 0:
+        return 0
+    turn, turn_digit, turn_level = _int(0), _int(0), _int(0)
+    level = mem.depth - 1
+    while True:
+        digit = (cost >> (6 * level)) & 63
+        higher = _word(mem.words, word).bits & (_int(-2) << digit)
+        if higher != 0:
+            turn, turn_digit, turn_level = word, _lowest_bit(higher), level
+        if (_word(mem.words, word).bits >> digit) & 1 == 0:
+            break
+        word = _int(children[word * 64 + digit])
+        if level == 0:
+            return word
+        level -= 1
+    if turn == 0:
+        return 0
+    word = _int(children[turn * 64 + turn_digit])
+    while turn_level > 0:
+        word = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
+        turn_level -= 1
+    return word
+
+
+@_compiled
+def _list_held(mem: Memory, ladder: int, new: int) -> None:
+    """Put a held order among those of its ladder, in order of sequence."""
+    lad = _ladder_row(mem.ladders, ladder)
+    before = _int(lad.held_last)
+    while before != 0 and _order(mem.orders, before).sequence > _order(mem.orders, new).sequence:
+        before = _int(_held(mem.helds, before).previous)
+    after = _int(_held(mem.helds, before).next) if before != 0 else _int(lad.held_first)
+    _held(mem.helds, new).previous = before
+    _held(mem.helds, new).next = after
+    if before != 0:
+        _held(mem.helds, before).next = new
+    else:
+        lad.held_first = new
+    if after != 0:
+        _held(mem.helds, after).previous = new
+    else:
+        lad.held_last = new
+
+
+@_compiled
+def _unlist_held(mem: Memory, ladder: int, old: int) -> None:
+    lad = _ladder_row(mem.ladders, ladder)
+    before, after = _int(_held(mem.helds, old).previous), _int(_held(mem.helds, old).next)
+    if before != 0:
+        _held(mem.helds, before).next = after
+    else:
+        lad.held_first = after
+    if after != 0:
+        _held(mem.helds, after).previous = before
+    else:
+        lad.held_last = before
+
+
+# ------------------------------------------------------------------------------------------ tournaments
+
+
+@_compiled
+def _set_leaf(mem: Memory, tree: int, place: int, key: int, winner: int) -> bool:
+    """A child's best is now this order. Returns whether the winner of all children changed."""
+    keys, winners = _i64s(mem.keys), _i32s(mem.winners)
+    while keys[tree + place] != key or winners[tree + place] != winner:
+        keys[tree + place] = key
+        winners[tree + place] = winner
+        if place == 1:
+            return True
+        other = tree + (place ^ 1)
+        if keys[other] < key:
+            key = keys[other]
+            winner = _int(winners[other])
+        place >>= 1
+    return False
+
+
+@_compiled
+def _is_blocked(mem: Memory, slot: int, node: int, side: int) -> bool:
+    """Whether a link has no room for energy that this side would send through it."""
+    return _room(mem, slot, node, side) <= 0
+
+
+@_compiled
+def _room(mem: Memory, slot: int, node: int, side: int) -> int:
+    link = _link(mem.links, slot * mem.node_size + node)
+    return link.down_lots + link.flow_lots if side == BUY else link.up_lots - link.flow_lots
+
+
+@_compiled
+def _offer(
+    mem: Memory,
+    slot: int,
+    hub: int,
+    book: int,
+    rank: int,
+    is_blocked: bool,
+    key: int,
+    winner: int,
+    hidden_key: int,
+    hidden: int,
+) -> bool:
+    """What a child has for its hub, with room to get there and without. Returns whether a winner there changed."""
+    if is_blocked:
+        if key < hidden_key:
+            hidden_key, hidden = key, winner
+        key, winner = NOTHING, 0
+    row = _hub(mem.hubs, hub)
+    tree = _i64s(mem.trees)[(slot * mem.hub_size + hub) * 2 * mem.classes + book]
+    keys, cells = _i64s(mem.keys), _i64s(mem.hub_cells)
+    cell = (slot * mem.hub_size + hub) * 4 + 2 * _side(mem, book)
+    bit = _int(1) << _class(mem, book)
+    changed = False
+    if _set_leaf(mem, tree, row.width + rank, key, winner):
+        changed = True
+        cells[cell] = cells[cell] & ~bit if keys[tree + 1] == NOTHING else cells[cell] | bit
+    if _slot(mem.slots, slot).blocked > 0:
+        tree += 2 * row.width
+        if _set_leaf(mem, tree, row.width + rank, hidden_key, hidden):
+            changed = True
+            cells[cell + 1] = cells[cell + 1] & ~bit if keys[tree + 1] == NOTHING else cells[cell + 1] | bit
+    return changed
+
+
+@_compiled
+def _offer_of_hub(mem: Memory, slot: int, hub: int, book: int) -> None:
+    """Tell the hub above what this one has."""
+    row = _hub(mem.hubs, hub)
+    above = _int(row.hub)
+    if above == 0 or (book & 3) < _hub(mem.hubs, above).level:
+        return
+    keys, winners = _i64s(mem.keys), _i32s(mem.winners)
+    tree = _i64s(mem.trees)[(slot * mem.hub_size + hub) * 2 * mem.classes + book]
+    hidden = tree + 2 * row.width
+    _offer(
+        mem,
+        slot,
+        above,
+        book,
+        row.rank,
+        _is_blocked(mem, slot, row.node, _side(mem, book)),
+        keys[tree + 1],
+        _int(winners[tree + 1]),
+        keys[hidden + 1],
+        _int(winners[hidden + 1]),
+    )
+
+
+@_compiled
+def _offer_of_area(mem: Memory, slot: int, area: int, book: int) -> None:
+    """Tell the hubs above an area what it has, after its best or the room of its link changed."""
+    row = _area(mem.areas, area)
+    hub = _int(row.hub)
+    if hub == 0 or (book & 3) < _hub(mem.hubs, hub).level:
+        return
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    visible, parked = _ladder_row(mem.ladders, ladder), _ladder_row(mem.ladders, ladder + 1)
+    if _offer(
+        mem,
+        slot,
+        hub,
+        book,
+        row.rank,
+        _is_blocked(mem, slot, row.node, _side(mem, book)),
+        visible.key,
+        _int(visible.best),
+        parked.key,
+        _int(parked.best),
+    ):
+        _offer_of_hub(mem, slot, hub, book)
+
+
+@_compiled
+def _new_trees(mem: Memory, slot: int, hub: int, book: int) -> None:
+    """Two empty tournaments, of the children with room and of those without."""
+    trees, keys, winners = _i64s(mem.trees), _i64s(mem.keys), _i32s(mem.winners)
+    at = (slot * mem.hub_size + hub) * 2 * mem.classes + book
+    if trees[at] != 0:
+        return
+    width = _int(_hub(mem.hubs, hub).width)
+    free, log_width = _i64s(mem.keys_free), _lowest_bit(width)
+    tree = free[log_width]
+    if tree != 0:
+        free[log_width] = keys[tree]
+    else:
+        tree = mem.keys_used
+        mem.keys_used = tree + 4 * width
+    for place in range(tree, tree + 4 * width):
+        keys[place] = NOTHING
+        winners[place] = 0
+    trees[at] = tree
+
+
+@_compiled
+def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
+    """The ladder of a book, the parked one behind it; made, with the tournaments above it, if they are not there."""
+    books = _i32s(mem.books)
+    at = (slot * mem.area_size + area) * 2 * mem.classes + book
+    ladder = _int(books[at])
+    if ladder != 0:
+        return ladder
+    ladder = mem.ladders_free
+    if ladder != 0:
+        mem.ladders_free = _ladder_row(mem.ladders, ladder).root
+    else:
+        ladder = mem.ladders_used
+        mem.ladders_used = ladder + 2
+    for each in range(ladder, ladder + 2):
+        _ladder_row(mem.ladders, each).key = NOTHING
+        _ladder_row(mem.ladders, each).best = 0
+        _ladder_row(mem.ladders, each).root = 0
+        _ladder_row(mem.ladders, each).held_first = 0
+        _ladder_row(mem.ladders, each).held_last = 0
+    books[at] = ladder
+    hub = _int(_area(mem.areas, area).hub)
+    while hub != 0 and (book & 3) >= _hub(mem.hubs, hub).level:
+        _new_trees(mem, slot, hub, book)
+        hub = _int(_hub(mem.hubs, hub).hub)
+    return ladder
+
+
+# ------------------------------------------------------------------------------------------------ places
+
+
+@_compiled
+def _is_parked(mem: Memory, order: int) -> bool:
+    """Whether the own link of the order's meter is full; if the meter is no area, its orders then leave the area's."""
+    row = _order(mem.orders, order)
+    return _node(mem.nodes, row.meter).is_plain == 1 and _is_blocked(mem, row.slot, row.meter, _side(mem, row.book))
+
+
+@_compiled
+def _place(mem: Memory, new: int, parked: int) -> None:
+    """Put an order into its ladder and tell the hubs."""
+    order = _order(mem.orders, new)
+    slot, book = _int(order.slot), _int(order.book)
+    area = _int(_node(mem.nodes, order.meter).place)
+    ladder = _ladder(mem, slot, area, book) + parked
+    if order.held == 1 and parked == 0:
+        _list_held(mem, ladder, new)
+    if _put_in_ladder(mem, ladder, new):
+        cells = _i64s(mem.cells)
+        cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] |= _int(1) << _class(mem, book)
+        _offer_of_area(mem, slot, area, book)
+
+
+@_compiled
+def _displace(mem: Memory, old: int, parked: int) -> None:
+    """The inverse of ``_place``."""
+    order = _order(mem.orders, old)
+    slot, book = _int(order.slot), _int(order.book)
+    area = _int(_node(mem.nodes, order.meter).place)
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book]) + parked
+    if order.held == 1 and parked == 0:
+        _unlist_held(mem, ladder, old)
+    if _take_from_ladder(mem, ladder, old):
+        if _ladder_row(mem.ladders, ladder).best == 0:
+            cells = _i64s(mem.cells)
+            bit = _int(1) << _class(mem, book)
+            cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] &= ~bit
+        _offer_of_area(mem, slot, area, book)
+
+
+@_compiled
+def _rest(mem: Memory, new: int) -> None:
+    """An order rests: in its meter's list, its ladder and the table of ids."""
+    heads = _i32s(mem.heads)
+    order = _order(mem.orders, new)
+    head = (_int(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)
+    first = _int(heads[head])
+    order.meter_previous = 0
+    order.meter_next = first
+    if first != 0:
+        _order(mem.orders, first).meter_previous = new
+    heads[head] = new
+    _entry_row(_table(mem.tables, IDS).entries, order.entry).value = new
+    mem.open += 1
+    _slot(mem.slots, order.slot).open += 1
+    _place(mem, new, 1 if _is_parked(mem, new) else 0)
+
+
+@_compiled
+def _leave(mem: Memory, old: int) -> None:
+    """The inverse of ``_rest``. The order's row keeps what it says."""
+    heads = _i32s(mem.heads)
+    order = _order(mem.orders, old)
+    _displace(mem, old, 1 if _is_parked(mem, old) else 0)
+    before, after = _int(order.meter_previous), _int(order.meter_next)
+    if after != 0:
+        _order(mem.orders, after).meter_previous = before
+    if before != 0:
+        _order(mem.orders, before).meter_next = after
+    else:
+        heads[(_int(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)] = after
+    _entry_row(_table(mem.tables, IDS).entries, order.entry).value = 0
+    mem.open -= 1
+    _slot(mem.slots, order.slot).open -= 1
+
+
+@_compiled
+def _new_row(mem: Memory) -> int:
+    new = mem.orders_free
+    if new != 0:
+        mem.orders_free = _order(mem.orders, new).next
+    else:
+        new = mem.orders_used
+        mem.orders_used = new + 1
+    return new
+
+
+@_compiled
+def _free_row(mem: Memory, old: int) -> None:
+    _order(mem.orders, old).next = mem.orders_free
+    mem.orders_free = old
+
+
+# ------------------------------------------------------------------------------------------------- room
+
+
+@_compiled
+def _suspect(mem: Memory, slot: int, node: int) -> None:
+    """A link got room again: at the end of the command the held orders that it kept apart may trade."""
+    link = _link(mem.links, slot * mem.node_size + node)
+    if link.is_suspect == 1:
+        return
+    row = _slot(mem.slots, slot)
+    if row.suspects == 0:
+        row.next = mem.suspects
+        mem.suspects = slot
+    link.is_suspect = 1
+    link.suspect_next = row.suspects
+    row.suspects = node
+
+
+@_compiled
+def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool) -> None:
+    """A link filled up for one side, or got room again."""
+    row = _node(mem.nodes, node)
+    if is_blocked:
+        _slot(mem.slots, slot).blocked += 1
+    if row.is_plain == 1:
+        each = _int(_i32s(mem.heads)[(slot * mem.node_size + node) * 2 + side])
+        while each != 0:
+            _displace(mem, each, 0 if is_blocked else 1)
+            _place(mem, each, 1 if is_blocked else 0)
+            each = _int(_order(mem.orders, each).meter_next)
+    else:
+        is_hub = row.level >= 2
+        if is_hub:
+            cells, at = _i64s(mem.hub_cells), (slot * mem.hub_size + row.place) * 4 + 2 * side
+        else:
+            cells, at = _i64s(mem.cells), (slot * mem.area_size + row.place) * 4 + 2 * side
+        mask = cells[at] | cells[at + 1]
+        while mask != 0:
+            book = side * mem.classes + _lowest_bit(mask)
+            if is_hub:
+                _offer_of_hub(mem, slot, row.place, book)
+            else:
+                _offer_of_area(mem, slot, row.place, book)
+            mask &= mask - 1
+    if not is_blocked:
+        _slot(mem.slots, slot).blocked -= 1
+        _suspect(mem, slot, node)
+
+
+@_compiled
+def _push(mem: Memory, slot: int, node: int, side: int, quantity_lots: int) -> None:
+    """Let what a seller sends, or a buyer gets, flow through one link. A negative quantity takes it back."""
+    link = _link(mem.links, slot * mem.node_size + node)
+    had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    link.flow_lots += quantity_lots if side == SELL else -quantity_lots
+    has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    if has_up != had_up:
+        _room_changed(mem, slot, node, SELL, not has_up)
+    if has_down != had_down:
+        _room_changed(mem, slot, node, BUY, not has_down)
+
+
+@_compiled
+def _push_up(mem: Memory, slot: int, meter: int, side: int, level: int, quantity_lots: int) -> None:
+    """Push through every link from a meter to its ancestor at the level where it meets the other one."""
+    row = _node(mem.nodes, meter)
+    if row.is_plain == 1:
+        _push(mem, slot, meter, side, quantity_lots)
+    if level > 1:
+        area = _area(mem.areas, row.place)
+        _push(mem, slot, area.node, side, quantity_lots)
+        hub = _hub(mem.hubs, area.hub)
+        if hub.level < level:
+            _push(mem, slot, hub.node, side, quantity_lots)
+
+
+@_compiled
+def _room_up(mem: Memory, slot: int, meter: int, side: int, level: int) -> int:
+    """The least room of those links."""
+    row = _node(mem.nodes, meter)
+    room_lots = _int(NO_LIMIT_LOTS)
+    if row.is_plain == 1:
+        room_lots = min(room_lots, _room(mem, slot, meter, side))
+    if level > 1:
+        area = _area(mem.areas, row.place)
+        room_lots = min(room_lots, _room(mem, slot, area.node, side))
+        hub = _hub(mem.hubs, area.hub)
+        if hub.level < level:
+            room_lots = min(room_lots, _room(mem, slot, hub.node, side))
+    return room_lots
+
+
+@_entry
+def set_limits(mem: Memory, slot: int, node: int, up_lots: int, down_lots: int) -> None:
+    """New limits of a link in one slot."""
+    link = _link(mem.links, slot * mem.node_size + node)
+    had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    link.up_lots, link.down_lots = up_lots, down_lots
+    has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
+    if has_up != had_up:
+        _room_changed(mem, slot, node, SELL, not has_up)
+    if has_down != had_down:
+        _room_changed(mem, slot, node, BUY, not has_down)
+
+
+# -------------------------------------------------------------------------------------------- priority
+
+
+@_compiled
+def _distance(mem: Memory, one: int, other: int) -> int:
+    """The level at which two meters meet."""
+    if _node(mem.nodes, one).place == _node(mem.nodes, other).place:
+        return 1
+    mine, theirs = (
+        _int(_area(mem.areas, _node(mem.nodes, one).place).hub),
+        _int(_area(mem.areas, _node(mem.nodes, other).place).hub),
+    )
+    while mine != theirs:
+        if _hub(mem.hubs, mine).level <= _hub(mem.hubs, theirs).level:
+            mine = _int(_hub(mem.hubs, mine).hub)
+        else:
+            theirs = _int(_hub(mem.hubs, theirs).hub)
+    return _int(_hub(mem.hubs, mine).level)
+
+
+@_compiled
+def _best_of_meter(mem: Memory, slot: int, meter: int, side: int, fitting: int, dearest: int) -> int:
+    """The first in priority among a meter's own orders of these classes and no higher cost, 0 if there is none."""
+    best, best_key = _int(0), NOTHING
+    each = _int(_i32s(mem.heads)[(slot * mem.node_size + meter) * 2 + side])
+    while each != 0:
+        row = _order(mem.orders, each)
+        key = (_int(row.cost) << mem.shift) | row.sequence
+        if key < best_key and row.cost <= dearest and (fitting >> _class(mem, row.book)) & 1:
+            best, best_key = each, key
+        each = _int(row.meter_next)
+    return best
+
+
+@_compiled
+def _best(mem: Memory, taker: int) -> tuple[int, int, int]:
+    """The fitting counterparty with room that comes first: its row (0: none), its level, its cost with the fee."""
+    row = _order(mem.orders, taker)
+    slot, meter, classes, shift = _int(row.slot), _int(row.meter), mem.classes, mem.shift
+    side = _side(mem, row.book)
+    other = 1 - side
+    limit = mem.range - row.cost
+    fitting = _i64s(mem.fitting)
+    node = _node(mem.nodes, meter)
+    area = _int(node.place)
+    books = _i32s(mem.books)
+    is_plain = node.is_plain == 1
+    goes_out = not is_plain or not _is_blocked(mem, slot, meter, side)
+
+    best, best_key, best_level = _int(0), NOTHING, _int(1)
+    dearest = limit - _fee(mem, 1)
+    classes_here = fitting[row.book * 4 + 1]
+    if goes_out:
+        mask = _i64s(mem.cells)[(slot * mem.area_size + area) * 4 + 2 * other] & classes_here
+        at = (slot * mem.area_size + area) * 2 * classes + other * classes
+        while mask != 0:
+            ladder = _ladder_row(mem.ladders, books[at + _lowest_bit(mask)])
+            if ladder.key < best_key and (ladder.key >> shift) <= dearest:
+                best, best_key = _int(ladder.best), ladder.key
+            mask &= mask - 1
+    if is_plain and classes_here != 0 and (not goes_out or _is_blocked(mem, slot, meter, other)):
+        beside = _best_of_meter(mem, slot, meter, other, classes_here, dearest)
+        if beside != 0:
+            key = (_int(_order(mem.orders, beside).cost) << shift) | _order(mem.orders, beside).sequence
+            if key < best_key:
+                best, best_key = beside, key
+    best_cost = (best_key >> shift) + _fee(mem, 1) if best != 0 else NOTHING
+
+    hub, link = _int(_area(mem.areas, area).hub), _int(_area(mem.areas, area).node)
+    while goes_out and hub != 0 and not _is_blocked(mem, slot, link, side):
+        row_of_hub = _hub(mem.hubs, hub)
+        level = _int(row_of_hub.level)
+        fee = _fee(mem, level)
+        mask = _i64s(mem.hub_cells)[(slot * mem.hub_size + hub) * 4 + 2 * other] & fitting[row.book * 4 + level]
+        at = (slot * mem.hub_size + hub) * 2 * classes + other * classes
+        found, found_key = _int(0), NOTHING
+        while mask != 0:
+            tree = _i64s(mem.trees)[at + _lowest_bit(mask)]
+            key = _i64s(mem.keys)[tree + 1]
+            if key < found_key:
+                found, found_key = _int(_i32s(mem.winners)[tree + 1]), key
+            mask &= mask - 1
+        cost = (found_key >> shift) + fee
+        if found != 0 and cost <= limit and cost < best_cost:
+            best, best_cost, best_level = found, cost, level
+        hub, link = _int(row_of_hub.hub), _int(row_of_hub.node)
+    return best, best_level, best_cost
+
+
+@_compiled
+def _own(mem: Memory, taker: int) -> tuple[int, int, int]:
+    """(cost with the fee, level, sequence) of the fitting order of the taker's own member that comes first, room or
+    not; (NOTHING, 0, 0) if there is none. Orders at the taker's own meter always have room: ``_best`` finds them."""
+    row = _order(mem.orders, taker)
+    pairs = _table(mem.tables, PAIRS)
+    heads, fitting = _i32s(mem.heads), _i64s(mem.fitting)
+    other = 1 - _side(mem, row.book)
+    best_cost, best_level, best_sequence = NOTHING, _int(0), _int(0)
+    at = _int(_i32s(pairs.buckets)[_bucket(pairs, row.member)])
+    while at != 0:
+        entry = _entry_row(pairs.entries, at)
+        meter = _int(entry.value)
+        if entry.key == row.member and meter != row.meter:
+            each = _int(heads[(row.slot * mem.node_size + meter) * 2 + other])
+            level = _distance(mem, row.meter, meter) if each != 0 else _int(0)
+            while each != 0:
+                mine = _order(mem.orders, each)
+                cost = _int(mine.cost) + _fee(mem, level)
+                if (
+                    mine.member == row.member
+                    and (fitting[row.book * 4 + level] >> _class(mem, mine.book)) & 1
+                    and cost + row.cost <= mem.range
+                    and (
+                        cost < best_cost
+                        or (
+                            cost == best_cost
+                            and (level < best_level or (level == best_level and mine.sequence < best_sequence))
+                        )
+                    )
+                ):
+                    best_cost, best_level, best_sequence = cost, level, mine.sequence
+                each = _int(mine.meter_next)
+        at = _int(entry.next)
+    return best_cost, best_level, best_sequence
+
+
+# ---------------------------------------------------------------------------------------------- trading
+
+
+@_compiled
+def _tell(mem: Memory, kind: int, sequence: int, order_id: int, quantity_lots: int, reason: int) -> int:
+    at = mem.events_used
+    mem.events_used = at + 1
+    event = _event(mem.events, at)
+    event.sequence = sequence
+    event.order_id = order_id
+    event.quantity_lots = quantity_lots
+    event.kind = kind
+    event.reason = reason
+    return at
+
+
+@_compiled
+def _trade(mem: Memory, taker: int, counterparty: int, level: int, cause: int) -> None:
+    """As much as both have left and the path has room for, at the limit of whichever of the two came first."""
+    one, other = _order(mem.orders, taker), _order(mem.orders, counterparty)
+    slot, side = _int(one.slot), _side(mem, one.book)
+    is_one_meter = one.meter == other.meter
+    quantity_lots = min(one.remaining_lots, other.remaining_lots)
+    if not is_one_meter:
+        quantity_lots = min(quantity_lots, _room_up(mem, slot, one.meter, side, level))
+        quantity_lots = min(quantity_lots, _room_up(mem, slot, other.meter, 1 - side, level))
+
+    sell, buy = (one, other) if side == SELL else (other, one)
+    sell_is_first = sell.sequence < buy.sequence
+    fee = _fee(mem, level)
+    seller_price = mem.floor + sell.cost if sell_is_first else mem.cap - buy.cost - fee
+    event = _event(mem.events, _tell(mem, TRADED, cause, buy.order_id, quantity_lots, 0))
+    event.other = sell.order_id
+    event.slot = _slot(mem.slots, slot).name
+    event.price_ticks = seller_price
+    event.buyer_price_ticks = seller_price + fee
+    event.counterparty = counterparty
+    event.taker = BUY_TAKER if sell_is_first else SELL_TAKER
+    event.level = level
+
+    one.remaining_lots -= quantity_lots
+    other.remaining_lots -= quantity_lots
+    if other.remaining_lots == 0:
+        _leave(mem, counterparty)
+        _free_row(mem, counterparty)
+    if not is_one_meter:
+        _push_up(mem, slot, one.meter, side, level, quantity_lots)
+        _push_up(mem, slot, other.meter, 1 - side, level, quantity_lots)
+
+
+@_compiled
+def _take(mem: Memory, taker: int, cause: int) -> int:
+    """Trade against fitting orders, one after the other. Within one take room only shrinks, so what was passed over
+    stays passed over. FULL: no place for another event; may then be called again to go on."""
+    row = _order(mem.orders, taker)
+    own_cost, own_level, own_sequence = NOTHING, _int(0), _int(0)
+    knows_own = False
+    while row.remaining_lots > 0:
+        if mem.events_used >= mem.events_size:
+            return FULL
+        counterparty, level, cost = _best(mem, taker)
+        if _slot(mem.slots, row.slot).blocked > 0:
+            if not knows_own:
+                own_cost, own_level, own_sequence = _own(mem, taker)
+                knows_own = True
+            if own_cost != NOTHING and (
+                own_cost < cost
+                or (
+                    own_cost == cost
+                    and (
+                        own_level < level
+                        or (own_level == level and own_sequence < _order(mem.orders, counterparty).sequence)
+                    )
+                )
+            ):
+                return MET_OWN
+        if counterparty == 0:
+            break
+        if _order(mem.orders, counterparty).member == row.member:
+            return MET_OWN
+        _trade(mem, taker, counterparty, level, cause)
+    return FILLED_OR_REST
+
+
+@_compiled
+def _undo_trades(mem: Memory, first_row: int, first_sequence: int) -> None:
+    """Take back every trade since event ``events_before``, the last first, and the events with them."""
+    while mem.events_used > mem.events_before:
+        mem.events_used -= 1
+        event = _event(mem.events, mem.events_used)
+        leg = _command(mem.commands, first_row + (event.sequence - first_sequence))
+        meter = _look_up(mem.node_map, mem.node_map_mask, leg.meter)
+        counterparty = _int(event.counterparty)
+        other = _order(mem.orders, counterparty)
+        side = _side(mem, other.book)
+        if other.meter != meter:
+            _push_up(mem, other.slot, meter, 1 - side, event.level, -event.quantity_lots)
+            _push_up(mem, other.slot, other.meter, side, event.level, -event.quantity_lots)
+        other.remaining_lots += event.quantity_lots
+        if other.remaining_lots == event.quantity_lots:  # it had been filled
+            mem.orders_free = other.next
+            _rest(mem, counterparty)
+
+
+# ------------------------------------------------------------------------------------------ held orders
+
+
+@_compiled
+def _fits_any(mem: Memory, order: int) -> bool:
+    """Whether any resting order fits this one, room or not."""
+    row = _order(mem.orders, order)
+    slot, classes, shift = _int(row.slot), mem.classes, mem.shift
+    other = 1 - _side(mem, row.book)
+    limit = mem.range - row.cost
+    area = _int(_node(mem.nodes, row.meter).place)
+    cells, fitting = _i64s(mem.cells), _i64s(mem.fitting)
+    cell = (slot * mem.area_size + area) * 4 + 2 * other
+    mask = (cells[cell] | cells[cell + 1]) & fitting[row.book * 4 + 1]
+    while mask != 0:
+        at = (slot * mem.area_size + area) * 2 * classes + other * classes + _lowest_bit(mask)
+        ladder = _int(_i32s(mem.books)[at])
+        if (min(_ladder_row(mem.ladders, ladder).key, _ladder_row(mem.ladders, ladder + 1).key) >> shift) + _fee(
+            mem, 1
+        ) <= limit:
+            return True
+        mask &= mask - 1
+    keys, hub_cells = _i64s(mem.keys), _i64s(mem.hub_cells)
+    hub = _int(_area(mem.areas, area).hub)
+    while hub != 0:
+        row_of_hub = _hub(mem.hubs, hub)
+        cell = (slot * mem.hub_size + hub) * 4 + 2 * other
+        mask = (hub_cells[cell] | hub_cells[cell + 1]) & fitting[row.book * 4 + row_of_hub.level]
+        while mask != 0:
+            at = (slot * mem.hub_size + hub) * 2 * classes + other * classes + _lowest_bit(mask)
+            tree = _i64s(mem.trees)[at]
+            key = min(keys[tree + 1], keys[tree + 2 * row_of_hub.width + 1])
+            if (key >> shift) + _fee(mem, row_of_hub.level) <= limit:
+                return True
+            mask &= mask - 1
+        hub = _int(row_of_hub.hub)
+    return False
+
+
+@_compiled
+def _has_earlier(mem: Memory, slot: int, area: int, book: int, dearest: int, sequence: int) -> bool:
+    """Whether an area has an order of this book, parked or not, of no higher cost and before this sequence."""
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    if ladder == 0:
+        return False
+    for each in range(ladder, ladder + 2):
+        first = _first_from(mem, each, 0)
+        while first != 0 and _order(mem.orders, first).cost <= dearest:
+            if _order(mem.orders, first).sequence < sequence:
+                return True
+            first = _first_from(mem, each, _int(_order(mem.orders, first).cost) + 1)
+    return False
+
+
+@_compiled
+def _next_leaf(mem: Memory, tree: int, width: int, place: int, dearest: int) -> int:
+    """The next leaf after ``place`` (0: the first) whose best costs no more than this; 0 if there is none."""
+    keys, shift = _i64s(mem.keys), mem.shift
+    place = 1 if place == 0 else _skip(place)
+    while place != 0:
+        key = keys[tree + place]
+        if key == NOTHING or (key >> shift) > dearest:
+            place = _skip(place)
+        elif place < width:
+            place *= 2
+        else:
+            return place
+    return 0
+
+
+@_compiled
+def _skip(place: int) -> int:
+    """The place after a whole subtree, from left to right; 0 at the end."""
+    while place & 1:
+        place >>= 1
+    return place + 1 if place > 0 else 0
+
+
+@_compiled
+def _hub_has_earlier(mem: Memory, slot: int, hub: int, book: int, dearest: int, sequence: int) -> bool:
+    """The same for all areas under a hub."""
+    row = _hub(mem.hubs, hub)
+    trees, size = _i64s(mem.trees), 2 * mem.classes
+    tree = trees[(slot * mem.hub_size + hub) * size + book]
+    if tree == 0:
+        return False
+    winners, width = _i32s(mem.winners), _int(row.width)
+    for kind in range(2):
+        place = _next_leaf(mem, tree, width, 0, dearest)
+        while place != 0:
+            area = _int(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
+            child = _int(_area(mem.areas, area).hub)
+            if child == hub:
+                if _has_earlier(mem, slot, area, book, dearest, sequence):
+                    return True
+            elif kind == 0 or not _is_offered(mem, tree, width, place, dearest):
+                below = trees[(slot * mem.hub_size + child) * size + book]
+                width_below = _int(_hub(mem.hubs, child).width)
+                for _ in range(2):
+                    leaf = _next_leaf(mem, below, width_below, 0, dearest)
+                    while leaf != 0:
+                        area = _int(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
+                        if _has_earlier(mem, slot, area, book, dearest, sequence):
+                            return True
+                        leaf = _next_leaf(mem, below, width_below, leaf, dearest)
+                    below += 2 * width_below
+            place = _next_leaf(mem, tree, width, place, dearest)
+        tree += 2 * width
+    return False
+
+
+@_compiled
+def _is_offered(mem: Memory, tree: int, width: int, place: int, dearest: int) -> bool:
+    """Whether a child shown by the tournament without room was already seen in the one with room before it."""
+    key = _i64s(mem.keys)[tree - 2 * width + place]
+    return key != NOTHING and (key >> mem.shift) <= dearest
+
+
+@_compiled
+def _is_held(mem: Memory, order: int) -> int:
+    """Of two fitting resting orders the one with the higher sequence number is held. 2: it is; 1: it was when this
+    pass began, by an order that the pass has filled; 0: it is not."""
+    row = _order(mem.orders, order)
+    first, _, _ = _best(mem, order)
+    if first != 0 and _order(mem.orders, first).sequence < row.sequence:
+        return 2
+    slot, classes = _int(row.slot), mem.classes
+    other = 1 - _side(mem, row.book)
+    limit = mem.range - row.cost
+    area = _int(_node(mem.nodes, row.meter).place)
+    fitting = _i64s(mem.fitting)
+    mask = fitting[row.book * 4 + 1]
+    while mask != 0:
+        book = other * classes + _lowest_bit(mask)
+        if _has_earlier(mem, slot, area, book, limit - _fee(mem, 1), row.sequence):
+            return 2
+        mask &= mask - 1
+    hub = _int(_area(mem.areas, area).hub)
+    while hub != 0:
+        level = _int(_hub(mem.hubs, hub).level)
+        mask = fitting[row.book * 4 + level]
+        while mask != 0:
+            book = other * classes + _lowest_bit(mask)
+            if _hub_has_earlier(mem, slot, hub, book, limit - _fee(mem, level), row.sequence):
+                return 2
+            mask &= mask - 1
+        hub = _int(_hub(mem.hubs, hub).hub)
+    gone = mem.orders_free
+    while gone != mem.pass_free:
+        filled = _order(mem.orders, gone)
+        if filled.slot == row.slot and _side(mem, filled.book) == other and filled.sequence < row.sequence:
+            level = _distance(mem, row.meter, filled.meter)
+            fits = (fitting[row.book * 4 + level] >> _class(mem, filled.book)) & 1
+            if fits and _int(filled.cost) + _fee(mem, level) <= limit:
+                return 1
+        gone = _int(filled.next)
+    return 0
+
+
+@_compiled
+def _first_held_of(mem: Memory, slot: int, area: int, book: int, dearest: int, first: int) -> int:
+    """The earliest held order of an area's book after the pass's cursor and before ``first`` (0: whichever) that
+    costs no more than this; otherwise ``first``. Orders found to be held no longer leave the list."""
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    each = _int(_ladder_row(mem.ladders, ladder).held_first)
+    while each != 0:
+        row = _order(mem.orders, each)
+        if first != 0 and row.sequence >= _order(mem.orders, first).sequence:
+            break
+        following = _int(_held(mem.helds, each).next)
+        if row.sequence > mem.pass_cursor and row.cost <= dearest:
+            held = _is_held(mem, each)
+            if held > 0:
+                return each
+            _unlist_held(mem, ladder, each)
+            row.held = 0
+        each = following
+    return first
+
+
+@_compiled
+def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int, first: int) -> int:
+    """The same for all areas that have room up to a hub."""
+    winners, trees = _i32s(mem.winners), _i64s(mem.trees)
+    size = 2 * mem.classes
+    tree, width = trees[(slot * mem.hub_size + hub) * size + book], _int(_hub(mem.hubs, hub).width)
+    place = _next_leaf(mem, tree, width, 0, dearest)
+    while place != 0:
+        area = _int(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
+        child = _int(_area(mem.areas, area).hub)
+        if child == hub:
+            first = _first_held_of(mem, slot, area, book, dearest, first)
+        else:
+            below, width_below = (
+                trees[(slot * mem.hub_size + child) * size + book],
+                _int(_hub(mem.hubs, child).width),
+            )
+            leaf = _next_leaf(mem, below, width_below, 0, dearest)
+            while leaf != 0:
+                area = _int(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
+                first = _first_held_of(mem, slot, area, book, dearest, first)
+                leaf = _next_leaf(mem, below, width_below, leaf, dearest)
+        place = _next_leaf(mem, tree, width, place, dearest)
+    return first
+
+
+@_compiled
+def _best_cost(mem: Memory, slot: int, place: int, is_hub: bool, book: int) -> int:
+    """The cost of the best order of a book with room up to an area or hub."""
+    if is_hub:
+        tree = _i64s(mem.trees)[(slot * mem.hub_size + place) * 2 * mem.classes + book]
+        return _i64s(mem.keys)[tree + 1] >> mem.shift
+    ladder = _i32s(mem.books)[(slot * mem.area_size + place) * 2 * mem.classes + book]
+    return _ladder_row(mem.ladders, ladder).key >> mem.shift
+
+
+@_compiled
+def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int) -> int:
+    """The earliest held order that can trade with another, both with room up to this area or hub."""
+    classes = mem.classes
+    if is_hub:
+        cells, at, level = (
+            _i64s(mem.hub_cells),
+            (slot * mem.hub_size + place) * 4,
+            _int(_hub(mem.hubs, place).level),
+        )
+    else:
+        cells, at, level = _i64s(mem.cells), (slot * mem.area_size + place) * 4, _int(1)
+    fitting, fee = _i64s(mem.fitting), _fee(mem, level)
+    sells = cells[at]
+    while sells != 0:
+        sell = _lowest_bit(sells)
+        buys = cells[at + 2] & fitting[sell * 4 + level]
+        while buys != 0:
+            buy = classes + _lowest_bit(buys)
+            sell_cost = _best_cost(mem, slot, place, is_hub, sell)
+            buy_cost = _best_cost(mem, slot, place, is_hub, buy)
+            if sell_cost + buy_cost + fee <= mem.range:
+                for side in range(2):
+                    book = sell if side == SELL else buy
+                    dearest = mem.range - fee - (buy_cost if side == SELL else sell_cost)
+                    if is_hub:
+                        first = _first_held_under(mem, slot, place, book, dearest, first)
+                    else:
+                        first = _first_held_of(mem, slot, place, book, dearest, first)
+            buys &= buys - 1
+        sells &= sells - 1
+    return first
+
+
+@_compiled
+def _first_held(mem: Memory, slot: int) -> int:
+    """The earliest held order after the pass's cursor that can trade; 0 if there is none. Only pairs above a link that
+    got room again can."""
+    first = _int(0)
+    node = _int(_slot(mem.slots, slot).suspects)
+    while node != 0:
+        row = _node(mem.nodes, node)
+        if row.level >= 2:
+            hub = _int(_hub(mem.hubs, row.place).hub)
+        else:
+            if row.is_plain == 1:
+                first = _first_held_at(mem, slot, row.place, False, first)
+            hub = _int(_area(mem.areas, row.place).hub)
+        while hub != 0:
+            first = _first_held_at(mem, slot, hub, True, first)
+            hub = _int(_hub(mem.hubs, hub).hub)
+        node = _int(_link(mem.links, slot * mem.node_size + node).suspect_next)
+    return first
+
+
+@_compiled
+def _pass_over_held(mem: Memory, slot: int) -> int:
+    """Pass over the held orders of one slot until a pass trades nothing. FULL: call again to go on."""
+    while True:
+        if mem.taker == 0:
+            taker = _first_held(mem, slot)
+            if taker == 0:
+                if mem.pass_traded == 0:
+                    return DONE
+                mem.pass_traded = 0
+                mem.pass_cursor = -1
+                mem.pass_free = mem.orders_free
+                continue
+            mem.taker = taker
+            mem.pass_cursor = _order(mem.orders, taker).sequence
+        taker = mem.taker
+        if _take(mem, taker, mem.sequence) == FULL:
+            return FULL
+        mem.pass_traded = 1
+        mem.taker = 0
+        if _order(mem.orders, taker).remaining_lots == 0:
+            _leave(mem, taker)
+            _free_row(mem, taker)
+
+
+@_entry
+def settle(mem: Memory) -> int:
+    """Try the held orders of every slot where a link got room again, in order of slot name. FULL: call again."""
+    while mem.suspects != 0:
+        slot = mem.suspects
+        if mem.phase != SETTLING:
+            each, before = slot, _int(0)
+            earliest_before = _int(0)
+            while _slot(mem.slots, each).next != 0:
+                before = each
+                each = _int(_slot(mem.slots, each).next)
+                if _slot(mem.slots, each).name < _slot(mem.slots, slot).name:
+                    slot, earliest_before = each, before
+            if slot != mem.suspects:
+                _slot(mem.slots, earliest_before).next = _slot(mem.slots, slot).next
+                _slot(mem.slots, slot).next = mem.suspects
+                mem.suspects = slot
+            mem.pass_traded = 0
+            mem.pass_cursor = -1
+            mem.pass_free = mem.orders_free
+            mem.taker = 0
+            mem.phase = SETTLING
+        if _pass_over_held(mem, slot) == FULL:
+            return FULL
+        node = _int(_slot(mem.slots, slot).suspects)
+        while node != 0:
+            link = _link(mem.links, slot * mem.node_size + node)
+            link.is_suspect = 0
+            node = _int(link.suspect_next)
+        _slot(mem.slots, slot).suspects = 0
+        mem.suspects = _slot(mem.slots, slot).next
+        mem.phase = NEXT
+    return DONE
+
+
+# --------------------------------------------------------------------------------------------- commands
+
+
+@_compiled
+def _refusal(mem: Memory, command: Any, slot: int, meter: int, terms: int) -> int:
+    """The first reason, in the page's order, to refuse a new order; 0 if there is none."""
+    if _find(_table(mem.tables, IDS), command.order_id) != 0:
+        return DUPLICATE_ORDER_ID
+    if meter == 0 or _node(mem.nodes, meter).level != 0:
+        return UNKNOWN_METER
+    if slot == CLOSED_SLOT:
+        return SLOT_CLOSED
+    if command.quantity_lots <= 0:
+        return BAD_QUANTITY
+    if command.price_ticks < mem.floor or command.price_ticks > mem.cap:
+        return BAD_PRICE
+    if terms < 0:
+        return BAD_TERMS
+    return 0
+
+
+@_compiled
+def _terms(mem: Memory, days: int) -> int:
+    """Which of the market's classes of terms this is, -1 if none."""
+    terms = _i64s(mem.terms)
+    for each in range(mem.terms_count):
+        if terms[each] == days:
+            return each
+    return -1
+
+
+@_compiled
+def _accept(mem: Memory, command: Any, sequence: int, meter: int) -> int:
+    """The id is used from now on, whatever becomes of the order. Returns its entry."""
+    entry = _add(_table(mem.tables, IDS), command.order_id, 0)
+    _know_owner(mem, meter, command.member)
+    _tell(mem, ACCEPTED, sequence, command.order_id, 0, 0)
+    return entry
+
+
+@_compiled
+def _load_taker(mem: Memory, command: Any, sequence: int, slot: int, meter: int, terms: int, entry: int) -> None:
+    """Row 0 of the orders is whoever comes in: only what rests gets a row of its own."""
+    order = _order(mem.orders, 0)
+    order.order_id = command.order_id
+    order.sequence = sequence
+    order.member = command.member
+    order.remaining_lots = command.quantity_lots
+    order.meter = meter
+    order.slot = slot
+    order.entry = entry
+    if command.side == SELL_TAKER:
+        order.cost = command.price_ticks - mem.floor
+        order.book = SELL * mem.classes + terms * 4 + command.reach
+    else:
+        order.cost = mem.cap - command.price_ticks
+        order.book = BUY * mem.classes + terms * 4 + command.reach
+
+
+@_compiled
+def _come_to_rest(mem: Memory, order: int) -> None:
+    """What is left of an order rests; it is held if any order fits it, for that one is earlier and there is no room."""
+    row = _order(mem.orders, order)
+    row.held = 1 if _slot(mem.slots, row.slot).blocked > 0 and _fits_any(mem, order) else 0
+    _rest(mem, order)
+
+
+@_compiled
+def _enter(mem: Memory, taker: int, rests: bool) -> int:
+    """Match an order that comes in; what is left of it rests or is cancelled. FULL: call again to go on."""
+    row = _order(mem.orders, taker)
+    cause = mem.sequence
+    outcome = _take(mem, taker, cause)
+    if outcome == FULL:
+        mem.phase = ENTERING
+        mem.taker = taker
+        mem.leg = 1 if rests else 0
+        return FULL
+    mem.phase = NEXT
+    if row.remaining_lots > 0 and outcome == FILLED_OR_REST and rests:
+        if taker == 0:
+            taker = _new_row(mem)
+            new = _order(mem.orders, taker)
+            new.order_id = row.order_id
+            new.sequence = row.sequence
+            new.member = row.member
+            new.remaining_lots = row.remaining_lots
+            new.cost = row.cost
+            new.meter = row.meter
+            new.entry = row.entry
+            new.slot = row.slot
+            new.book = row.book
+        _come_to_rest(mem, taker)
+        return DONE
+    if row.remaining_lots > 0:
+        ended = SELF_TRADE if outcome == MET_OWN else UNFILLED_IOC
+        _tell(mem, REMOVED, cause, row.order_id, row.remaining_lots, ended)
+    if taker != 0:
+        _free_row(mem, taker)
+    return DONE
+
+
+@_compiled
+def _all_or_none(mem: Memory, at: int, legs: int) -> int:
+    """Legs are tried in full, one by one, from ``leg`` on; if any is not filled, every effect of all is undone."""
+    first_sequence = mem.sequence - legs + 1
+    row = _order(mem.orders, 0)
+    while mem.leg < legs:
+        leg = mem.leg
+        command = _command(mem.commands, at + leg)
+        if mem.phase != LEGS:
+            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+            _load_taker(mem, command, first_sequence + leg, slot, meter, _terms(mem, command.terms_days), 0)
+        outcome = _take(mem, 0, first_sequence + leg)
+        if outcome == FULL:
+            mem.phase = LEGS
+            return FULL
+        mem.phase = NEXT
+        if row.remaining_lots > 0:
+            _undo_trades(mem, at, first_sequence)
+            for each in range(legs):
+                command = _command(mem.commands, at + each)
+                ended = UNFILLED_BASKET if command.kind == LEG else UNFILLED_FOK
+                _tell(mem, REMOVED, first_sequence + each, command.order_id, command.quantity_lots, ended)
+            return DONE
+        mem.leg = leg + 1
+    return DONE
+
+
+@_compiled
+def _new(mem: Memory, at: int) -> int:
+    command = _command(mem.commands, at)
+    slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+    meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+    terms = _terms(mem, command.terms_days)
+    reason = _refusal(mem, command, slot, meter, terms)
+    if reason == 0 and slot == 0:
+        mem.leg = at
+        return MAKE_SLOT
+    mem.sequence += 1
+    if reason != 0:
+        _tell(mem, REJECTED, mem.sequence, command.order_id, 0, reason)
+        return DONE
+    entry = _accept(mem, command, mem.sequence, meter)
+    if command.tif == FOK:
+        mem.leg = 0
+        mem.events_before = mem.events_used
+        return GROW if _all_or_none(mem, at, 1) == FULL else DONE
+    _load_taker(mem, command, mem.sequence, slot, meter, terms, entry)
+    return GROW if _enter(mem, 0, command.tif == GTC) == FULL else DONE
+
+
+@_compiled
+def _basket(mem: Memory, at: int, legs: int) -> int:
+    """Legs take consecutive sequence numbers, refused or not."""
+    ids = _table(mem.tables, IDS)
+    first_sequence, entries_before = mem.sequence + 1, ids.used
+    bad, reason, new_slot = legs, _int(0), _int(-1)
+    for leg in range(legs):
+        command = _command(mem.commands, at + leg)
+        slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+        meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+        reason = _refusal(mem, command, slot, meter, _terms(mem, command.terms_days))
+        if reason != 0:
+            bad = leg
+            break
+        if slot == 0:
+            new_slot = at + leg
+        _add(ids, command.order_id, 0)  # so that a second leg with this id is a duplicate
+    while ids.used > entries_before:
+        _drop_last_entry(ids)
+    if bad == legs and new_slot >= 0:
+        mem.leg = new_slot
+        return MAKE_SLOT
+    mem.sequence += legs
+    for leg in range(legs):
+        command = _command(mem.commands, at + leg)
+        if bad < legs:
+            why = reason if leg == bad else BASKET_REJECTED
+            _tell(mem, REJECTED, first_sequence + leg, command.order_id, 0, why)
+        else:
+            meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+            _accept(mem, command, first_sequence + leg, meter)
+    if bad < legs:
+        return DONE
+    mem.leg = 0
+    mem.events_before = mem.events_used
+    return GROW if _all_or_none(mem, at, legs) == FULL else DONE
+
+
+@_entry
+def open_row(mem: Memory, order_id: int) -> int:
+    """The row of an order that rests, 0 if it does not."""
+    entry = _find(_table(mem.tables, IDS), order_id)
+    return _int(_entry_row(_table(mem.tables, IDS).entries, entry).value) if entry != 0 else 0
+
+
+@_compiled
+def _cancel(mem: Memory, command: Any) -> None:
+    mem.sequence += 1
+    old = open_row(mem, command.order_id)
+    if old == 0:
+        _tell(mem, REJECTED, mem.sequence, command.order_id, 0, NOT_OPEN)
+        return
+    _leave(mem, old)
+    _tell(mem, REMOVED, mem.sequence, command.order_id, _order(mem.orders, old).remaining_lots, BY_OWNER)
+    _free_row(mem, old)
+
+
+@_compiled
+def _amend(mem: Memory, command: Any) -> int:
+    """The same price with an equal or lower quantity keeps the order's place. Anything else is like a new order."""
+    mem.sequence += 1
+    old = open_row(mem, command.order_id)
+    gives_quantity, gives_price = command.flags & GIVES_QUANTITY, command.flags & GIVES_PRICE
+    reason = 0
+    if old == 0:
+        reason = NOT_OPEN
+    elif gives_quantity and command.quantity_lots <= 0:
+        reason = BAD_QUANTITY
+    elif gives_price and (command.price_ticks < mem.floor or command.price_ticks > mem.cap):
+        reason = BAD_PRICE
+    if reason != 0:
+        _tell(mem, REJECTED, mem.sequence, command.order_id, 0, reason)
+        return DONE
+    order = _order(mem.orders, old)
+    is_sell = _side(mem, order.book) == SELL
+    price = mem.floor + order.cost if is_sell else mem.cap - order.cost
+    quantity_lots = order.remaining_lots
+    if gives_quantity:
+        quantity_lots = command.quantity_lots
+    new_price = price
+    if gives_price:
+        new_price = command.price_ticks
+    keeps_place = new_price == price and quantity_lots <= order.remaining_lots
+    if not keeps_place:
+        _leave(mem, old)
+        order.sequence = mem.sequence
+        order.cost = new_price - mem.floor if is_sell else mem.cap - new_price
+    order.remaining_lots = quantity_lots
+    event = _event(mem.events, _tell(mem, AMENDED, mem.sequence, command.order_id, quantity_lots, 0))
+    event.price_ticks = new_price
+    event.other = order.sequence
+    if keeps_place:
+        return DONE
+    return GROW if _enter(mem, old, True) == FULL else DONE
+
+
+@_compiled
+def _has_memory(mem: Memory, legs: int) -> bool:
+    """Whether the pools can hold all that a command may need, whatever it does, but for the events of its trades."""
+    ids, pairs = _table(mem.tables, IDS), _table(mem.tables, PAIRS)
+    return (
+        mem.events_used + 2 * legs + 4 <= mem.events_size
+        and ids.used + legs + 2 <= ids.size
+        and pairs.used + legs + 2 <= pairs.size
+        and mem.orders_used + 1 <= mem.orders_size
+        and mem.ladders_used + 2 <= mem.ladders_size
+        and mem.keys_used + 8 * mem.widest <= mem.keys_size
+        # a ladder has a word as its root and no more than one on each lower step for each of its orders
+        and mem.ladders_used + 2 + (mem.depth - 1) * (mem.open + 2) + 1 <= mem.words_size
+    )
+
+
+@_compiled
+def _row_ahead(ids: Row, order_id: int) -> int:
+    entry = _find(ids, order_id)
+    return _int(_entry_row(ids.entries, entry).value) if entry != 0 else 0
+
+
+@_compiled
+def _look_ahead(mem: Memory, at: int) -> None:
+    """Have memory fetch what the commands some places ahead will ask for: waiting for it is most of their cost.
+
+    Nothing depends on what is seen here, which may be out of date when the turn of a command comes.
+    """
+    ids = _table(mem.tables, IDS)
+    if at + 12 < mem.commands_count:
+        command = _command(mem.commands, at + 12)
+        if command.kind == NEW:
+            place = ((command.meter * _MIX) >> 32) & mem.node_map_mask
+            _prefetch(mem.node_map + place * _PLACE_BYTES)
+        elif command.kind == CANCEL:
+            _prefetch(ids.buckets + 4 * _bucket(ids, command.order_id))
+    if at + 8 < mem.commands_count:
+        command = _command(mem.commands, at + 8)
+        if command.kind == NEW:
+            meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+            _prefetch(mem.nodes + meter * _NODE_BYTES)
+            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            if slot > 0:
+                _prefetch(mem.heads + 8 * (slot * mem.node_size + meter))
+        elif command.kind == CANCEL:
+            entry = _int(_i32s(ids.buckets)[_bucket(ids, command.order_id)])
+            _prefetch(ids.entries + entry * _ENTRY_BYTES)
+    if at + 5 < mem.commands_count:
+        command = _command(mem.commands, at + 5)
+        if command.kind == CANCEL:
+            _prefetch(mem.orders + _row_ahead(ids, command.order_id) * _ORDER_BYTES)
+        elif command.kind == NEW:
+            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            if slot > 0:
+                meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+                head = (slot * mem.node_size + meter) * 2 + (BUY if command.side == BUY_TAKER else SELL)
+                _prefetch(mem.orders + _i32s(mem.heads)[head] * _ORDER_BYTES)
+    if at + 2 < mem.commands_count:
+        command = _command(mem.commands, at + 2)
+        if command.kind == CANCEL:
+            row = _order(mem.orders, _row_ahead(ids, command.order_id))
+            _prefetch(mem.orders + row.next * _ORDER_BYTES)
+            _prefetch(mem.orders + row.previous * _ORDER_BYTES)
+            _prefetch(mem.orders + row.meter_next * _ORDER_BYTES)
+            _prefetch(mem.orders + row.meter_previous * _ORDER_BYTES)
+
+
+@_entry
+def run(mem: Memory) -> int:
+    """Carry out commands from ``row`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
+    the first the caller does what is wanted and calls again."""
+    at = mem.row
+    if mem.phase == ENTERING:
+        if _enter(mem, mem.taker, mem.leg == 1) == FULL:
+            return GROW
+        at += 1
+    elif mem.phase == LEGS:
+        legs = max(1, _command(mem.commands, at).legs)
+        if _all_or_none(mem, at, legs) == FULL:
+            return GROW
+        at += legs
+    while True:
+        if mem.suspects != 0:
+            mem.row = at
+            if settle(mem) == FULL:
+                return GROW
+        if at >= mem.commands_count:
+            break
+        command = _command(mem.commands, at)
+        legs = max(1, command.legs)
+        mem.row = at
+        if not _has_memory(mem, legs):
+            return GROW
+        _look_ahead(mem, at)
+        outcome = DONE
+        if command.kind == NEW:
+            outcome = _new(mem, at)
+        elif command.kind == CANCEL:
+            _cancel(mem, command)
+        elif command.kind == AMEND:
+            outcome = _amend(mem, command)
+        elif command.kind == LEG:
+            outcome = _basket(mem, at, legs)
+        else:
+            return ASK
+        if outcome != DONE:
+            return outcome
+        at += legs
+    mem.row = at
+    return DONE
+
+
+# ------------------------------------------------------------------------- what the caller does in between
+
+
+@_entry
+def look_over(mem: Memory) -> int:
+    """What is among the next commands: bits of ``LIMITING``, ``TOO_LARGE`` and ``CUT_BASKET``."""
+    found, legs_left = 0, _int(0)
+    for at in range(mem.commands_count):
+        command = _command(mem.commands, at)
+        if command.kind == LEG:
+            if legs_left == 0:
+                legs_left = _int(command.legs)
+            elif command.legs != 0:
+                found |= CUT_BASKET
+            if legs_left <= 0:
+                found |= CUT_BASKET
+            legs_left -= 1
+        elif legs_left != 0 or command.legs != 0:
+            found |= CUT_BASKET
+        if command.kind == CONNECT or command.kind == CAPACITY:
+            found |= LIMITING
+            for lots in (command.quantity_lots, command.price_ticks):
+                if lots > LARGEST_LIMIT_LOTS and lots != NO_LIMIT_LOTS:
+                    found |= TOO_LARGE
+        elif command.quantity_lots > LARGEST_LOTS:
+            found |= TOO_LARGE
+    return found | CUT_BASKET if legs_left != 0 else found
+
+
+@_entry
+def open_rows(mem: Memory, slot: int, nodes: int, rows: NDArray[np.int64]) -> int:
+    """The rows of a slot's open orders, in no order to rely on. Returns how many."""
+    heads = _i32s(mem.heads)
+    count = 0
+    for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
+        each = _int(heads[head])
+        while each != 0:
+            rows[count] = each
+            count += 1
+            each = _int(_order(mem.orders, each).meter_next)
+    return count
+
+
+@_entry
+def restore_ids(mem: Memory, order_ids: NDArray[np.int64]) -> None:
+    for order_id in order_ids:
+        _add(_table(mem.tables, IDS), order_id, 0)
+
+
+@_entry
+def restore_orders(mem: Memory, rows: Rows) -> None:
+    """Let orders rest that are given as rows, in order of sequence, once ids, limits and flows are there. ``meter``
+    and ``slot`` are the kernel's own numbers."""
+    for each in rows:
+        new = _new_row(mem)
+        order = _order(mem.orders, new)
+        order.order_id = each.order_id
+        order.sequence = each.sequence
+        order.member = each.member
+        order.remaining_lots = each.remaining_lots
+        order.cost = each.cost
+        order.meter = each.meter
+        order.slot = each.slot
+        order.book = each.book
+        order.entry = _find(_table(mem.tables, IDS), each.order_id)
+        _know_owner(mem, order.meter, order.member)
+        _come_to_rest(mem, new)
+
+
+@_entry
+def restore_flow(mem: Memory, slot: int, node: int, flow_lots: int) -> None:
+    _push(mem, slot, node, SELL, flow_lots)
+
+
+@_compiled
+def _free_words(mem: Memory, root: int) -> None:
+    """Give back the words of a ladder."""
+    children = _i32s(mem.children)
+    word, level = root, mem.depth - 1
+    while True:
+        if level > 0 and _word(mem.words, word).bits != 0:
+            digit = _lowest_bit(_word(mem.words, word).bits)
+            _word(mem.words, word).bits &= _word(mem.words, word).bits - 1
+            word = _int(children[word * 64 + digit])
+            level -= 1
+        else:
+            parent = _int(_word(mem.words, word).parent)
+            _free_word(mem, word)
+            if word == root:
+                return
+            word = parent
+            level += 1
+
+
+@_entry
+def free_slot(mem: Memory, slot: int, nodes: int, areas: int, hubs: int) -> None:
+    """Give back all the memory of a slot; its open orders end, their ids stay used."""
+    heads = _i32s(mem.heads)
+    ids = _table(mem.tables, IDS)
+    for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
+        each = _int(heads[head])
+        heads[head] = 0
+        while each != 0:
+            following = _int(_order(mem.orders, each).meter_next)
+            _entry_row(ids.entries, _order(mem.orders, each).entry).value = 0
+            _free_row(mem, each)
+            mem.open -= 1
+            each = following
+    size = 2 * mem.classes
+    books, cells = _i32s(mem.books), _i64s(mem.cells)
+    for book in range(slot * mem.area_size * size, (slot * mem.area_size + areas) * size):
+        ladder = _int(books[book])
+        if ladder != 0:
+            books[book] = 0
+            for each in range(ladder, ladder + 2):
+                if _ladder_row(mem.ladders, each).root != 0:
+                    _free_words(mem, _int(_ladder_row(mem.ladders, each).root))
+            _ladder_row(mem.ladders, ladder).root = mem.ladders_free
+            mem.ladders_free = ladder
+    for cell in range(slot * mem.area_size * 4, (slot * mem.area_size + areas) * 4):
+        cells[cell] = 0
+    trees, keys, hub_cells = _i64s(mem.trees), _i64s(mem.keys), _i64s(mem.hub_cells)
+    for hub in range(hubs):
+        row = slot * mem.hub_size + hub
+        for at in range(row * size, (row + 1) * size):
+            if trees[at] != 0:
+                free, log_width = _i64s(mem.keys_free), _lowest_bit(_int(_hub(mem.hubs, hub).width))
+                keys[trees[at]] = free[log_width]
+                free[log_width] = trees[at]
+                trees[at] = 0
+        for cell in range(row * 4, row * 4 + 4):
+            hub_cells[cell] = 0
+    for node in range(nodes):
+        link = _link(mem.links, slot * mem.node_size + node)
+        link.flow_lots = 0
+        link.suspect_next = 0
+        link.is_suspect = 0
+    _slot(mem.slots, slot).open = 0
+    _slot(mem.slots, slot).blocked = 0
+
+
+# ------------------------------------------------------------------------------------------------ views
+
+
+@_compiled
+def _load_greediest(mem: Memory, slot: int, meter: int, side: int) -> None:
+    """Make the incoming order one that fits everything within reach."""
+    order = _order(mem.orders, 0)
+    order.meter = meter
+    order.slot = slot
+    order.cost = -mem.range - 1
+    terms = 0 if side == BUY else mem.terms_count - 1
+    order.book = side * mem.classes + terms * 4 + 3
+
+
+@_entry
+def best_quote(mem: Memory, slot: int, meter: int, side: int) -> tuple[int, int]:
+    """(price with the fee, level) that an order on this side would meet first; level 0 if there is none."""
+    _load_greediest(mem, slot, meter, side)
+    best, level, cost = _best(mem, 0)
+    if best == 0:
+        return 0, 0
+    return (mem.floor + cost if side == BUY else mem.cap - cost), level
+
+
+@_compiled
+def _scratch_room(mem: Memory, slot: int, flows: NDArray[np.int64], node: int, side: int) -> int:
+    link = _link(mem.links, slot * mem.node_size + node)
+    return link.down_lots + flows[node] if side == BUY else link.up_lots - flows[node]
+
+
+@_compiled
+def _links_up(mem: Memory, meter: int, level: int) -> tuple[int, int, int]:
+    """The links from a meter to its ancestor at a level; 0 where there is none."""
+    row = _node(mem.nodes, meter)
+    own = _int(meter) if row.is_plain == 1 else _int(0)
+    if level == 1:
+        return own, _int(0), _int(0)
+    area = _area(mem.areas, row.place)
+    hub = _hub(mem.hubs, area.hub)
+    return own, _int(area.node), _int(hub.node) if hub.level < level else _int(0)
+
+
+@_compiled
+def _delivered(mem: Memory, meter: int, other: int) -> tuple[int, int]:
+    """(cost with the fee, level) of an order for whoever is at this meter."""
+    row = _order(mem.orders, other)
+    level = _distance(mem, meter, row.meter)
+    return row.cost + _fee(mem, level), level
+
+
+@_entry
+def rank_for(mem: Memory, meter: int, side: int, rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
+    """(cost with the fee, level, sequence, row) of those of these orders that a taker at this meter could reach."""
+    count = 0
+    for each in rows:
+        row = _order(mem.orders, each)
+        if _side(mem, row.book) == side:
+            continue
+        cost, level = _delivered(mem, meter, each)
+        if (row.book & 3) >= level:
+            out[count, 0], out[count, 1], out[count, 2], out[count, 3] = cost, level, row.sequence, each
+            count += 1
+    return count
+
+
+@_entry
+def quantities(
+    mem: Memory, slot: int, meter: int, side: int, ranked: NDArray[np.int64], flows: NDArray[np.int64]
+) -> None:
+    """What could be had of each ranked order, one after the other, into column 3; ``flows`` are the slot's, a copy."""
+    for at in range(len(ranked)):
+        row = _order(mem.orders, ranked[at, 3])
+        quantity_lots = row.remaining_lots
+        if row.meter != meter:
+            level = ranked[at, 1]
+            mine, theirs = _links_up(mem, meter, level), _links_up(mem, row.meter, level)
+            for link in mine:
+                if link != 0:
+                    quantity_lots = min(quantity_lots, _scratch_room(mem, slot, flows, link, side))
+            for link in theirs:
+                if link != 0:
+                    quantity_lots = min(quantity_lots, _scratch_room(mem, slot, flows, link, 1 - side))
+            quantity_lots = max(quantity_lots, 0)
+            signed = quantity_lots if side == SELL else -quantity_lots
+            for link in mine:
+                if link != 0:
+                    flows[link] += signed
+            for link in theirs:
+                if link != 0:
+                    flows[link] -= signed
+        ranked[at, 3] = quantity_lots
