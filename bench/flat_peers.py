@@ -94,16 +94,16 @@ def plain(orders: list[Instruction]) -> int:
 def lightmatchingengine(orders: list[Instruction]) -> int:
     from lightmatchingengine.lightmatchingengine import LightMatchingEngine
 
-    engine, ids, traded_lots = LightMatchingEngine(), {}, 0
+    engine, known, traded_lots = LightMatchingEngine(), {}, 0
     for order in orders:
         if order.price_ticks:
             placed, trades = engine.add_order("book", order.price_ticks, order.quantity_lots, order.side)
-            ids[order.order_id] = placed.order_id
+            known[order.order_id] = placed
             traded_lots += sum(trade.trade_qty for trade in trades if trade.order_id == placed.order_id)
             if placed.leaves_qty and not order.rests:
                 engine.cancel_order(placed.order_id, "book")
-        else:
-            engine.cancel_order(ids.get(order.order_id), "book")
+        elif order.order_id in known and known[order.order_id].leaves_qty:  # it trips over what is filled
+            engine.cancel_order(known[order.order_id].order_id, "book")
     return traded_lots
 
 
