@@ -4,7 +4,7 @@
 jinsha[bench]``); one that is not there is left out. None of them knows fees: a sell comes with the fee in its price.
 """
 
-import importlib.util
+import importlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
@@ -160,13 +160,17 @@ def order_matching(orders: list[Instruction]) -> int:
     return traded_lots
 
 
-def peers() -> Iterator[tuple[str, Callable[[list[Instruction]], Any]]]:
-    """(name, what trades a list of instructions and returns the lots traded) of every matcher that is there."""
-    yield "plain Python book", plain
+def peers() -> Iterator[tuple[str, Callable[[list[Instruction]], Any], bool]]:
+    """(name, what trades a list of instructions and returns the lots traded, whether it is slow) of all that are there."""
+    yield "plain Python book", plain, False
     for name, run in (
-        ("lightmatchingengine", lightmatchingengine),
-        ("pyorderbook", pyorderbook),
-        ("order_matching", order_matching),
+        ("lightmatchingengine.lightmatchingengine", lightmatchingengine),
+        ("pyorderbook.book", pyorderbook),
+        ("order_matching.matching_engine", order_matching),
     ):
-        if importlib.util.find_spec(name):
-            yield name, run
+        try:
+            importlib.import_module(name)
+        except ImportError as missing:
+            print(f"{name} is left out: {missing}")
+            continue
+        yield name.partition(".")[0], run, run is order_matching

@@ -22,9 +22,9 @@ higher: whoever meets there is at distance transformer) under one or two *hubs* 
 
 **The memory.** ``mem`` is one row of ``MEMORY``, at the address that every entry gets: the addresses of the pools
 (arrays that ``matching.memory`` owns), counters and constants. Rows and cells are reached through those addresses:
-numba would count references to some twenty arrays in every call, which costs more than the work. Row 0 of a pool stands for
-"none", so that fresh memory, which is zero, is an empty market. Nothing is allocated here: before each command there
-must be room for what it may need, otherwise the kernel returns ``GROW`` and goes on where it was.
+numba would count references to some twenty arrays in every call, which costs more than the work. Row 0 of a pool
+stands for "none", so that fresh memory, which is zero, is an empty market. Nothing is allocated here: before each
+command there must be room for what it may need, otherwise the kernel returns ``GROW`` and goes on where it was.
 
 **Numbers.** All 64-bit integers. A quantity is at most 2**48 lots, a net flow less than 2**61 (no overflow before 8,192
 of the largest trades in one slot), and a sequence number less than ``1 << shift`` (2**48 for prices of 0 to 2 CNY/kWh).
