@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from matching import kernel
-from matching.engine import Engine, ReferenceEngine
+from matching.engine import ReferenceEngine
+from matching.fast import FastEngine as Engine
 from matching.kernel import Rows
 from matching.order import Cancel as CancelOrder
 from matching.order import Command, Connect, Level, New, Side, Tif, Traded

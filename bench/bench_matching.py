@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from matching.engine import Engine
 from matching.order import (
     Amend,
     Basket,
@@ -34,6 +33,7 @@ from matching.order import (
     Tif,
     Traded,
 )
+from matching.reference import ReferenceEngine as Engine
 
 RULES = Rules(fee_ticks=(200, 500, 1100))
 METERS, TRANSFORMERS, FEEDERS, SLOTS = 350, 12, 3, 96

@@ -161,7 +161,7 @@ def order_matching(orders: list[Instruction]) -> int:
 
 
 def peers() -> Iterator[tuple[str, Callable[[list[Instruction]], Any], bool]]:
-    """(name, what trades a list of instructions and returns the lots traded, whether it is slow) of all that are there."""
+    """(name, what trades instructions and returns the lots traded, whether it is slow) of all that are there."""
     yield "plain Python book", plain, False
     for name, run in (
         ("lightmatchingengine.lightmatchingengine", lightmatchingengine),

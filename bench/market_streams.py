@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matching import kernel
-from matching.engine import Engine
+from matching.fast import FastEngine as Engine
 from matching.kernel import Rows
 from matching.order import Level, Rules, Side, Tif
 

@@ -37,6 +37,9 @@ from settlement.officer import Officer
 BUG = 70
 """EX_SOFTWARE of sysexits."""
 
+RECURSION_LIMIT = 1_000
+"""Python's own. The executable specification, needed to check what is deployed, raises it beyond the C stack."""
+
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 10
 CHAIN_WATCH_S = 1.0
@@ -80,6 +83,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             node = held.enter_context(_embedded(folder, terms, clock))
         chain = _deployed(folder, terms, node.url if node is not None else arguments.chain)
         listen = arguments.host or terms.server.host, _port(arguments.port, terms)
+        sys.setrecursionlimit(RECURSION_LIMIT)
         with _loop() as runner:
             return runner.run(_run(_Market(terms, database, clock, chain, operator, node, listen)))
 

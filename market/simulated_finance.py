@@ -93,17 +93,21 @@ async def settle(town: Town, step: Callable[[str], None]) -> None:
     cycles = await town.operator.items("/v1/cycles")
     if [cycle["state"] for cycle in cycles if cycle["day"] == town.day.isoformat()] != ["applied"]:
         raise StuckError(f"the cycle of {town.day} was not applied: {cycles}")
-    step(f"{len(cycles)} cycle applied, billing period closed")
+    step("the cycle is applied, the billing period closed")
 
 
 def milestones(tariff: Tariff, day: date) -> list[tuple[int, str]]:
-    """When settlement of a day goes on, in seconds, and what happens then."""
-    _, end_s = bounds(day, tariff.time_zone)
-    final_s = end_s + (tariff.reading_deadline_hours + tariff.correction_window_hours) * SECONDS_PER_HOUR
-    applied_s = final_s + tariff.dispute_window_hours * SECONDS_PER_HOUR + 60
-    _, period_end_s = bounds(Billing(tariff.billing_period).last_day(day), tariff.time_zone)
-    found = [(final_s, "readings are final"), (applied_s, "nobody disputed the cycle")]
-    return [*found, (period_end_s, "the billing period ends")] if period_end_s > applied_s else found
+    """When settlement of a day and its billing period goes on, in seconds, and what happens then.
+
+    Debts that fall due on the period's last day have a cycle of their own, which is applied before the period closes.
+    """
+    found = []
+    for last in sorted({day, Billing(tariff.billing_period).last_day(day)}):
+        _, end_s = bounds(last, tariff.time_zone)
+        final_s = end_s + (tariff.reading_deadline_hours + tariff.correction_window_hours) * SECONDS_PER_HOUR
+        applied_s = final_s + tariff.dispute_window_hours * SECONDS_PER_HOUR + 60
+        found += [(final_s, f"readings of {last} are final"), (applied_s, f"nobody disputed {last}")]
+    return found
 
 
 def _tell(step: Callable[[str], None], note: str, waiting: str) -> None:

@@ -136,7 +136,9 @@ async def _run(options: Options, screen: Screen) -> int:
                 f"{options.work / 'keys'} and {options.work / PEOPLE}.",
                 style="bold",
             )
-            await running.guard(_forever())
+            with suppress(asyncio.CancelledError):  # Ctrl-C is how a market that is left open ends
+                await running.guard(_forever())
+            screen.say("closing the market")
     return 0 if is_sound else 1
 
 

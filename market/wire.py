@@ -27,6 +27,9 @@ from settlement.jwk import Jwk, from_jwk
 from settlement.signatures import SIGNATURE_BYTES, PublicKey
 
 BODY_TIMEOUT_S = 20
+DEEPEST = 32
+"""Levels of nesting that a body may have; ours have four."""
+
 PAGE_LIMIT = 1000
 """The most items a list answers with at once."""
 
@@ -62,6 +65,7 @@ async def payload_of(request: web.Request) -> bytes:
 
 def decode(payload: bytes, kind: type[T]) -> T:
     """Strict JSON as ``kind``. Raises ProblemError with status 400."""
+    _check_depth(payload)
     try:
         value = msgspec.json.decode(payload, type=kind)
     except msgspec.ValidationError as error:
@@ -72,6 +76,33 @@ def decode(payload: bytes, kind: type[T]) -> T:
         raise _malformed(error) from error
     _check_keys(payload)
     return value
+
+
+def _check_depth(payload: bytes) -> None:
+    """Raises ProblemError when objects and lists are nested deeper than DEEPEST, before any parser sees them.
+
+    Parsers recurse, and stop at Python's recursion limit; but ``ethereum-execution`` raises that limit, for the whole
+    process, beyond what the C stack bears: a deep body would end the server. What is not structure is cut away, then
+    the innermost levels, which leaves nothing of a usual body; the rest is counted.
+    """
+    if payload.count(b"[") + payload.count(b"{") <= DEEPEST:
+        return
+    structure = payload.translate(None, _NOT_STRUCTURE)
+    if b"\\" not in structure:
+        structure = structure.replace(b'""', b"")  # most strings, fast; the pattern takes those with brackets inside
+    structure = _STRING.sub(b"", structure)
+    for _ in range(_USUAL_LEVELS):
+        structure = structure.replace(b"{}", b"").replace(b"[]", b"")
+    depth = 0
+    for byte in structure:
+        depth += 1 if byte in b"[{" else -1
+        if depth > DEEPEST - _USUAL_LEVELS:
+            raise _too_deep()
+
+
+_USUAL_LEVELS = 4
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'"\\[]{}'))
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
 def _check_keys(payload: bytes) -> None:

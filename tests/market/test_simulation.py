@@ -154,8 +154,11 @@ def test_settlement_goes_on_when_windows_are_over(sample: Neighbourhood) -> None
 
 def test_a_month_is_billed_when_it_is_over(sample: Neighbourhood) -> None:
     tariff = replace(sample.tariff, billing_period="month")
-    assert milestones(tariff, DAY)[-1][0] == parse_instant_s("2026-07-31T16:00:00Z")
-    assert len(milestones(tariff, date(2026, 7, 31))) == 2
+    assert [at_s for at_s, _ in milestones(tariff, DAY)][2:] == [
+        parse_instant_s("2026-08-01T04:00:00Z"),
+        parse_instant_s("2026-08-03T04:01:00Z"),
+    ]
+    assert milestones(tariff, date(2026, 7, 31)) == milestones(sample.tariff, date(2026, 7, 31))
 
 
 def test_what_a_bank_offers_is_computed_from_its_quote() -> None:

@@ -5,7 +5,9 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,30 +68,48 @@ def test_a_wrong_body_is_refused_by_code_and_field(payload: bytes, code: str, fi
     assert (problem.status, problem.code, problem.field) == (400, code, field)
 
 
-@pytest.mark.parametrize("opening", [b"[", b'{"inner":[', b'{"inner":[{"name":'])
-def test_deep_nesting_is_refused(opening: bytes) -> None:
-    with pytest.raises(ProblemError):
-        wire.decode(opening * 200_000, Outer)
-
-
 class Deep(wire.Body, frozen=True):
     deep: "Deep | None" = None
 
 
-@pytest.fixture
-def usual_recursion_limit() -> Iterator[None]:
-    """The executable specification raises Python's limit far beyond the C stack wherever it is imported."""
-    raised = sys.getrecursionlimit()
-    sys.setrecursionlimit(1_000)
+@pytest.fixture(params=[1_000, 100_000])
+def recursion_limit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Python's own, and what the executable specification makes of it wherever it is imported: beyond the C stack."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(request.param)
     yield
-    sys.setrecursionlimit(raised)
+    sys.setrecursionlimit(before)
 
 
-@pytest.mark.usefixtures("usual_recursion_limit")
-def test_deep_nesting_that_fits_the_type_is_refused() -> None:
-    with pytest.raises(ProblemError) as refused:
-        wire.decode(b'{"deep":' * 100_000 + b"null" + b"}" * 100_000, Deep)
-    assert refused.value.problem.code == "too_deep"
+class Lax(msgspec.Struct):
+    """Unknown fields are skipped, and so parsed, however deep they are."""
+
+
+@pytest.mark.usefixtures("recursion_limit")
+@pytest.mark.parametrize("kind", [Deep, Lax, Outer])
+@pytest.mark.parametrize("levels", [40, 1_000, 99_000])
+@pytest.mark.parametrize(("opening", "closing"), [(b'{"deep":', b"}"), (b'{"deep":[{"deep":', b"}]}"), (b"[", b"]")])
+def test_deep_nesting_is_refused_before_it_is_parsed(kind: Any, levels: int, opening: bytes, closing: bytes) -> None:
+    for payload in (
+        opening * levels + b"null" + closing * levels,
+        opening * levels,
+        b'{"text": "\\"", "deep": ' + opening * levels + b"null" + closing * levels + b"}",
+        b'{"text": "\\\\", "deep": ' + opening * levels + b"null" + closing * levels + b"}",
+        b'{"text": "}]}]", "deep": ' + opening * levels + b"null" + closing * levels + b"}",
+    ):
+        with pytest.raises(ProblemError) as refused:
+            wire.decode(payload, kind)
+        assert refused.value.problem.code == "too_deep"
+
+
+@pytest.mark.parametrize("text", ["[" * 1000, "{" * 1000, '\\"' + "[" * 1000, '"[{' * 500, "[]{}" * 1000])
+def test_brackets_in_text_are_no_nesting(text: str) -> None:
+    assert wire.decode(msgspec.json.encode({"text": text}), Outer).text == text
+
+
+def test_a_long_list_is_not_deep() -> None:
+    many = {"inner": [{"name": f'[{n}"', "count": n} for n in range(5_000)]}
+    assert len(wire.decode(msgspec.json.encode(many), Outer).inner) == 5_000
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
@@ -150,6 +170,17 @@ async def test_over_http(tmp_path: Path) -> None:
             assert answer.headers["X-Request-Id"] == answer.body["request_id"]
             assert answer.headers["Content-Type"].startswith("application/problem+json")
         assert (await ann.place(order("b1", "A1", "buy", "1.00", "0.45"))).status == 201
+
+
+@pytest.mark.usefixtures("recursion_limit")
+async def test_a_stranger_can_not_end_the_server_with_depth(tmp_path: Path) -> None:
+    """A JWK may have members that we do not know, so a parser would walk through whatever stands there."""
+    async with open_market(tmp_path) as world:
+        deep = b"[" * 99_000 + b"]" * 99_000
+        raw = b'{"name":"a","kind":"household","roles":["bank"],"public_key":{"kty":"EC","x5c":' + deep + b"}}"
+        answer = await world.call("POST", "/v1/members", raw=raw)
+        assert (answer.status, answer.code) == (400, "too_deep")
+        assert (await world.get("/healthz")).status == 200
 
 
 @pytest.mark.parametrize("more", ["", "Idempotency-Key: k1\r\n"])

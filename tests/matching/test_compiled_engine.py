@@ -5,8 +5,9 @@ import pytest
 
 from matching import kernel, order, tables
 from matching.arrays import events_of, rows_of
-from matching.engine import Engine, ReferenceEngine
+from matching.engine import ReferenceEngine
 from matching.fast import EngineLimitError
+from matching.fast import FastEngine as Engine
 from matching.order import Basket, Cancel, Capacity, Close, Command, Connect, Level, New, Rules, Side, Tif
 from matching.snapshot import SnapshotError
 from tests.matching.congested import MIXES, make_stream, rules_of

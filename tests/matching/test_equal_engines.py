@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 from hypothesis import given
 
-from matching.engine import Engine, ReferenceEngine
+from matching.engine import ReferenceEngine
+from matching.fast import FastEngine as Engine
 from matching.order import Basket, Command, Connect, Event, Level, Rejected, Removed, Traded
 from tests.matching import streams
 from tests.matching.congested import MIXES, make_stream, rules_of
