@@ -4,7 +4,7 @@
 jinsha[bench]``); one that is not there is left out. None of them knows fees: a sell comes with the fee in its price.
 """
 
-import importlib.util
+import importlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
@@ -94,16 +94,16 @@ def plain(orders: list[Instruction]) -> int:
 def lightmatchingengine(orders: list[Instruction]) -> int:
     from lightmatchingengine.lightmatchingengine import LightMatchingEngine
 
-    engine, ids, traded_lots = LightMatchingEngine(), {}, 0
+    engine, known, traded_lots = LightMatchingEngine(), {}, 0
     for order in orders:
         if order.price_ticks:
             placed, trades = engine.add_order("book", order.price_ticks, order.quantity_lots, order.side)
-            ids[order.order_id] = placed.order_id
+            known[order.order_id] = placed
             traded_lots += sum(trade.trade_qty for trade in trades if trade.order_id == placed.order_id)
             if placed.leaves_qty and not order.rests:
                 engine.cancel_order(placed.order_id, "book")
-        else:
-            engine.cancel_order(ids.get(order.order_id), "book")
+        elif order.order_id in known and known[order.order_id].leaves_qty:  # it trips over what is filled
+            engine.cancel_order(known[order.order_id].order_id, "book")
     return traded_lots
 
 
@@ -160,13 +160,17 @@ def order_matching(orders: list[Instruction]) -> int:
     return traded_lots
 
 
-def peers() -> Iterator[tuple[str, Callable[[list[Instruction]], Any]]]:
-    """(name, what trades a list of instructions and returns the lots traded) of every matcher that is there."""
-    yield "plain Python book", plain
+def peers() -> Iterator[tuple[str, Callable[[list[Instruction]], Any], bool]]:
+    """(name, what trades instructions and returns the lots traded, whether it is slow) of all that are there."""
+    yield "plain Python book", plain, False
     for name, run in (
-        ("lightmatchingengine", lightmatchingengine),
-        ("pyorderbook", pyorderbook),
-        ("order_matching", order_matching),
+        ("lightmatchingengine.lightmatchingengine", lightmatchingengine),
+        ("pyorderbook.book", pyorderbook),
+        ("order_matching.matching_engine", order_matching),
     ):
-        if importlib.util.find_spec(name):
-            yield name, run
+        try:
+            importlib.import_module(name)
+        except ImportError as missing:
+            print(f"{name} is left out: {missing}")
+            continue
+        yield name.partition(".")[0], run, run is order_matching

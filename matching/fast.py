@@ -85,9 +85,9 @@ class FastEngine:
 
         All legs of a basket are in one call.
         """
-        self._tables.take_up(commands)
+        commands = np.ascontiguousarray(commands, kernel.COMMAND)
         self._check(commands)
-        while (outcome := kernel.run(self._tables.row)) != kernel.DONE:
+        while (outcome := kernel.run(self._tables.at)) != kernel.DONE:
             row = int(self._tables.row["row"])
             if outcome == kernel.GROW:
                 self._tables.grow_for(commands[row : row + 1])
@@ -103,7 +103,7 @@ class FastEngine:
         mem = self._tables.row
         if self.sequence + len(commands) >= 1 << int(mem["shift"]):
             raise EngineLimitError("no sequence numbers are left")
-        found = kernel.look_over(mem)
+        found = kernel.take_up(self._tables.at, commands)
         if found & kernel.TOO_LARGE:
             raise EngineLimitError(f"a quantity or a limit is above {LARGEST_LOTS} lots")
         if found & kernel.CUT_BASKET:
@@ -183,7 +183,7 @@ class FastEngine:
         )
         slots = self._tables.slots
         for index in slots.values() if is_for_all else [slots[slot]] if slot in slots else []:
-            kernel.set_limits(self._tables.row, index, self._tables.indices[node], *limits)
+            kernel.set_limits(self._tables.at, index, self._tables.indices[node], *limits)
 
     def _connect(self, connect: Connect) -> None:
         """Add a node; when the tables of open slots have no place for it, they are made anew."""
@@ -245,7 +245,7 @@ class FastEngine:
         for slot in state.books:
             self._make_slot(slot)
         for slot, name, flow_lots in state.flows:
-            kernel.restore_flow(mem, tables.slots[slot], tables.indices[name], flow_lots)
+            kernel.restore_flow(tables.at, tables.slots[slot], tables.indices[name], flow_lots)
         is_sell, prices = rows["side"] == Side.SELL, rows["price_ticks"]
         orders = np.zeros(len(rows), kernel.ORDER)
         for field in ("order_id", "sequence", "member", "remaining_lots"):
@@ -256,18 +256,18 @@ class FastEngine:
         orders["meter"] = [tables.indices[name] for name in rows["meter"].tolist()]
         orders["slot"] = [tables.slots[slot] for slot in rows["slot"].tolist()]
         tables.grow(len(used_ids), 1)
-        kernel.restore_ids(mem, used_ids)
+        kernel.restore_ids(tables.at, used_ids)
         for start in range(0, len(orders), _ORDERS_AT_ONCE):
             part = orders[start : start + _ORDERS_AT_ONCE]
             tables.grow(len(part), len(part))
-            kernel.restore_orders(mem, part)
+            kernel.restore_orders(tables.at, part)
         mem["sequence"] = state.sequence
 
     # -------------------------------------------------------------------------------------------- views
 
     def open_order(self, order_id: int) -> OpenOrder | None:
         """An order that rests, or None."""
-        row = kernel.open_row(self._tables.row, order_id)
+        row = kernel.open_row(self._tables.at, order_id)
         return _open_order_of(self._told(self._tables.memory.view("orders")[[row]]).tolist()[0]) if row else None
 
     def open_orders(self) -> Iterator[OpenOrder]:
@@ -313,7 +313,7 @@ class FastEngine:
             return None, None
         tables = self._tables
         ask, bid = (
-            kernel.best_quote(tables.row, tables.slots[slot], tables.indices[meter], side)
+            kernel.best_quote(tables.at, tables.slots[slot], tables.indices[meter], side)
             for side in (kernel.BUY, kernel.SELL)
         )
         return _price_of(*ask), _price_of(*bid)
@@ -327,13 +327,13 @@ class FastEngine:
         tables, mem = self._tables, self._tables.row
         index, node = tables.slots[slot], tables.indices[meter]
         numbers = np.empty(int(tables.memory.view("slots")[index]["open"]), np.int64)
-        kernel.open_rows(mem, index, tables.extent()[0], numbers)
+        kernel.open_rows(tables.at, index, tables.extent()[0], numbers)
         ranked = np.empty((len(numbers), 4), np.int64)
-        ranked = ranked[: kernel.rank_for(mem, node, side, numbers, ranked)]
+        ranked = ranked[: kernel.rank_for(tables.at, node, side, numbers, ranked)]
         ranked = np.ascontiguousarray(ranked[np.lexsort(ranked[:, 2::-1].T)])
         start = index * int(mem["node_size"])
         flows = tables.memory.view("links")["flow_lots"][start : start + tables.extent()[0]].copy()
-        kernel.quantities(mem, index, node, side, ranked, flows)
+        kernel.quantities(tables.at, index, node, side, ranked, flows)
         quotes: dict[tuple[int, int], int] = {}
         for cost, level, _, quantity_lots in ranked.tolist():
             if quantity_lots:

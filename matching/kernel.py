@@ -20,11 +20,11 @@ higher: whoever meets there is at distance transformer) under one or two *hubs* 
   the end of the command the bests above it tell whether any pair can trade; only then is the first such held order
   looked for. A pass that can not trade costs nothing.
 
-**The memory.** ``mem`` is one row of ``MEMORY``: the addresses of the pools (arrays that ``matching.memory`` owns),
-counters and constants. Rows and cells are reached through those addresses: numba would count references to some twenty
-arrays in every call, which costs more than the work. Row 0 of a pool stands for "none", so that fresh memory, which is
-zero, is an empty market. Nothing is allocated here: before each command there must be room for what it may need,
-otherwise the kernel returns ``GROW`` and goes on where it was.
+**The memory.** ``mem`` is one row of ``MEMORY``, at the address that every entry gets: the addresses of the pools
+(arrays that ``matching.memory`` owns), counters and constants. Rows and cells are reached through those addresses:
+numba would count references to some twenty arrays in every call, which costs more than the work. Row 0 of a pool
+stands for "none", so that fresh memory, which is zero, is an empty market. Nothing is allocated here: before each
+command there must be room for what it may need, otherwise the kernel returns ``GROW`` and goes on where it was.
 
 **Numbers.** All 64-bit integers. A quantity is at most 2**48 lots, a net flow less than 2**61 (no overflow before 8,192
 of the largest trades in one slot), and a sequence number less than ``1 << shift`` (2**48 for prices of 0 to 2 CNY/kWh).
@@ -59,7 +59,7 @@ LARGEST_LOTS, LARGEST_LIMIT_LOTS = 2**48, 2**60
 """The most that a quantity and a limit may be: what flows in a slot then stays inside 64 bits."""
 
 LIMITING, TOO_LARGE, CUT_BASKET = 1, 2, 4
-"""What ``look_over`` finds."""
+"""What ``take_up`` finds."""
 
 COMMAND: np.dtype[np.void] = np.dtype(
     [
@@ -315,6 +315,7 @@ _area = _rows(AREA)
 _hub = _rows(HUB)
 _slot = _rows(SLOT)
 _table = _rows(TABLE)
+_memory = _rows(MEMORY)
 _entry_row = _rows(ENTRY)
 _place_row = _rows(PLACE)
 _event = _rows(EVENT)
@@ -1002,8 +1003,9 @@ def _room_up(mem: Memory, slot: int, meter: int, side: int, level: int) -> int:
 
 
 @_entry
-def set_limits(mem: Memory, slot: int, node: int, up_lots: int, down_lots: int) -> None:
+def set_limits(address: int, slot: int, node: int, up_lots: int, down_lots: int) -> None:
     """New limits of a link in one slot."""
+    mem = _memory(address, 0)
     link = _link(mem.links, slot * mem.node_size + node)
     had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
     link.up_lots, link.down_lots = up_lots, down_lots
@@ -1540,8 +1542,8 @@ def _pass_over_held(mem: Memory, slot: int) -> int:
             _free_row(mem, taker)
 
 
-@_entry
-def settle(mem: Memory) -> int:
+@_compiled
+def _settle(mem: Memory) -> int:
     """Try the held orders of every slot where a link got room again, in order of slot name. FULL: call again."""
     while mem.suspects != 0:
         slot = mem.suspects
@@ -1766,8 +1768,8 @@ def _basket(mem: Memory, at: int, legs: int) -> int:
     return GROW if _all_or_none(mem, at, legs) == FULL else DONE
 
 
-@_entry
-def open_row(mem: Memory, order_id: int) -> int:
+@_compiled
+def _open_row(mem: Memory, order_id: int) -> int:
     """The row of an order that rests, 0 if it does not."""
     entry = _find(_table(mem.tables, IDS), order_id)
     return _int(_entry_row(_table(mem.tables, IDS).entries, entry).value) if entry != 0 else 0
@@ -1776,7 +1778,7 @@ def open_row(mem: Memory, order_id: int) -> int:
 @_compiled
 def _cancel(mem: Memory, command: Any) -> None:
     mem.sequence += 1
-    old = open_row(mem, command.order_id)
+    old = _open_row(mem, command.order_id)
     if old == 0:
         _tell(mem, REJECTED, mem.sequence, command.order_id, 0, NOT_OPEN)
         return
@@ -1789,7 +1791,7 @@ def _cancel(mem: Memory, command: Any) -> None:
 def _amend(mem: Memory, command: Any) -> int:
     """The same price with an equal or lower quantity keeps the order's place. Anything else is like a new order."""
     mem.sequence += 1
-    old = open_row(mem, command.order_id)
+    old = _open_row(mem, command.order_id)
     gives_quantity, gives_price = command.flags & GIVES_QUANTITY, command.flags & GIVES_PRICE
     reason = 0
     if old == 0:
@@ -1892,9 +1894,10 @@ def _look_ahead(mem: Memory, at: int) -> None:
 
 
 @_entry
-def run(mem: Memory) -> int:
+def run(address: int) -> int:
     """Carry out commands from ``row`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
     the first the caller does what is wanted and calls again."""
+    mem = _memory(address, 0)
     at = mem.row
     if mem.phase == ENTERING:
         if _enter(mem, mem.taker, mem.leg == 1) == FULL:
@@ -1908,7 +1911,7 @@ def run(mem: Memory) -> int:
     while True:
         if mem.suspects != 0:
             mem.row = at
-            if settle(mem) == FULL:
+            if _settle(mem) == FULL:
                 return GROW
         if at >= mem.commands_count:
             break
@@ -1940,8 +1943,11 @@ def run(mem: Memory) -> int:
 
 
 @_entry
-def look_over(mem: Memory) -> int:
-    """What is among the next commands: bits of ``LIMITING``, ``TOO_LARGE`` and ``CUT_BASKET``."""
+def take_up(address: int, commands: Rows) -> int:
+    """These commands are next, from the first on; what they bring about is told from the start. Returns what is among
+    them: bits of ``LIMITING``, ``TOO_LARGE`` and ``CUT_BASKET``."""
+    mem = _memory(address, 0)
+    mem.commands, mem.commands_count, mem.row, mem.events_used = commands.ctypes.data, len(commands), 0, 0
     found, legs_left = 0, _int(0)
     for at in range(mem.commands_count):
         command = _command(mem.commands, at)
@@ -1966,8 +1972,16 @@ def look_over(mem: Memory) -> int:
 
 
 @_entry
-def open_rows(mem: Memory, slot: int, nodes: int, rows: NDArray[np.int64]) -> int:
+def open_row(address: int, order_id: int) -> int:
+    """The row of an order that rests, 0 if it does not."""
+    mem = _memory(address, 0)
+    return _open_row(mem, order_id)
+
+
+@_entry
+def open_rows(address: int, slot: int, nodes: int, rows: NDArray[np.int64]) -> int:
     """The rows of a slot's open orders, in no order to rely on. Returns how many."""
+    mem = _memory(address, 0)
     heads = _i32s(mem.heads)
     count = 0
     for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
@@ -1980,15 +1994,17 @@ def open_rows(mem: Memory, slot: int, nodes: int, rows: NDArray[np.int64]) -> in
 
 
 @_entry
-def restore_ids(mem: Memory, order_ids: NDArray[np.int64]) -> None:
+def restore_ids(address: int, order_ids: NDArray[np.int64]) -> None:
+    mem = _memory(address, 0)
     for order_id in order_ids:
         _add(_table(mem.tables, IDS), order_id, 0)
 
 
 @_entry
-def restore_orders(mem: Memory, rows: Rows) -> None:
+def restore_orders(address: int, rows: Rows) -> None:
     """Let orders rest that are given as rows, in order of sequence, once ids, limits and flows are there. ``meter``
     and ``slot`` are the kernel's own numbers."""
+    mem = _memory(address, 0)
     for each in rows:
         new = _new_row(mem)
         order = _order(mem.orders, new)
@@ -2006,7 +2022,8 @@ def restore_orders(mem: Memory, rows: Rows) -> None:
 
 
 @_entry
-def restore_flow(mem: Memory, slot: int, node: int, flow_lots: int) -> None:
+def restore_flow(address: int, slot: int, node: int, flow_lots: int) -> None:
+    mem = _memory(address, 0)
     _push(mem, slot, node, SELL, flow_lots)
 
 
@@ -2031,8 +2048,9 @@ def _free_words(mem: Memory, root: int) -> None:
 
 
 @_entry
-def free_slot(mem: Memory, slot: int, nodes: int, areas: int, hubs: int) -> None:
+def free_slot(address: int, slot: int, nodes: int, areas: int, hubs: int) -> None:
     """Give back all the memory of a slot; its open orders end, their ids stay used."""
+    mem = _memory(address, 0)
     heads = _i32s(mem.heads)
     ids = _table(mem.tables, IDS)
     for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
@@ -2092,8 +2110,9 @@ def _load_greediest(mem: Memory, slot: int, meter: int, side: int) -> None:
 
 
 @_entry
-def best_quote(mem: Memory, slot: int, meter: int, side: int) -> tuple[int, int]:
+def best_quote(address: int, slot: int, meter: int, side: int) -> tuple[int, int]:
     """(price with the fee, level) that an order on this side would meet first; level 0 if there is none."""
+    mem = _memory(address, 0)
     _load_greediest(mem, slot, meter, side)
     best, level, cost = _best(mem, 0)
     if best == 0:
@@ -2128,8 +2147,9 @@ def _delivered(mem: Memory, meter: int, other: int) -> tuple[int, int]:
 
 
 @_entry
-def rank_for(mem: Memory, meter: int, side: int, rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
+def rank_for(address: int, meter: int, side: int, rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
     """(cost with the fee, level, sequence, row) of those of these orders that a taker at this meter could reach."""
+    mem = _memory(address, 0)
     count = 0
     for each in rows:
         row = _order(mem.orders, each)
@@ -2144,9 +2164,10 @@ def rank_for(mem: Memory, meter: int, side: int, rows: NDArray[np.int64], out: N
 
 @_entry
 def quantities(
-    mem: Memory, slot: int, meter: int, side: int, ranked: NDArray[np.int64], flows: NDArray[np.int64]
+    address: int, slot: int, meter: int, side: int, ranked: NDArray[np.int64], flows: NDArray[np.int64]
 ) -> None:
     """What could be had of each ranked order, one after the other, into column 3; ``flows`` are the slot's, a copy."""
+    mem = _memory(address, 0)
     for at in range(len(ranked)):
         row = _order(mem.orders, ranked[at, 3])
         quantity_lots = row.remaining_lots

@@ -27,6 +27,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.row: Any = np.zeros(1, MEMORY)[0]
+        self.address: int = self.row.__array_interface__["data"][0]
         self._maps: dict[str, mmap.mmap] = {}
         self.reserve("tables", 2)
 
@@ -53,6 +54,11 @@ class Memory:
     def view(self, pool: str) -> NDArray[Any]:
         """The rows of a pool, to be read or written and let go."""
         return np.frombuffer(self._maps[pool], POOLS[pool], len(self._maps[pool]) // POOLS[pool].itemsize)
+
+    def copy(self, pool: str, rows: int) -> NDArray[Any]:
+        """The first rows of a pool. Copied as bytes: numpy would go through them field by field."""
+        size = rows * POOLS[pool].itemsize
+        return np.frombuffer(self._maps[pool], np.uint8, size).copy().view(POOLS[pool])
 
     def reserved_bytes(self) -> int:
         """What can be written to before anything has to grow; much of it is not backed by memory yet."""

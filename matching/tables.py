@@ -29,6 +29,7 @@ class Tables:
     def __init__(self, rules: Rules, days: Sequence[int], nodes: int) -> None:
         self.memory = Memory()
         self.row = mem = self.memory.row
+        self.at = self.memory.address
         self.indices: dict[int, int] = {}
         self.slots: dict[int, int] = {}
         self._free_slots: list[int] = []
@@ -138,7 +139,7 @@ class Tables:
     def free_slot(self, slot: int) -> None:
         """All that the slot has is given back."""
         index = self.slots.pop(slot)
-        kernel.free_slot(self.row, index, *self.extent())
+        kernel.free_slot(self.at, index, *self.extent())
         self._free_slots.append(index)
 
     def put_slot(self, slot: int, value: int) -> None:
@@ -231,15 +232,8 @@ class Tables:
 
     # ------------------------------------------------------------------------------- commands and events
 
-    def take_up(self, commands: Rows) -> None:
-        """These commands are next, from the first on; what they bring about is told from the start."""
-        mem = self.row
-        mem["row"] = mem["events_used"] = 0
-        mem["commands"], mem["commands_count"] = commands.ctypes.data, len(commands)
-
     def go_on_from(self, old: "Tables") -> None:
         """Take over commands and events where older tables stand between two commands."""
-        self.take_up(np.empty(0, kernel.COMMAND))
         for field in ("row", "commands", "commands_count"):
             self.row[field] = old.row[field]
         self.reserve_events(int(old.row["events_size"]))
@@ -248,7 +242,7 @@ class Tables:
 
     def events(self) -> Rows:
         """A copy of what has been told."""
-        return self.memory.view("events")[: self.row["events_used"]].copy()
+        return self.memory.copy("events", int(self.row["events_used"]))
 
     # -------------------------------------------------------------------------------------------- views
 
@@ -256,7 +250,7 @@ class Tables:
         """The open orders of a slot in order of time, as rows of ``kernel.ORDER``."""
         index = self.slots[slot]
         numbers = np.empty(int(self.memory.view("slots")[index]["open"]), np.int64)
-        kernel.open_rows(self.row, index, self.extent()[0], numbers)
+        kernel.open_rows(self.at, index, self.extent()[0], numbers)
         orders = self.memory.view("orders")[numbers]
         return orders[np.argsort(orders["sequence"])]
 

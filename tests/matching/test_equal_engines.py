@@ -12,7 +12,7 @@ from hypothesis import given
 
 from matching.engine import ReferenceEngine
 from matching.fast import FastEngine as Engine
-from matching.order import Basket, Command, Event, Level, Rejected, Removed, Traded
+from matching.order import Basket, Command, Connect, Event, Level, Rejected, Removed, Traded
 from tests.matching import streams
 from tests.matching.congested import MIXES, make_stream, rules_of
 
@@ -101,11 +101,18 @@ def test_the_streams_reach_every_corner():
     seen: Counter[str] = Counter()
     for mix in MIXES.values():
         engine = Engine(rules_of(mix))
+        levels: dict[int, Level] = {}
         for command in make_stream(0, mix, COMMANDS):
+            if isinstance(command, Connect):
+                levels[command.node] = command.level
+                is_high = command.level is Level.METER and levels[command.parent] is not Level.TRANSFORMER
+                seen["meter under a feeder or substation"] += is_high
+                seen["meter while trading"] += levels[command.node] is Level.METER and engine.sequence > len(levels)
             seen.update(_corners(command, engine.apply([command])))
     expected = {"held trade": 60, "trade": 500, "basket trades": 20, "self_trade": 100, "one-row basket": 50}
     expected |= {f"{reason}": 5 for reason in ("duplicate_order_id", "unknown_meter", "slot_closed", "bad_quantity")}
     expected |= {f"{reason}": 5 for reason in ("bad_price", "bad_terms", "basket_rejected", "not_open")}
+    expected |= {"meter under a feeder or substation": 5, "meter while trading": 5}
     for corner, least in expected.items():
         assert seen[corner] >= least, f"{corner}: {seen[corner]}"
 
