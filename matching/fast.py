@@ -22,7 +22,7 @@ from matching.views import hash_of_state
 
 MOST_TERMS = 15
 MOST_PRICES = 2**31 - 2
-_ORDERS_AT_ONCE = 2**16
+_ROWS_AT_ONCE = 2**12
 
 
 class EngineLimitError(ValueError):
@@ -255,11 +255,12 @@ class FastEngine:
         orders["book"] = np.where(is_sell, 0, mem["classes"]) + kinds
         orders["meter"] = [tables.indices[name] for name in rows["meter"].tolist()]
         orders["slot"] = [tables.slots[slot] for slot in rows["slot"].tolist()]
-        tables.grow(len(used_ids), 1)
-        kernel.restore_ids(tables.at, used_ids)
-        for start in range(0, len(orders), _ORDERS_AT_ONCE):
-            part = orders[start : start + _ORDERS_AT_ONCE]
-            tables.grow(len(part), len(part))
+        for start in range(0, len(used_ids), _ROWS_AT_ONCE):
+            tables.grow(_ROWS_AT_ONCE)
+            kernel.restore_ids(tables.at, used_ids[start : start + _ROWS_AT_ONCE])
+        for start in range(0, len(orders), _ROWS_AT_ONCE):
+            part = orders[start : start + _ROWS_AT_ONCE]
+            tables.grow(len(part))
             kernel.restore_orders(tables.at, part)
         mem["sequence"] = state.sequence
 

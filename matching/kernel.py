@@ -34,9 +34,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from matching.compiling import compiled, entry, inlined
 
 Memory = Any  # a row of MEMORY
 Row = Any
@@ -106,24 +108,39 @@ ORDER: np.dtype[np.void] = np.dtype(
         ("remaining_lots", "i8"),
         ("cost", "i4"),
         ("meter", "i4"),
-        ("next", "i4"),  # the queue at one cost is a ring; of a free row: the next free row
+        ("next", "i4"),  # in the queue of its rung; of a free row: the next free row
         ("previous", "i4"),
         ("meter_next", "i4"),  # the orders of one meter, slot and side
         ("meter_previous", "i4"),
-        ("entry", "i4"),  # in the table of used ids
+        ("rung", "i4"),
         ("slot", "i2"),
         ("book", "i1"),  # side * classes + class
         ("held", "i1"),
     ],
     align=True,
 )
+RUNG: np.dtype[np.void] = np.dtype(
+    [
+        ("cost", "i4"),
+        ("first", "i4"),  # of the queue; of a free row: the next free row
+        ("last", "i4"),
+        ("unused", "i4"),
+    ]
+)
+AHEAD: np.dtype[np.void] = np.dtype([("place", "i8"), ("slot", "i4"), ("meter", "i4")])
 HELD: np.dtype[np.void] = np.dtype([("next", "i4"), ("previous", "i4")])
 LINK: np.dtype[np.void] = np.dtype(
     [("flow_lots", "i8"), ("up_lots", "i8"), ("down_lots", "i8"), ("suspect_next", "i4"), ("is_suspect", "i4")]
 )
 WORD: np.dtype[np.void] = np.dtype([("bits", "i8"), ("parent", "i4"), ("unused", "i4")])
 LADDER: np.dtype[np.void] = np.dtype(
-    [("key", "i8"), ("best", "i4"), ("root", "i4"), ("held_first", "i4"), ("held_last", "i4")]
+    [
+        ("key", "i8"),
+        ("best", "i4"),
+        ("root", "i4"),  # a word, or less than 0: the only rung
+        ("held_first", "i4"),
+        ("held_last", "i4"),
+    ]
 )
 NODE: np.dtype[np.void] = np.dtype(
     [
@@ -177,13 +194,16 @@ POOLS = {
     "winners": np.dtype("i4"),  # the order whose key that is
     "keys_free": np.dtype("i8"),  # log2(width): the first free pair of tournaments
     "words": WORD,
-    "children": np.dtype("i4"),  # word * 64 + digit
+    "children": np.dtype("i4"),  # word * 64 + digit: a word, or less than 0: a rung
+    "rungs": RUNG,
     "ladders": LADDER,
     "nodes": NODE,
     "areas": AREA,
     "hubs": HUB,
     "slots": SLOT,
     "tables": TABLE,
+    "ids": np.dtype("i4"),  # page * 16 + digit: the row that the order rests in, if it does; -1: it never did; 0: unused
+    "aheads": AHEAD,  # of the commands that come next
     "id_buckets": np.dtype("i4"),
     "id_entries": ENTRY,
     "pair_buckets": np.dtype("i4"),
@@ -202,6 +222,7 @@ COUNTERS = (
     *("sequence", "open"),
     *("orders_used", "orders_free", "orders_size"),
     *("words_used", "words_free", "words_size"),
+    *("rungs_used", "rungs_free", "rungs_size"),
     *("ladders_used", "ladders_free", "ladders_size"),
     *("keys_used", "keys_size"),
     *("events_used", "events_size"),
@@ -210,13 +231,16 @@ COUNTERS = (
     *("classes", "terms_count", "depth", "shift", "range", "floor", "cap"),
     *("commands_count", "row", "phase", "taker", "leg", "events_before"),  # where the kernel stands
     *("pass_cursor", "pass_traded", "pass_free"),
+    *("last_key", "last_page"),  # of the last order id that was used
+    "wanted",  # commands that memory is asked for at once
     "suspects",  # the first slot with links that got room again
 )
 
 MEMORY: np.dtype[np.void] = np.dtype([(name, "i8") for name in (*POOLS, *COUNTERS)])
 
 IDS, PAIRS = 0, 1
-"""Tables: used order ids, with the row of the order if it rests; members, with the meters they have had orders at."""
+"""Tables: the pages of used order ids, by the id without its last bits; members, with the meters they have had orders
+at."""
 
 SELL, BUY = 0, 1
 """A side in here; a command names them ``BUY_TAKER`` and ``SELL_TAKER``."""
@@ -244,7 +268,14 @@ CLOSED_SLOT = -1
 NOTHING = 2**63 - 1
 """The key where there is no order."""
 
-_PLACE_BYTES, _NODE_BYTES, _ENTRY_BYTES, _ORDER_BYTES = 16, 32, 16, 64
+ID_BITS = 4
+_LAST_BITS = 2**ID_BITS - 1
+"""An order id is a page and a digit in it: a page is 64 bytes."""
+
+AHEAD_COMMANDS = 32
+"""So many commands are looked up at once, before the first of them is carried out."""
+
+_PLACE_BYTES, _NODE_BYTES, _ORDER_BYTES = 16, 32, 64
 
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
@@ -316,6 +347,8 @@ _hub = _rows(HUB)
 _slot = _rows(SLOT)
 _table = _rows(TABLE)
 _memory = _rows(MEMORY)
+_rung = _rows(RUNG)
+_ahead = _rows(AHEAD)
 _entry_row = _rows(ENTRY)
 _place_row = _rows(PLACE)
 _event = _rows(EVENT)
@@ -323,37 +356,17 @@ _command = _rows(COMMAND)
 _i32s = _cells(types.int32)
 _i64s = _cells(types.int64)
 
-_njit: Any = njit
-_part = _njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-_entry = _njit(cache=True, error_model="numpy")
-
-
-def _compiled(function: Any) -> Any:
-    """A part of the kernel, compiled once: numba would do so anew for every width of integer and every constant that
-    it is called with. Only entries have wrappers for Python and are cached, with the parts they need."""
-    part = _part(function)
-    templates = part.get_call_template
-    part.get_call_template = lambda args, kws: templates(tuple(map(_widened, args)), kws)
-    return part
-
-
-def _widened(kind: Any) -> Any:
-    unliteral: Any = types.unliteral
-    kind = unliteral(kind)
-    return types.int64 if isinstance(kind, types.Integer) else kind
-
-
-@_compiled
+@inlined
 def _fee(mem: Memory, level: int) -> int:
     return _i64s(mem.fees)[level]
 
 
-@_compiled
+@inlined
 def _side(mem: Memory, book: int) -> int:
     return 1 if book >= mem.classes else 0
 
 
-@_compiled
+@inlined
 def _class(mem: Memory, book: int) -> int:
     return book - mem.classes if book >= mem.classes else book
 
@@ -361,7 +374,7 @@ def _class(mem: Memory, book: int) -> int:
 # ------------------------------------------------------------------------------------------------- maps
 
 
-@_compiled
+@inlined
 def _look_up(places: int, mask: int, key: int) -> int:
     """The value of a key in an open-addressed map, 0 if it is not there."""
     at = ((key * _MIX) >> 32) & mask
@@ -372,7 +385,7 @@ def _look_up(places: int, mask: int, key: int) -> int:
     return 0
 
 
-@_entry
+@entry
 def put_in_map(places: int, mask: int, key: int, value: int) -> None:
     """Set the value of a key; the map has a free place."""
     at = ((key * _MIX) >> 32) & mask
@@ -382,7 +395,7 @@ def put_in_map(places: int, mask: int, key: int, value: int) -> None:
     _place_row(places, at).value = value
 
 
-@_compiled
+@inlined
 def _bucket(table: Row, key: int) -> int:
     """Neighbouring keys lie in neighbouring buckets, so that ids given one after the other stay near in memory."""
     high = (key >> 16) * _MIX
@@ -391,7 +404,7 @@ def _bucket(table: Row, key: int) -> int:
     return at if at < table.count else at & (table.whole - 1)
 
 
-@_compiled
+@inlined
 def _find(table: Row, key: int) -> int:
     """The entry of a key in a table, 0 if it has none."""
     at = _int(_i32s(table.buckets)[_bucket(table, key)])
@@ -400,7 +413,7 @@ def _find(table: Row, key: int) -> int:
     return at
 
 
-@_compiled
+@compiled
 def _add(table: Row, key: int, value: int) -> int:
     """A new entry. The table grows by linear hashing: one bucket at a time, never all at once."""
     buckets = _i32s(table.buckets)
@@ -431,22 +444,34 @@ def _add(table: Row, key: int, value: int) -> int:
     return new
 
 
-@_compiled
-def _drop_last_entry(table: Row) -> None:
-    buckets, last = _i32s(table.buckets), table.used
-    at = _bucket(table, _entry_row(table.entries, last).key)
-    following = _entry_row(table.entries, last).next
-    if buckets[at] == last:
-        buckets[at] = following
-    else:
-        before = _int(buckets[at])
-        while _entry_row(table.entries, before).next != last:
-            before = _int(_entry_row(table.entries, before).next)
-        _entry_row(table.entries, before).next = following
-    table.used = last - 1
+@inlined
+def _place_of(mem: Memory, order_id: int) -> int:
+    """Where ``ids`` tells about an order id; 0 if no id of its page has been used."""
+    page = _find(_table(mem.tables, IDS), order_id >> ID_BITS)
+    return (page << ID_BITS) + (order_id & _LAST_BITS) if page != 0 else 0
 
 
-@_compiled
+@inlined
+def _next_place_of(mem: Memory, order_id: int) -> int:
+    """The same, found at once for ids that follow one another."""
+    if order_id >> ID_BITS == mem.last_key and mem.last_page != 0:
+        return (mem.last_page << ID_BITS) + (order_id & _LAST_BITS)
+    return _place_of(mem, order_id)
+
+
+@compiled
+def _new_place(mem: Memory, order_id: int) -> int:
+    """The same; there is a page for it from now on."""
+    ids, key = _table(mem.tables, IDS), order_id >> ID_BITS
+    page = _find(ids, key)
+    if page == 0:
+        page = _add(ids, key, 0)
+    mem.last_key = key
+    mem.last_page = page
+    return (page << ID_BITS) + (order_id & _LAST_BITS)
+
+
+@compiled
 def _know_owner(mem: Memory, meter: int, member: int) -> None:
     """Remember that this member has had orders at this meter."""
     node = _node(mem.nodes, meter)
@@ -468,7 +493,7 @@ def _know_owner(mem: Memory, meter: int, member: int) -> None:
 # ---------------------------------------------------------------------------------------------- ladders
 
 
-@_compiled
+@inlined
 def _new_word(mem: Memory, parent: int) -> int:
     new = mem.words_free
     if new != 0:
@@ -476,63 +501,140 @@ def _new_word(mem: Memory, parent: int) -> int:
     else:
         new = mem.words_used
         mem.words_used = new + 1
-    _word(mem.words, new).bits = 0
     _word(mem.words, new).parent = parent
     return new
 
 
-@_compiled
+@inlined
 def _free_word(mem: Memory, word: int) -> None:
     _word(mem.words, word).parent = mem.words_free
     mem.words_free = word
 
 
-@_compiled
-def _put_in_ladder(mem: Memory, ladder: int, new: int) -> bool:
-    """Queue an order at its cost, in order of sequence. Returns whether it is the best now."""
-    children = _i32s(mem.children)
-    lad = _ladder_row(mem.ladders, ladder)
-    order = _order(mem.orders, new)
-    cost = _int(order.cost)
-    word = _int(lad.root)
-    if word == 0:
-        word = _new_word(mem, 0)
-        lad.root = word
-        lad.key = NOTHING
-    level = mem.depth - 1
-    while level > 0:
-        digit = (cost >> (6 * level)) & 63
-        if (_word(mem.words, word).bits >> digit) & 1:
-            word = _int(children[word * 64 + digit])
-        else:
-            child = _new_word(mem, word)
-            _word(mem.words, word).bits |= 1 << digit
-            children[word * 64 + digit] = child
-            word = child
-        level -= 1
-    digit = cost & 63
-    at = word * 64 + digit
-    if (_word(mem.words, word).bits >> digit) & 1:
-        first = _int(children[at])
-        before = first
-        last = _int(_order(mem.orders, first).previous)
-        if _order(mem.orders, last).sequence > order.sequence:
-            if order.sequence < _order(mem.orders, first).sequence:
-                children[at] = new
-            else:
-                before = last
-                while _order(mem.orders, _order(mem.orders, before).previous).sequence > order.sequence:
-                    before = _int(_order(mem.orders, before).previous)
-            last = _int(_order(mem.orders, before).previous)
-        order.next = before
-        order.previous = last
-        _order(mem.orders, last).next = new
-        _order(mem.orders, before).previous = new
+@inlined
+def _new_rung(mem: Memory, cost: int) -> int:
+    new = mem.rungs_free
+    if new != 0:
+        mem.rungs_free = _rung(mem.rungs, new).first
     else:
-        _word(mem.words, word).bits |= 1 << digit
-        children[at] = new
-        order.next = new
-        order.previous = new
+        new = mem.rungs_used
+        mem.rungs_used = new + 1
+    row = _rung(mem.rungs, new)
+    row.cost = cost
+    row.first = 0
+    row.last = 0
+    return new
+
+
+@inlined
+def _free_rung(mem: Memory, rung: int) -> None:
+    _rung(mem.rungs, rung).first = mem.rungs_free
+    mem.rungs_free = rung
+
+
+@inlined
+def _rung_for(mem: Memory, lad: Row, cost: int) -> int:
+    """The rung of a ladder at this cost; made if it is not there. A rung that is alone below a word hangs there itself:
+    words are made only where two costs part."""
+    words, rungs, children = mem.words, mem.rungs, _i32s(mem.children)
+    entry, holder, at, shift = _int(lad.root), _int(0), _int(0), 6 * (mem.depth - 1)
+    rung = _int(0)
+    while rung == 0:
+        if entry > 0:
+            holder = entry
+            digit = (cost >> shift) & 63
+            at = holder * 64 + digit
+            shift -= 6
+            bits = _word(words, holder).bits
+            if (bits >> digit) & 1:
+                entry = _int(children[at])
+            else:
+                _word(words, holder).bits = bits | (_int(1) << digit)
+                rung = _new_rung(mem, cost)
+                children[at] = -rung
+        elif entry == 0:
+            rung = _new_rung(mem, cost)
+            lad.root = -rung
+        elif _rung(rungs, -entry).cost == cost:
+            rung = -entry
+        else:
+            word = _new_word(mem, holder)
+            digit = (_int(_rung(rungs, -entry).cost) >> shift) & 63
+            _word(words, word).bits = _int(1) << digit
+            children[word * 64 + digit] = entry
+            if holder == 0:
+                lad.root = word
+            else:
+                children[at] = word
+            entry = word
+    return rung
+
+
+@inlined
+def _drop_rung(mem: Memory, lad: Row, rung: int) -> None:
+    """Take an empty rung, and the words that it leaves empty, out of its ladder."""
+    words, children = mem.words, _i32s(mem.children)
+    cost = _int(_rung(mem.rungs, rung).cost)
+    _free_rung(mem, rung)
+    word = _int(lad.root)
+    if word < 0:
+        lad.root = 0
+        return
+    shift = 6 * (mem.depth - 1)
+    child = _int(children[word * 64 + ((cost >> shift) & 63)])
+    while child > 0:
+        word = child
+        shift -= 6
+        child = _int(children[word * 64 + ((cost >> shift) & 63)])
+    bits = _word(words, word).bits & ~(_int(1) << ((cost >> shift) & 63))
+    _word(words, word).bits = bits
+    while bits == 0:
+        parent = _int(_word(words, word).parent)
+        _free_word(mem, word)
+        if parent == 0:
+            lad.root = 0
+            return
+        word = parent
+        shift += 6
+        bits = _word(words, word).bits & ~(_int(1) << ((cost >> shift) & 63))
+        _word(words, word).bits = bits
+
+
+@inlined
+def _lowest_rung(mem: Memory, entry: int) -> int:
+    """The rung of the lowest cost below a word or rung."""
+    children = _i32s(mem.children)
+    while entry > 0:
+        entry = _int(children[entry * 64 + _lowest_bit(_word(mem.words, entry).bits)])
+    return -entry
+
+
+@inlined
+def _put_in_ladder(mem: Memory, ladder: int, new: int, is_newest: bool) -> bool:
+    """Queue an order at its cost, in order of sequence (``is_newest``: it has the highest of all). Returns whether it
+    is the best now."""
+    lad, order, orders = _ladder_row(mem.ladders, ladder), _order(mem.orders, new), mem.orders
+    cost = _int(order.cost)
+    rung = _rung_for(mem, lad, cost)
+    order.rung = rung
+    row = _rung(mem.rungs, rung)
+    before, after = _int(row.last), _int(0)
+    if not is_newest and before != 0:
+        if order.sequence < _order(orders, row.first).sequence:
+            before, after = _int(0), _int(row.first)
+        while before != 0 and _order(orders, before).sequence > order.sequence:
+            after = before
+            before = _int(_order(orders, before).previous)
+    order.previous = before
+    order.next = after
+    if before != 0:
+        _order(orders, before).next = new
+    else:
+        row.first = new
+    if after != 0:
+        _order(orders, after).previous = new
+    else:
+        row.last = new
     key = (cost << mem.shift) | order.sequence
     if key < lad.key:
         lad.key = key
@@ -541,83 +643,59 @@ def _put_in_ladder(mem: Memory, ladder: int, new: int) -> bool:
     return False
 
 
-@_compiled
+@inlined
 def _take_from_ladder(mem: Memory, ladder: int, old: int) -> bool:
     """The inverse of ``_put_in_ladder``. Returns whether it was the best."""
-    children = _i32s(mem.children)
-    lad = _ladder_row(mem.ladders, ladder)
-    order = _order(mem.orders, old)
-    cost = _int(order.cost)
-    word = _int(lad.root)
-    level = mem.depth - 1
-    while level > 0:
-        word = _int(children[word * 64 + ((cost >> (6 * level)) & 63)])
-        level -= 1
-    at = word * 64 + (cost & 63)
-    following = _int(order.next)
-    if following != old:
-        before = _int(order.previous)
-        _order(mem.orders, before).next = following
-        _order(mem.orders, following).previous = before
-        if children[at] == old:
-            children[at] = following
-        if lad.best != old:
-            return False
-        lad.best = following
-        lad.key = (cost << mem.shift) | _order(mem.orders, following).sequence
-        return True
-    _word(mem.words, word).bits &= ~(1 << (cost & 63))
-    while _word(mem.words, word).bits == 0 and level < mem.depth - 1:
-        parent = _int(_word(mem.words, word).parent)
-        _free_word(mem, word)
-        level += 1
-        word = parent
-        _word(mem.words, word).bits &= ~(1 << ((cost >> (6 * level)) & 63))
+    lad, order, orders = _ladder_row(mem.ladders, ladder), _order(mem.orders, old), mem.orders
+    rung = _int(order.rung)
+    row = _rung(mem.rungs, rung)
+    before, after = _int(order.previous), _int(order.next)
+    if after != 0:
+        _order(orders, after).previous = before
+    else:
+        row.last = before
+    if before != 0:
+        _order(orders, before).next = after
+    else:
+        row.first = after
+        if after == 0:
+            _drop_rung(mem, lad, rung)
     if lad.best != old:
         return False
-    if _word(mem.words, word).bits == 0:
+    if lad.root == 0:
         lad.best = 0
         lad.key = NOTHING
         return True
-    while level > 0:
-        word = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
-        level -= 1
-    best = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
-    lad.best = best
-    lad.key = (_int(_order(mem.orders, best).cost) << mem.shift) | _order(mem.orders, best).sequence
+    if after == 0:
+        rung = _lowest_rung(mem, _int(lad.root))
+        row = _rung(mem.rungs, rung)
+        after = _int(row.first)
+    lad.best = after
+    lad.key = (_int(row.cost) << mem.shift) | _order(orders, after).sequence
     return True
 
 
-@_compiled
+@compiled
 def _first_from(mem: Memory, ladder: int, cost: int) -> int:
     """The first order of a ladder that costs this much or more, 0 if there is none."""
+    if cost >> (6 * mem.depth) != 0:
+        return 0
     children = _i32s(mem.children)
-    word = _int(_ladder_row(mem.ladders, ladder).root)
-    if word == 0 or cost >> (6 * mem.depth) != 0:
-        return 0
-    turn, turn_digit, turn_level = _int(0), _int(0), _int(0)
-    level = mem.depth - 1
-    while True:
-        digit = (cost >> (6 * level)) & 63
-        higher = _word(mem.words, word).bits & (_int(-2) << digit)
+    entry, turn, shift = _int(_ladder_row(mem.ladders, ladder).root), _int(0), 6 * (mem.depth - 1)
+    while entry > 0:
+        digit = (cost >> shift) & 63
+        bits = _word(mem.words, entry).bits
+        higher = bits & (_int(-2) << digit)
         if higher != 0:
-            turn, turn_digit, turn_level = word, _lowest_bit(higher), level
-        if (_word(mem.words, word).bits >> digit) & 1 == 0:
-            break
-        word = _int(children[word * 64 + digit])
-        if level == 0:
-            return word
-        level -= 1
-    if turn == 0:
-        return 0
-    word = _int(children[turn * 64 + turn_digit])
-    while turn_level > 0:
-        word = _int(children[word * 64 + _lowest_bit(_word(mem.words, word).bits)])
-        turn_level -= 1
-    return word
+            turn = _int(children[entry * 64 + _lowest_bit(higher)])
+        entry = _int(children[entry * 64 + digit]) if (bits >> digit) & 1 else _int(0)
+        shift -= 6
+    if entry == 0 or _rung(mem.rungs, -entry).cost < cost:
+        entry = turn
+    return _int(_rung(mem.rungs, _lowest_rung(mem, entry)).first) if entry != 0 else 0
 
 
-@_compiled
+@compiled
 def _list_held(mem: Memory, ladder: int, new: int) -> None:
     """Put a held order among those of its ladder, in order of sequence."""
     lad = _ladder_row(mem.ladders, ladder)
@@ -637,7 +715,7 @@ def _list_held(mem: Memory, ladder: int, new: int) -> None:
         lad.held_last = new
 
 
-@_compiled
+@compiled
 def _unlist_held(mem: Memory, ladder: int, old: int) -> None:
     lad = _ladder_row(mem.ladders, ladder)
     before, after = _int(_held(mem.helds, old).previous), _int(_held(mem.helds, old).next)
@@ -654,7 +732,7 @@ def _unlist_held(mem: Memory, ladder: int, old: int) -> None:
 # ------------------------------------------------------------------------------------------ tournaments
 
 
-@_compiled
+@inlined
 def _set_leaf(mem: Memory, tree: int, place: int, key: int, winner: int) -> bool:
     """A child's best is now this order. Returns whether the winner of all children changed."""
     keys, winners = _i64s(mem.keys), _i32s(mem.winners)
@@ -671,19 +749,19 @@ def _set_leaf(mem: Memory, tree: int, place: int, key: int, winner: int) -> bool
     return False
 
 
-@_compiled
+@inlined
 def _is_blocked(mem: Memory, slot: int, node: int, side: int) -> bool:
     """Whether a link has no room for energy that this side would send through it."""
     return _room(mem, slot, node, side) <= 0
 
 
-@_compiled
+@inlined
 def _room(mem: Memory, slot: int, node: int, side: int) -> int:
     link = _link(mem.links, slot * mem.node_size + node)
     return link.down_lots + link.flow_lots if side == BUY else link.up_lots - link.flow_lots
 
 
-@_compiled
+@compiled
 def _offer(
     mem: Memory,
     slot: int,
@@ -718,7 +796,7 @@ def _offer(
     return changed
 
 
-@_compiled
+@compiled
 def _offer_of_hub(mem: Memory, slot: int, hub: int, book: int) -> None:
     """Tell the hub above what this one has."""
     row = _hub(mem.hubs, hub)
@@ -742,7 +820,7 @@ def _offer_of_hub(mem: Memory, slot: int, hub: int, book: int) -> None:
     )
 
 
-@_compiled
+@compiled
 def _offer_of_area(mem: Memory, slot: int, area: int, book: int) -> None:
     """Tell the hubs above an area what it has, after its best or the room of its link changed."""
     row = _area(mem.areas, area)
@@ -766,7 +844,7 @@ def _offer_of_area(mem: Memory, slot: int, area: int, book: int) -> None:
         _offer_of_hub(mem, slot, hub, book)
 
 
-@_compiled
+@compiled
 def _new_trees(mem: Memory, slot: int, hub: int, book: int) -> None:
     """Two empty tournaments, of the children with room and of those without."""
     trees, keys, winners = _i64s(mem.trees), _i64s(mem.keys), _i32s(mem.winners)
@@ -787,7 +865,7 @@ def _new_trees(mem: Memory, slot: int, hub: int, book: int) -> None:
     trees[at] = tree
 
 
-@_compiled
+@compiled
 def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
     """The ladder of a book, the parked one behind it; made, with the tournaments above it, if they are not there."""
     books = _i32s(mem.books)
@@ -818,15 +896,17 @@ def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
 # ------------------------------------------------------------------------------------------------ places
 
 
-@_compiled
+@inlined
 def _is_parked(mem: Memory, order: int) -> bool:
     """Whether the own link of the order's meter is full; if the meter is no area, its orders then leave the area's."""
     row = _order(mem.orders, order)
+    if _slot(mem.slots, row.slot).blocked == 0:
+        return False
     return _node(mem.nodes, row.meter).is_plain == 1 and _is_blocked(mem, row.slot, row.meter, _side(mem, row.book))
 
 
-@_compiled
-def _place(mem: Memory, new: int, parked: int) -> None:
+@compiled
+def _place(mem: Memory, new: int, parked: int, is_newest: bool) -> None:
     """Put an order into its ladder and tell the hubs."""
     order = _order(mem.orders, new)
     slot, book = _int(order.slot), _int(order.book)
@@ -834,13 +914,13 @@ def _place(mem: Memory, new: int, parked: int) -> None:
     ladder = _ladder(mem, slot, area, book) + parked
     if order.held == 1 and parked == 0:
         _list_held(mem, ladder, new)
-    if _put_in_ladder(mem, ladder, new):
+    if _put_in_ladder(mem, ladder, new, is_newest):
         cells = _i64s(mem.cells)
         cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] |= _int(1) << _class(mem, book)
         _offer_of_area(mem, slot, area, book)
 
 
-@_compiled
+@compiled
 def _displace(mem: Memory, old: int, parked: int) -> None:
     """The inverse of ``_place``."""
     order = _order(mem.orders, old)
@@ -857,9 +937,9 @@ def _displace(mem: Memory, old: int, parked: int) -> None:
         _offer_of_area(mem, slot, area, book)
 
 
-@_compiled
-def _rest(mem: Memory, new: int) -> None:
-    """An order rests: in its meter's list, its ladder and the table of ids."""
+@compiled
+def _rest(mem: Memory, new: int, is_newest: bool) -> None:
+    """An order rests: in its meter's list and its ladder."""
     heads = _i32s(mem.heads)
     order = _order(mem.orders, new)
     head = (_int(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)
@@ -869,18 +949,17 @@ def _rest(mem: Memory, new: int) -> None:
     if first != 0:
         _order(mem.orders, first).meter_previous = new
     heads[head] = new
-    _entry_row(_table(mem.tables, IDS).entries, order.entry).value = new
     mem.open += 1
     _slot(mem.slots, order.slot).open += 1
-    _place(mem, new, 1 if _is_parked(mem, new) else 0)
+    _place(mem, new, _int(1) if _is_parked(mem, new) else _int(0), is_newest)
 
 
-@_compiled
+@compiled
 def _leave(mem: Memory, old: int) -> None:
     """The inverse of ``_rest``. The order's row keeps what it says."""
     heads = _i32s(mem.heads)
     order = _order(mem.orders, old)
-    _displace(mem, old, 1 if _is_parked(mem, old) else 0)
+    _displace(mem, old, _int(1) if _is_parked(mem, old) else _int(0))
     before, after = _int(order.meter_previous), _int(order.meter_next)
     if after != 0:
         _order(mem.orders, after).meter_previous = before
@@ -888,12 +967,11 @@ def _leave(mem: Memory, old: int) -> None:
         _order(mem.orders, before).meter_next = after
     else:
         heads[(_int(order.slot) * mem.node_size + order.meter) * 2 + _side(mem, order.book)] = after
-    _entry_row(_table(mem.tables, IDS).entries, order.entry).value = 0
     mem.open -= 1
     _slot(mem.slots, order.slot).open -= 1
 
 
-@_compiled
+@inlined
 def _new_row(mem: Memory) -> int:
     new = mem.orders_free
     if new != 0:
@@ -904,8 +982,10 @@ def _new_row(mem: Memory) -> int:
     return new
 
 
-@_compiled
+@inlined
 def _free_row(mem: Memory, old: int) -> None:
+    """A free row has nothing left: that is how its order's id tells that it does not rest."""
+    _order(mem.orders, old).remaining_lots = 0
     _order(mem.orders, old).next = mem.orders_free
     mem.orders_free = old
 
@@ -913,7 +993,7 @@ def _free_row(mem: Memory, old: int) -> None:
 # ------------------------------------------------------------------------------------------------- room
 
 
-@_compiled
+@compiled
 def _suspect(mem: Memory, slot: int, node: int) -> None:
     """A link got room again: at the end of the command the held orders that it kept apart may trade."""
     link = _link(mem.links, slot * mem.node_size + node)
@@ -928,7 +1008,7 @@ def _suspect(mem: Memory, slot: int, node: int) -> None:
     row.suspects = node
 
 
-@_compiled
+@compiled
 def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool) -> None:
     """A link filled up for one side, or got room again."""
     row = _node(mem.nodes, node)
@@ -937,8 +1017,8 @@ def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool
     if row.is_plain == 1:
         each = _int(_i32s(mem.heads)[(slot * mem.node_size + node) * 2 + side])
         while each != 0:
-            _displace(mem, each, 0 if is_blocked else 1)
-            _place(mem, each, 1 if is_blocked else 0)
+            _displace(mem, each, _int(0) if is_blocked else _int(1))
+            _place(mem, each, _int(1) if is_blocked else _int(0), False)
             each = _int(_order(mem.orders, each).meter_next)
     else:
         is_hub = row.level >= 2
@@ -959,7 +1039,7 @@ def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool
         _suspect(mem, slot, node)
 
 
-@_compiled
+@compiled
 def _push(mem: Memory, slot: int, node: int, side: int, quantity_lots: int) -> None:
     """Let what a seller sends, or a buyer gets, flow through one link. A negative quantity takes it back."""
     link = _link(mem.links, slot * mem.node_size + node)
@@ -972,7 +1052,7 @@ def _push(mem: Memory, slot: int, node: int, side: int, quantity_lots: int) -> N
         _room_changed(mem, slot, node, BUY, not has_down)
 
 
-@_compiled
+@compiled
 def _push_up(mem: Memory, slot: int, meter: int, side: int, level: int, quantity_lots: int) -> None:
     """Push through every link from a meter to its ancestor at the level where it meets the other one."""
     row = _node(mem.nodes, meter)
@@ -986,7 +1066,7 @@ def _push_up(mem: Memory, slot: int, meter: int, side: int, level: int, quantity
             _push(mem, slot, hub.node, side, quantity_lots)
 
 
-@_compiled
+@compiled
 def _room_up(mem: Memory, slot: int, meter: int, side: int, level: int) -> int:
     """The least room of those links."""
     row = _node(mem.nodes, meter)
@@ -1002,7 +1082,7 @@ def _room_up(mem: Memory, slot: int, meter: int, side: int, level: int) -> int:
     return room_lots
 
 
-@_entry
+@entry
 def set_limits(address: int, slot: int, node: int, up_lots: int, down_lots: int) -> None:
     """New limits of a link in one slot."""
     mem = _memory(address, 0)
@@ -1019,7 +1099,7 @@ def set_limits(address: int, slot: int, node: int, up_lots: int, down_lots: int)
 # -------------------------------------------------------------------------------------------- priority
 
 
-@_compiled
+@compiled
 def _distance(mem: Memory, one: int, other: int) -> int:
     """The level at which two meters meet."""
     if _node(mem.nodes, one).place == _node(mem.nodes, other).place:
@@ -1036,7 +1116,7 @@ def _distance(mem: Memory, one: int, other: int) -> int:
     return _int(_hub(mem.hubs, mine).level)
 
 
-@_compiled
+@compiled
 def _best_of_meter(mem: Memory, slot: int, meter: int, side: int, fitting: int, dearest: int) -> int:
     """The first in priority among a meter's own orders of these classes and no higher cost, 0 if there is none."""
     best, best_key = _int(0), NOTHING
@@ -1050,10 +1130,54 @@ def _best_of_meter(mem: Memory, slot: int, meter: int, side: int, fitting: int, 
     return best
 
 
-@_compiled
+@compiled
+def _best_of_all(mem: Memory, slot: int, meter: int, book: int, limit: int) -> tuple[int, int, int]:
+    """``_best`` where every link has room."""
+    classes, shift = mem.classes, mem.shift
+    other = 1 - _side(mem, book)
+    fees, fitting, keys = _i64s(mem.fees), _i64s(mem.fitting), _i64s(mem.keys)
+    area = _int(_node(mem.nodes, meter).place)
+    place = slot * mem.area_size + area
+    mask = _i64s(mem.cells)[place * 4 + 2 * other] & fitting[book * 4 + 1]
+    at = (2 * place + other) * classes
+    found, found_key = _int(0), NOTHING
+    while mask != 0:
+        ladder = _int(_i32s(mem.books)[at + _lowest_bit(mask)])
+        key = _ladder_row(mem.ladders, ladder).key
+        if key < found_key:
+            found, found_key = ladder, key
+        mask &= mask - 1
+    best, best_level, best_cost = _int(0), _int(1), NOTHING
+    cost = (found_key >> shift) + fees[1]
+    if found != 0 and cost <= limit:
+        best, best_cost = _int(_ladder_row(mem.ladders, found).best), cost
+    hub = _int(_area(mem.areas, area).hub)
+    while hub != 0:
+        row = _hub(mem.hubs, hub)
+        level = _int(row.level)
+        place = slot * mem.hub_size + hub
+        mask = _i64s(mem.hub_cells)[place * 4 + 2 * other] & fitting[book * 4 + level]
+        at = (2 * place + other) * classes
+        found, found_key = _int(0), NOTHING
+        while mask != 0:
+            tree = _i64s(mem.trees)[at + _lowest_bit(mask)]
+            key = keys[tree + 1]
+            if key < found_key:
+                found, found_key = tree, key
+            mask &= mask - 1
+        cost = (found_key >> shift) + fees[level]
+        if found != 0 and cost <= limit and cost < best_cost:
+            best, best_level, best_cost = _int(_i32s(mem.winners)[found + 1]), level, cost
+        hub = _int(row.hub)
+    return best, best_level, best_cost
+
+
+@compiled
 def _best(mem: Memory, taker: int) -> tuple[int, int, int]:
     """The fitting counterparty with room that comes first: its row (0: none), its level, its cost with the fee."""
     row = _order(mem.orders, taker)
+    if _slot(mem.slots, row.slot).blocked == 0:
+        return _best_of_all(mem, _int(row.slot), _int(row.meter), _int(row.book), mem.range - row.cost)
     slot, meter, classes, shift = _int(row.slot), _int(row.meter), mem.classes, mem.shift
     side = _side(mem, row.book)
     other = 1 - side
@@ -1105,7 +1229,7 @@ def _best(mem: Memory, taker: int) -> tuple[int, int, int]:
     return best, best_level, best_cost
 
 
-@_compiled
+@compiled
 def _own(mem: Memory, taker: int) -> tuple[int, int, int]:
     """(cost with the fee, level, sequence) of the fitting order of the taker's own member that comes first, room or
     not; (NOTHING, 0, 0) if there is none. Orders at the taker's own meter always have room: ``_best`` finds them."""
@@ -1145,20 +1269,27 @@ def _own(mem: Memory, taker: int) -> tuple[int, int, int]:
 # ---------------------------------------------------------------------------------------------- trading
 
 
-@_compiled
+@inlined
 def _tell(mem: Memory, kind: int, sequence: int, order_id: int, quantity_lots: int, reason: int) -> int:
     at = mem.events_used
     mem.events_used = at + 1
     event = _event(mem.events, at)
     event.sequence = sequence
     event.order_id = order_id
+    event.other = 0
+    event.slot = 0
     event.quantity_lots = quantity_lots
+    event.price_ticks = 0
+    event.buyer_price_ticks = 0
+    event.counterparty = 0
     event.kind = kind
     event.reason = reason
+    event.taker = 0
+    event.level = 0
     return at
 
 
-@_compiled
+@compiled
 def _trade(mem: Memory, taker: int, counterparty: int, level: int, cause: int) -> None:
     """As much as both have left and the path has room for, at the limit of whichever of the two came first."""
     one, other = _order(mem.orders, taker), _order(mem.orders, counterparty)
@@ -1192,7 +1323,7 @@ def _trade(mem: Memory, taker: int, counterparty: int, level: int, cause: int) -
         _push_up(mem, slot, other.meter, 1 - side, level, quantity_lots)
 
 
-@_compiled
+@compiled
 def _take(mem: Memory, taker: int, cause: int) -> int:
     """Trade against fitting orders, one after the other. Within one take room only shrinks, so what was passed over
     stays passed over. FULL: no place for another event; may then be called again to go on."""
@@ -1226,7 +1357,7 @@ def _take(mem: Memory, taker: int, cause: int) -> int:
     return FILLED_OR_REST
 
 
-@_compiled
+@compiled
 def _undo_trades(mem: Memory, first_row: int, first_sequence: int) -> None:
     """Take back every trade since event ``events_before``, the last first, and the events with them."""
     while mem.events_used > mem.events_before:
@@ -1243,13 +1374,13 @@ def _undo_trades(mem: Memory, first_row: int, first_sequence: int) -> None:
         other.remaining_lots += event.quantity_lots
         if other.remaining_lots == event.quantity_lots:  # it had been filled
             mem.orders_free = other.next
-            _rest(mem, counterparty)
+            _rest(mem, counterparty, False)
 
 
 # ------------------------------------------------------------------------------------------ held orders
 
 
-@_compiled
+@compiled
 def _fits_any(mem: Memory, order: int) -> bool:
     """Whether any resting order fits this one, room or not."""
     row = _order(mem.orders, order)
@@ -1285,7 +1416,7 @@ def _fits_any(mem: Memory, order: int) -> bool:
     return False
 
 
-@_compiled
+@compiled
 def _has_earlier(mem: Memory, slot: int, area: int, book: int, dearest: int, sequence: int) -> bool:
     """Whether an area has an order of this book, parked or not, of no higher cost and before this sequence."""
     ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
@@ -1300,7 +1431,7 @@ def _has_earlier(mem: Memory, slot: int, area: int, book: int, dearest: int, seq
     return False
 
 
-@_compiled
+@compiled
 def _next_leaf(mem: Memory, tree: int, width: int, place: int, dearest: int) -> int:
     """The next leaf after ``place`` (0: the first) whose best costs no more than this; 0 if there is none."""
     keys, shift = _i64s(mem.keys), mem.shift
@@ -1316,7 +1447,7 @@ def _next_leaf(mem: Memory, tree: int, width: int, place: int, dearest: int) -> 
     return 0
 
 
-@_compiled
+@inlined
 def _skip(place: int) -> int:
     """The place after a whole subtree, from left to right; 0 at the end."""
     while place & 1:
@@ -1324,7 +1455,7 @@ def _skip(place: int) -> int:
     return place + 1 if place > 0 else 0
 
 
-@_compiled
+@compiled
 def _hub_has_earlier(mem: Memory, slot: int, hub: int, book: int, dearest: int, sequence: int) -> bool:
     """The same for all areas under a hub."""
     row = _hub(mem.hubs, hub)
@@ -1357,14 +1488,14 @@ def _hub_has_earlier(mem: Memory, slot: int, hub: int, book: int, dearest: int, 
     return False
 
 
-@_compiled
+@compiled
 def _is_offered(mem: Memory, tree: int, width: int, place: int, dearest: int) -> bool:
     """Whether a child shown by the tournament without room was already seen in the one with room before it."""
     key = _i64s(mem.keys)[tree - 2 * width + place]
     return key != NOTHING and (key >> mem.shift) <= dearest
 
 
-@_compiled
+@compiled
 def _is_held(mem: Memory, order: int) -> int:
     """Of two fitting resting orders the one with the higher sequence number is held. 2: it is; 1: it was when this
     pass began, by an order that the pass has filled; 0: it is not."""
@@ -1405,7 +1536,7 @@ def _is_held(mem: Memory, order: int) -> int:
     return 0
 
 
-@_compiled
+@compiled
 def _first_held_of(mem: Memory, slot: int, area: int, book: int, dearest: int, first: int) -> int:
     """The earliest held order of an area's book after the pass's cursor and before ``first`` (0: whichever) that
     costs no more than this; otherwise ``first``. Orders found to be held no longer leave the list."""
@@ -1426,7 +1557,7 @@ def _first_held_of(mem: Memory, slot: int, area: int, book: int, dearest: int, f
     return first
 
 
-@_compiled
+@compiled
 def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int, first: int) -> int:
     """The same for all areas that have room up to a hub."""
     winners, trees = _i32s(mem.winners), _i64s(mem.trees)
@@ -1452,7 +1583,7 @@ def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int,
     return first
 
 
-@_compiled
+@compiled
 def _best_cost(mem: Memory, slot: int, place: int, is_hub: bool, book: int) -> int:
     """The cost of the best order of a book with room up to an area or hub."""
     if is_hub:
@@ -1462,7 +1593,7 @@ def _best_cost(mem: Memory, slot: int, place: int, is_hub: bool, book: int) -> i
     return _ladder_row(mem.ladders, ladder).key >> mem.shift
 
 
-@_compiled
+@compiled
 def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int) -> int:
     """The earliest held order that can trade with another, both with room up to this area or hub."""
     classes = mem.classes
@@ -1496,7 +1627,7 @@ def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int)
     return first
 
 
-@_compiled
+@compiled
 def _first_held(mem: Memory, slot: int) -> int:
     """The earliest held order after the pass's cursor that can trade; 0 if there is none. Only pairs above a link that
     got room again can."""
@@ -1517,7 +1648,7 @@ def _first_held(mem: Memory, slot: int) -> int:
     return first
 
 
-@_compiled
+@compiled
 def _pass_over_held(mem: Memory, slot: int) -> int:
     """Pass over the held orders of one slot until a pass trades nothing. FULL: call again to go on."""
     while True:
@@ -1542,7 +1673,7 @@ def _pass_over_held(mem: Memory, slot: int) -> int:
             _free_row(mem, taker)
 
 
-@_compiled
+@compiled
 def _settle(mem: Memory) -> int:
     """Try the held orders of every slot where a link got room again, in order of slot name. FULL: call again."""
     while mem.suspects != 0:
@@ -1580,10 +1711,10 @@ def _settle(mem: Memory) -> int:
 # --------------------------------------------------------------------------------------------- commands
 
 
-@_compiled
-def _refusal(mem: Memory, command: Any, slot: int, meter: int, terms: int) -> int:
+@inlined
+def _refusal(mem: Memory, command: Any, place: int, slot: int, meter: int, terms: int) -> int:
     """The first reason, in the page's order, to refuse a new order; 0 if there is none."""
-    if _find(_table(mem.tables, IDS), command.order_id) != 0:
+    if _i32s(mem.ids)[place] != 0:
         return DUPLICATE_ORDER_ID
     if meter == 0 or _node(mem.nodes, meter).level != 0:
         return UNKNOWN_METER
@@ -1598,7 +1729,7 @@ def _refusal(mem: Memory, command: Any, slot: int, meter: int, terms: int) -> in
     return 0
 
 
-@_compiled
+@inlined
 def _terms(mem: Memory, days: int) -> int:
     """Which of the market's classes of terms this is, -1 if none."""
     terms = _i64s(mem.terms)
@@ -1608,26 +1739,27 @@ def _terms(mem: Memory, days: int) -> int:
     return -1
 
 
-@_compiled
-def _accept(mem: Memory, command: Any, sequence: int, meter: int) -> int:
-    """The id is used from now on, whatever becomes of the order. Returns its entry."""
-    entry = _add(_table(mem.tables, IDS), command.order_id, 0)
+@inlined
+def _accept(mem: Memory, command: Any, sequence: int, meter: int, place: int, row: int) -> None:
+    """The id is used from now on, whatever becomes of the order. ``row`` 0: it will not rest."""
+    if place == 0:
+        place = _new_place(mem, command.order_id)
+    _i32s(mem.ids)[place] = row if row != 0 else _int(-1)
     _know_owner(mem, meter, command.member)
     _tell(mem, ACCEPTED, sequence, command.order_id, 0, 0)
-    return entry
 
 
-@_compiled
-def _load_taker(mem: Memory, command: Any, sequence: int, slot: int, meter: int, terms: int, entry: int) -> None:
-    """Row 0 of the orders is whoever comes in: only what rests gets a row of its own."""
-    order = _order(mem.orders, 0)
+@inlined
+def _load(mem: Memory, row: int, command: Any, sequence: int, slot: int, meter: int, terms: int) -> None:
+    """What a new order says, into its row: row 0 of the orders is whoever comes in and will not rest."""
+    order = _order(mem.orders, row)
     order.order_id = command.order_id
     order.sequence = sequence
     order.member = command.member
     order.remaining_lots = command.quantity_lots
     order.meter = meter
     order.slot = slot
-    order.entry = entry
+    order.held = 0
     if command.side == SELL_TAKER:
         order.cost = command.price_ticks - mem.floor
         order.book = SELL * mem.classes + terms * 4 + command.reach
@@ -1636,15 +1768,15 @@ def _load_taker(mem: Memory, command: Any, sequence: int, slot: int, meter: int,
         order.book = BUY * mem.classes + terms * 4 + command.reach
 
 
-@_compiled
+@compiled
 def _come_to_rest(mem: Memory, order: int) -> None:
     """What is left of an order rests; it is held if any order fits it, for that one is earlier and there is no room."""
     row = _order(mem.orders, order)
     row.held = 1 if _slot(mem.slots, row.slot).blocked > 0 and _fits_any(mem, order) else 0
-    _rest(mem, order)
+    _rest(mem, order, True)
 
 
-@_compiled
+@compiled
 def _enter(mem: Memory, taker: int, rests: bool) -> int:
     """Match an order that comes in; what is left of it rests or is cancelled. FULL: call again to go on."""
     row = _order(mem.orders, taker)
@@ -1657,18 +1789,6 @@ def _enter(mem: Memory, taker: int, rests: bool) -> int:
         return FULL
     mem.phase = NEXT
     if row.remaining_lots > 0 and outcome == FILLED_OR_REST and rests:
-        if taker == 0:
-            taker = _new_row(mem)
-            new = _order(mem.orders, taker)
-            new.order_id = row.order_id
-            new.sequence = row.sequence
-            new.member = row.member
-            new.remaining_lots = row.remaining_lots
-            new.cost = row.cost
-            new.meter = row.meter
-            new.entry = row.entry
-            new.slot = row.slot
-            new.book = row.book
         _come_to_rest(mem, taker)
         return DONE
     if row.remaining_lots > 0:
@@ -1679,7 +1799,7 @@ def _enter(mem: Memory, taker: int, rests: bool) -> int:
     return DONE
 
 
-@_compiled
+@compiled
 def _all_or_none(mem: Memory, at: int, legs: int) -> int:
     """Legs are tried in full, one by one, from ``leg`` on; if any is not filled, every effect of all is undone."""
     first_sequence = mem.sequence - legs + 1
@@ -1690,7 +1810,7 @@ def _all_or_none(mem: Memory, at: int, legs: int) -> int:
         if mem.phase != LEGS:
             slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
             meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
-            _load_taker(mem, command, first_sequence + leg, slot, meter, _terms(mem, command.terms_days), 0)
+            _load(mem, 0, command, first_sequence + leg, slot, meter, _terms(mem, command.terms_days))
         outcome = _take(mem, 0, first_sequence + leg)
         if outcome == FULL:
             mem.phase = LEGS
@@ -1707,48 +1827,56 @@ def _all_or_none(mem: Memory, at: int, legs: int) -> int:
     return DONE
 
 
-@_compiled
-def _new(mem: Memory, at: int) -> int:
+@inlined
+def _new(mem: Memory, at: int, slot: int, meter: int) -> int:
     command = _command(mem.commands, at)
-    slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
-    meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+    place = _next_place_of(mem, command.order_id)
     terms = _terms(mem, command.terms_days)
-    reason = _refusal(mem, command, slot, meter, terms)
+    reason = _refusal(mem, command, place, slot, meter, terms)
     if reason == 0 and slot == 0:
         mem.leg = at
         return MAKE_SLOT
-    mem.sequence += 1
+    sequence = mem.sequence + 1
+    mem.sequence = sequence
     if reason != 0:
-        _tell(mem, REJECTED, mem.sequence, command.order_id, 0, reason)
+        _tell(mem, REJECTED, sequence, command.order_id, 0, reason)
         return DONE
-    entry = _accept(mem, command, mem.sequence, meter)
+    row = _new_row(mem) if command.tif == GTC else _int(0)
+    _accept(mem, command, sequence, meter, place, row)
     if command.tif == FOK:
         mem.leg = 0
         mem.events_before = mem.events_used
         return GROW if _all_or_none(mem, at, 1) == FULL else DONE
-    _load_taker(mem, command, mem.sequence, slot, meter, terms, entry)
-    return GROW if _enter(mem, 0, command.tif == GTC) == FULL else DONE
+    _load(mem, row, command, sequence, slot, meter, terms)
+    if row != 0 and _slot(mem.slots, slot).blocked == 0:
+        order = _order(mem.orders, row)
+        first, _, _ = _best_of_all(mem, slot, meter, _int(order.book), mem.range - order.cost)
+        if first == 0:
+            _rest(mem, row, True)
+            return DONE
+    return GROW if _enter(mem, row, row != 0) == FULL else DONE
 
 
-@_compiled
+@compiled
 def _basket(mem: Memory, at: int, legs: int) -> int:
     """Legs take consecutive sequence numbers, refused or not."""
-    ids = _table(mem.tables, IDS)
-    first_sequence, entries_before = mem.sequence + 1, ids.used
+    first_sequence = mem.sequence + 1
+    ids = _i32s(mem.ids)
     bad, reason, new_slot = legs, _int(0), _int(-1)
     for leg in range(legs):
         command = _command(mem.commands, at + leg)
         slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
         meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
-        reason = _refusal(mem, command, slot, meter, _terms(mem, command.terms_days))
+        place = _place_of(mem, command.order_id)
+        reason = _refusal(mem, command, place, slot, meter, _terms(mem, command.terms_days))
         if reason != 0:
             bad = leg
             break
         if slot == 0:
             new_slot = at + leg
-        _add(ids, command.order_id, 0)  # so that a second leg with this id is a duplicate
-    while ids.used > entries_before:
-        _drop_last_entry(ids)
+        ids[_new_place(mem, command.order_id)] = -1  # so that a second leg with this id is a duplicate
+    for leg in range(bad):
+        ids[_place_of(mem, _command(mem.commands, at + leg).order_id)] = 0
     if bad == legs and new_slot >= 0:
         mem.leg = new_slot
         return MAKE_SLOT
@@ -1760,7 +1888,7 @@ def _basket(mem: Memory, at: int, legs: int) -> int:
             _tell(mem, REJECTED, first_sequence + leg, command.order_id, 0, why)
         else:
             meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
-            _accept(mem, command, first_sequence + leg, meter)
+            _accept(mem, command, first_sequence + leg, meter, 0, 0)
     if bad < legs:
         return DONE
     mem.leg = 0
@@ -1768,17 +1896,20 @@ def _basket(mem: Memory, at: int, legs: int) -> int:
     return GROW if _all_or_none(mem, at, legs) == FULL else DONE
 
 
-@_compiled
-def _open_row(mem: Memory, order_id: int) -> int:
-    """The row of an order that rests, 0 if it does not."""
-    entry = _find(_table(mem.tables, IDS), order_id)
-    return _int(_entry_row(_table(mem.tables, IDS).entries, entry).value) if entry != 0 else 0
+@inlined
+def _open_row(mem: Memory, place: int, order_id: int) -> int:
+    """The row of an order that rests, 0 if it does not; rows are used again, so that the order must still be there."""
+    row = _int(_i32s(mem.ids)[place])
+    if row <= 0:
+        return 0
+    order = _order(mem.orders, row)
+    return row if order.order_id == order_id and order.remaining_lots > 0 else _int(0)
 
 
-@_compiled
-def _cancel(mem: Memory, command: Any) -> None:
+@inlined
+def _cancel(mem: Memory, command: Any, place: int) -> None:
     mem.sequence += 1
-    old = _open_row(mem, command.order_id)
+    old = _open_row(mem, place, command.order_id)
     if old == 0:
         _tell(mem, REJECTED, mem.sequence, command.order_id, 0, NOT_OPEN)
         return
@@ -1787,11 +1918,11 @@ def _cancel(mem: Memory, command: Any) -> None:
     _free_row(mem, old)
 
 
-@_compiled
-def _amend(mem: Memory, command: Any) -> int:
+@compiled
+def _amend(mem: Memory, command: Any, place: int) -> int:
     """The same price with an equal or lower quantity keeps the order's place. Anything else is like a new order."""
     mem.sequence += 1
-    old = _open_row(mem, command.order_id)
+    old = _open_row(mem, place, command.order_id)
     gives_quantity, gives_price = command.flags & GIVES_QUANTITY, command.flags & GIVES_PRICE
     reason = 0
     if old == 0:
@@ -1826,74 +1957,101 @@ def _amend(mem: Memory, command: Any) -> int:
     return GROW if _enter(mem, old, True) == FULL else DONE
 
 
-@_compiled
-def _has_memory(mem: Memory, legs: int) -> bool:
-    """Whether the pools can hold all that a command may need, whatever it does, but for the events of its trades."""
+@inlined
+def _has_memory(mem: Memory, wanted: int) -> bool:
+    """Whether the pools can hold all that so many commands may need, whatever they do, but for the events of their
+    trades; ``matching.tables.Tables.grow`` says the same."""
     ids, pairs = _table(mem.tables, IDS), _table(mem.tables, PAIRS)
     return (
-        mem.events_used + 2 * legs + 4 <= mem.events_size
-        and ids.used + legs + 2 <= ids.size
-        and pairs.used + legs + 2 <= pairs.size
-        and mem.orders_used + 1 <= mem.orders_size
-        and mem.ladders_used + 2 <= mem.ladders_size
-        and mem.keys_used + 8 * mem.widest <= mem.keys_size
-        # a ladder has a word as its root and no more than one on each lower step for each of its orders
-        and mem.ladders_used + 2 + (mem.depth - 1) * (mem.open + 2) + 1 <= mem.words_size
+        mem.events_used + 2 * wanted + 4 <= mem.events_size
+        and ids.used + wanted + 2 <= ids.size
+        and pairs.used + wanted + 2 <= pairs.size
+        and mem.orders_used + wanted <= mem.orders_size
+        and mem.ladders_used + 2 * wanted <= mem.ladders_size
+        and mem.keys_used + 8 * mem.widest * wanted <= mem.keys_size
+        # an order has a rung, and no more than one word on each step of its ladder
+        and mem.rungs_used + wanted + 1 <= mem.rungs_size
+        and mem.words_used + mem.depth * (wanted + 1) <= mem.words_size
     )
 
 
-@_compiled
-def _row_ahead(ids: Row, order_id: int) -> int:
-    entry = _find(ids, order_id)
-    return _int(_entry_row(ids.entries, entry).value) if entry != 0 else 0
+@inlined
+def _end_of_part(mem: Memory, at: int) -> int:
+    """Where the next part of the commands ends, behind a whole basket."""
+    end = at
+    while end < at + AHEAD_COMMANDS and end < mem.commands_count:
+        end += max(1, _command(mem.commands, end).legs)
+    return end
 
 
-@_compiled
-def _look_ahead(mem: Memory, at: int) -> None:
-    """Have memory fetch what the commands some places ahead will ask for: waiting for it is most of their cost.
-
-    Nothing depends on what is seen here, which may be out of date when the turn of a command comes.
-    """
-    ids = _table(mem.tables, IDS)
-    if at + 12 < mem.commands_count:
-        command = _command(mem.commands, at + 12)
+@compiled
+def _look_ahead(mem: Memory, at: int, end: int) -> None:
+    """Look up what commands name, and have memory fetch what they will read and write: waiting for one thing after the
+    other is most of their cost. All that changes before their turn is who rests."""
+    heads, ids = _i32s(mem.heads), _i32s(mem.ids)
+    end = min(end, at + AHEAD_COMMANDS)
+    for each in range(at, end):
+        command = _command(mem.commands, each)
+        ahead = _ahead(mem.aheads, each - at)
         if command.kind == NEW:
-            place = ((command.meter * _MIX) >> 32) & mem.node_map_mask
-            _prefetch(mem.node_map + place * _PLACE_BYTES)
-        elif command.kind == CANCEL:
-            _prefetch(ids.buckets + 4 * _bucket(ids, command.order_id))
-    if at + 8 < mem.commands_count:
-        command = _command(mem.commands, at + 8)
+            ahead.meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
+            ahead.slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            if ahead.slot > 0:
+                head = (_int(ahead.slot) * mem.node_size + ahead.meter) * 2
+                ahead.place = head + (BUY if command.side == BUY_TAKER else SELL)
+                _prefetch(mem.heads + 4 * ahead.place)
+        else:
+            ahead.place = _place_of(mem, command.order_id)
+            _prefetch(mem.ids + 4 * ahead.place)
+    for each in range(at, end):
+        command = _command(mem.commands, each)
+        ahead = _ahead(mem.aheads, each - at)
+        if command.kind != NEW:
+            ahead.meter = max(ids[ahead.place], 0)
+            _prefetch(mem.orders + ahead.meter * _ORDER_BYTES)
+        elif ahead.slot > 0:
+            _prefetch(mem.orders + heads[ahead.place] * _ORDER_BYTES)
+    for each in range(at, end):
+        if _command(mem.commands, each).kind == CANCEL:
+            order = _order(mem.orders, _ahead(mem.aheads, each - at).meter)
+            _prefetch(mem.orders + order.next * _ORDER_BYTES)
+            _prefetch(mem.orders + order.previous * _ORDER_BYTES)
+            _prefetch(mem.orders + order.meter_next * _ORDER_BYTES)
+            _prefetch(mem.orders + order.meter_previous * _ORDER_BYTES)
+
+
+@compiled
+def _carry_out(mem: Memory, first: int, end: int) -> int:
+    """Carry out a part of the commands. Returns what ``run`` does."""
+    at = first
+    while at < end:
+        command = _command(mem.commands, at)
+        mem.row = at
+        ahead = _ahead(mem.aheads, at - first)
+        legs, outcome = _int(1), DONE
         if command.kind == NEW:
-            meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
-            _prefetch(mem.nodes + meter * _NODE_BYTES)
-            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
-            if slot > 0:
-                _prefetch(mem.heads + 8 * (slot * mem.node_size + meter))
-        elif command.kind == CANCEL:
-            entry = _int(_i32s(ids.buckets)[_bucket(ids, command.order_id)])
-            _prefetch(ids.entries + entry * _ENTRY_BYTES)
-    if at + 5 < mem.commands_count:
-        command = _command(mem.commands, at + 5)
-        if command.kind == CANCEL:
-            _prefetch(mem.orders + _row_ahead(ids, command.order_id) * _ORDER_BYTES)
-        elif command.kind == NEW:
-            slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
-            if slot > 0:
-                meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
-                head = (slot * mem.node_size + meter) * 2 + (BUY if command.side == BUY_TAKER else SELL)
-                _prefetch(mem.orders + _i32s(mem.heads)[head] * _ORDER_BYTES)
-    if at + 2 < mem.commands_count:
-        command = _command(mem.commands, at + 2)
-        if command.kind == CANCEL:
-            row = _order(mem.orders, _row_ahead(ids, command.order_id))
-            _prefetch(mem.orders + row.next * _ORDER_BYTES)
-            _prefetch(mem.orders + row.previous * _ORDER_BYTES)
-            _prefetch(mem.orders + row.meter_next * _ORDER_BYTES)
-            _prefetch(mem.orders + row.meter_previous * _ORDER_BYTES)
+            outcome = _new(mem, at, _int(ahead.slot), _int(ahead.meter))
+        elif command.kind == CANCEL or command.kind == AMEND:
+            place = ahead.place if ahead.place != 0 else _place_of(mem, command.order_id)
+            if command.kind == CANCEL:
+                _cancel(mem, command, place)
+            else:
+                outcome = _amend(mem, command, place)
+        elif command.kind == LEG:
+            legs = _int(command.legs)
+            outcome = _basket(mem, at, legs)
+        else:
+            return ASK
+        if outcome != DONE:
+            return outcome
+        at += legs
+        mem.row = at
+        if mem.suspects != 0 and _settle(mem) == FULL:
+            return GROW
+    return DONE
 
 
-@_entry
+@entry
 def run(address: int) -> int:
     """Carry out commands from ``row`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
     the first the caller does what is wanted and calls again."""
@@ -1908,41 +2066,27 @@ def run(address: int) -> int:
         if _all_or_none(mem, at, legs) == FULL:
             return GROW
         at += legs
-    while True:
-        if mem.suspects != 0:
-            mem.row = at
-            if _settle(mem) == FULL:
-                return GROW
-        if at >= mem.commands_count:
-            break
-        command = _command(mem.commands, at)
-        legs = max(1, command.legs)
-        mem.row = at
-        if not _has_memory(mem, legs):
+    mem.row = at
+    if mem.suspects != 0 and _settle(mem) == FULL:
+        return GROW
+    at = mem.row
+    while at < mem.commands_count:
+        end = _end_of_part(mem, at)
+        mem.wanted = end - at
+        if not _has_memory(mem, mem.wanted):
             return GROW
-        _look_ahead(mem, at)
-        outcome = DONE
-        if command.kind == NEW:
-            outcome = _new(mem, at)
-        elif command.kind == CANCEL:
-            _cancel(mem, command)
-        elif command.kind == AMEND:
-            outcome = _amend(mem, command)
-        elif command.kind == LEG:
-            outcome = _basket(mem, at, legs)
-        else:
-            return ASK
+        _look_ahead(mem, at, end)
+        outcome = _carry_out(mem, at, end)
         if outcome != DONE:
             return outcome
-        at += legs
-    mem.row = at
+        at = end
     return DONE
 
 
 # ------------------------------------------------------------------------- what the caller does in between
 
 
-@_entry
+@entry
 def take_up(address: int, commands: Rows) -> int:
     """These commands are next, from the first on; what they bring about is told from the start. Returns what is among
     them: bits of ``LIMITING``, ``TOO_LARGE`` and ``CUT_BASKET``."""
@@ -1971,14 +2115,14 @@ def take_up(address: int, commands: Rows) -> int:
     return found | CUT_BASKET if legs_left != 0 else found
 
 
-@_entry
+@entry
 def open_row(address: int, order_id: int) -> int:
     """The row of an order that rests, 0 if it does not."""
     mem = _memory(address, 0)
-    return _open_row(mem, order_id)
+    return _open_row(mem, _place_of(mem, order_id), order_id)
 
 
-@_entry
+@entry
 def open_rows(address: int, slot: int, nodes: int, rows: NDArray[np.int64]) -> int:
     """The rows of a slot's open orders, in no order to rely on. Returns how many."""
     mem = _memory(address, 0)
@@ -1993,14 +2137,14 @@ def open_rows(address: int, slot: int, nodes: int, rows: NDArray[np.int64]) -> i
     return count
 
 
-@_entry
+@entry
 def restore_ids(address: int, order_ids: NDArray[np.int64]) -> None:
     mem = _memory(address, 0)
     for order_id in order_ids:
-        _add(_table(mem.tables, IDS), order_id, 0)
+        _i32s(mem.ids)[_new_place(mem, order_id)] = -1
 
 
-@_entry
+@entry
 def restore_orders(address: int, rows: Rows) -> None:
     """Let orders rest that are given as rows, in order of sequence, once ids, limits and flows are there. ``meter``
     and ``slot`` are the kernel's own numbers."""
@@ -2016,49 +2160,50 @@ def restore_orders(address: int, rows: Rows) -> None:
         order.meter = each.meter
         order.slot = each.slot
         order.book = each.book
-        order.entry = _find(_table(mem.tables, IDS), each.order_id)
+        _i32s(mem.ids)[_new_place(mem, each.order_id)] = new
         _know_owner(mem, order.meter, order.member)
         _come_to_rest(mem, new)
 
 
-@_entry
+@entry
 def restore_flow(address: int, slot: int, node: int, flow_lots: int) -> None:
     mem = _memory(address, 0)
     _push(mem, slot, node, SELL, flow_lots)
 
 
-@_compiled
+@compiled
 def _free_words(mem: Memory, root: int) -> None:
-    """Give back the words of a ladder."""
+    """Give back the words and rungs of a ladder."""
     children = _i32s(mem.children)
-    word, level = root, mem.depth - 1
-    while True:
-        if level > 0 and _word(mem.words, word).bits != 0:
-            digit = _lowest_bit(_word(mem.words, word).bits)
-            _word(mem.words, word).bits &= _word(mem.words, word).bits - 1
-            word = _int(children[word * 64 + digit])
-            level -= 1
+    if root < 0:
+        _free_rung(mem, -root)
+        return
+    word = root
+    while word != 0:
+        bits = _word(mem.words, word).bits
+        if bits != 0:
+            _word(mem.words, word).bits = bits & (bits - 1)
+            child = _int(children[word * 64 + _lowest_bit(bits)])
+            if child < 0:
+                _free_rung(mem, -child)
+            else:
+                word = child
         else:
             parent = _int(_word(mem.words, word).parent)
             _free_word(mem, word)
-            if word == root:
-                return
             word = parent
-            level += 1
 
 
-@_entry
+@entry
 def free_slot(address: int, slot: int, nodes: int, areas: int, hubs: int) -> None:
     """Give back all the memory of a slot; its open orders end, their ids stay used."""
     mem = _memory(address, 0)
     heads = _i32s(mem.heads)
-    ids = _table(mem.tables, IDS)
     for head in range(slot * mem.node_size * 2, (slot * mem.node_size + nodes) * 2):
         each = _int(heads[head])
         heads[head] = 0
         while each != 0:
             following = _int(_order(mem.orders, each).meter_next)
-            _entry_row(ids.entries, _order(mem.orders, each).entry).value = 0
             _free_row(mem, each)
             mem.open -= 1
             each = following
@@ -2098,7 +2243,7 @@ def free_slot(address: int, slot: int, nodes: int, areas: int, hubs: int) -> Non
 # ------------------------------------------------------------------------------------------------ views
 
 
-@_compiled
+@compiled
 def _load_greediest(mem: Memory, slot: int, meter: int, side: int) -> None:
     """Make the incoming order one that fits everything within reach."""
     order = _order(mem.orders, 0)
@@ -2109,7 +2254,7 @@ def _load_greediest(mem: Memory, slot: int, meter: int, side: int) -> None:
     order.book = side * mem.classes + terms * 4 + 3
 
 
-@_entry
+@entry
 def best_quote(address: int, slot: int, meter: int, side: int) -> tuple[int, int]:
     """(price with the fee, level) that an order on this side would meet first; level 0 if there is none."""
     mem = _memory(address, 0)
@@ -2120,13 +2265,13 @@ def best_quote(address: int, slot: int, meter: int, side: int) -> tuple[int, int
     return (mem.floor + cost if side == BUY else mem.cap - cost), level
 
 
-@_compiled
+@compiled
 def _scratch_room(mem: Memory, slot: int, flows: NDArray[np.int64], node: int, side: int) -> int:
     link = _link(mem.links, slot * mem.node_size + node)
     return link.down_lots + flows[node] if side == BUY else link.up_lots - flows[node]
 
 
-@_compiled
+@compiled
 def _links_up(mem: Memory, meter: int, level: int) -> tuple[int, int, int]:
     """The links from a meter to its ancestor at a level; 0 where there is none."""
     row = _node(mem.nodes, meter)
@@ -2138,7 +2283,7 @@ def _links_up(mem: Memory, meter: int, level: int) -> tuple[int, int, int]:
     return own, _int(area.node), _int(hub.node) if hub.level < level else _int(0)
 
 
-@_compiled
+@compiled
 def _delivered(mem: Memory, meter: int, other: int) -> tuple[int, int]:
     """(cost with the fee, level) of an order for whoever is at this meter."""
     row = _order(mem.orders, other)
@@ -2146,7 +2291,7 @@ def _delivered(mem: Memory, meter: int, other: int) -> tuple[int, int]:
     return row.cost + _fee(mem, level), level
 
 
-@_entry
+@entry
 def rank_for(address: int, meter: int, side: int, rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
     """(cost with the fee, level, sequence, row) of those of these orders that a taker at this meter could reach."""
     mem = _memory(address, 0)
@@ -2162,7 +2307,7 @@ def rank_for(address: int, meter: int, side: int, rows: NDArray[np.int64], out: 
     return count
 
 
-@_entry
+@entry
 def quantities(
     address: int, slot: int, meter: int, side: int, ranked: NDArray[np.int64], flows: NDArray[np.int64]
 ) -> None:

@@ -39,18 +39,19 @@ class Tables:
         mem["range"], mem["floor"], mem["cap"] = prices, rules.floor_ticks, rules.cap_ticks
         mem["depth"], mem["shift"] = -(-bits // 6), 63 - bits
         mem["terms_count"], mem["classes"] = len(days), max(4 * len(days), 4)
-        for used in ("orders_used", "words_used", "ladders_used", "keys_used"):
+        for used in ("orders_used", "words_used", "rungs_used", "ladders_used", "keys_used"):
             mem[used] = 1
         tables = self.memory.view("tables")
         tables["count"] = tables["whole"] = 1
         self.memory.reserve("keys_free", 64)
+        self.memory.reserve("aheads", kernel.AHEAD_COMMANDS)
         self._fill("terms", np.array(days, np.int64))
         self._fill("fees", np.minimum([0, *rules.fee_ticks], prices + 1))
         self._fill("fitting", _fitting(days, int(mem["classes"])))
         self._known = {"slot_map": 0, "node_map": 0}
         self._clear_map("slot_map", 1024)
         self._clear_map("node_map", 1024)
-        self.grow(_FIRST_ROWS, _FIRST_ROWS)
+        self.grow(_FIRST_ROWS)
         self.reserve_events(_FIRST_ROWS)
         self._size_for(max(nodes, 510))
 
@@ -171,30 +172,26 @@ class Tables:
 
     # ------------------------------------------------------------------------------------------- growth
 
-    def grow(self, ids: int, orders: int) -> None:
-        """Room for so many more order ids and open orders, and a share of what there is beyond that.
+    def grow(self, commands: int) -> None:
+        """Room for what so many commands may need, and a share of what there is beyond that, but for their events.
 
-        What ``kernel._has_memory`` asks for one command is this for its legs and one order.
+        ``kernel._has_memory`` asks for the same.
         """
         mem, memory = self.row, self.memory
         for table, name in ((kernel.IDS, "id"), (kernel.PAIRS, "pair")):
             row = memory.view("tables")[table]
-            if row["used"] + ids + 2 > row["size"]:
-                row["size"] = _more(int(row["used"]), ids + 2)
+            if row["used"] + commands + 2 > row["size"]:
+                row["size"] = _more(int(row["used"]), commands + 2)
                 memory.reserve(f"{name}_entries", int(row["size"]) + 2)
                 memory.reserve(f"{name}_buckets", int(row["size"]) + 2)
-        slots, classes = len(self.slots) + 1, 2 * int(mem["classes"])
-        ladders = 2 * min(orders, slots * self._areas * classes + 1)
-        widths = int(memory.view("hubs")["width"][: self._hubs + 1].sum()) if self._hubs else 0
-        keys = min(8 * int(mem["widest"]) * orders, 4 * widths * slots * classes + 8 * int(mem["widest"]))
-        words = int(mem["ladders_used"] + ladders + (mem["depth"] - 1) * (mem["open"] + orders + 1) + 1)
-        self._grow_pool("orders", orders, "orders", "helds")
-        self._grow_pool("ladders", ladders, "ladders")
-        self._grow_pool("keys", keys, "keys", "winners")
-        if words > mem["words_size"]:
-            mem["words_size"] = _more(words, 2)
-            memory.reserve("words", int(mem["words_size"]))
-            memory.reserve("children", int(mem["words_size"]) * 64)
+                if table == kernel.IDS:
+                    memory.reserve("ids", (int(row["size"]) + 2) << kernel.ID_BITS)
+        self._grow_pool("orders", commands, "orders", "helds")
+        self._grow_pool("ladders", 2 * commands, "ladders")
+        self._grow_pool("keys", 8 * int(mem["widest"]) * commands, "keys", "winners")
+        self._grow_pool("rungs", commands + 1, "rungs")
+        self._grow_pool("words", int(mem["depth"]) * (commands + 1), "words")
+        memory.reserve("children", (int(mem["words_size"]) + 2) * 64)
 
     def _grow_pool(self, name: str, needed: int, *pools: str) -> None:
         used, size = f"{name}_used", f"{name}_size"
@@ -205,10 +202,10 @@ class Tables:
 
     def grow_for(self, next_command: Rows) -> None:
         """Whatever the next command, or what is left of the last one, found too small gets larger."""
-        mem, legs = self.row, max(1, int(next_command["legs"].max(initial=1)))
-        self.grow(legs, 1)
-        if mem["phase"] != kernel.NEXT or mem["events_used"] + 2 * legs + 4 > mem["events_size"]:
-            self.reserve_events(2 * (int(mem["events_size"]) + legs + 2))
+        mem, wanted = self.row, max(1, int(self.row["wanted"]), int(next_command["legs"].max(initial=1)))
+        self.grow(wanted)
+        if mem["phase"] != kernel.NEXT or mem["events_used"] + 2 * wanted + 4 > mem["events_size"]:
+            self.reserve_events(2 * (int(mem["events_size"]) + wanted + 2))
 
     def reserve_events(self, rows: int) -> None:
         if rows > self.row["events_size"]:
@@ -264,7 +261,11 @@ class Tables:
     def used_ids(self) -> NDArray[np.int64]:
         """Ascending."""
         used = int(self.memory.view("tables")[kernel.IDS]["used"])
-        return np.sort(self.memory.view("id_entries")["key"][1 : used + 1])
+        pages = self.memory.view("id_entries")["key"][1 : used + 1]
+        digits = self.memory.view("ids")[1 << kernel.ID_BITS : (used + 1) << kernel.ID_BITS]
+        numbers = np.flatnonzero(digits)
+        last_bits = (1 << kernel.ID_BITS) - 1
+        return np.sort((pages[numbers >> kernel.ID_BITS] << kernel.ID_BITS) | (numbers & last_bits))
 
 
 def _more(used: int, needed: int) -> int:
