@@ -471,12 +471,17 @@ def _new_place(mem: Memory, order_id: int) -> int:
     return (page << ID_BITS) + (order_id & _LAST_BITS)
 
 
-@compiled
+@inlined
 def _know_owner(mem: Memory, meter: int, member: int) -> None:
     """Remember that this member has had orders at this meter."""
     node = _node(mem.nodes, meter)
-    if node.has_owner == 1 and node.owner == member:
-        return
+    if node.has_owner == 0 or node.owner != member:
+        _know_another(mem, meter, member)
+
+
+@compiled
+def _know_another(mem: Memory, meter: int, member: int) -> None:
+    node = _node(mem.nodes, meter)
     pairs = _table(mem.tables, PAIRS)
     at = _int(_i32s(pairs.buckets)[_bucket(pairs, member)])
     while at != 0:
@@ -865,14 +870,15 @@ def _new_trees(mem: Memory, slot: int, hub: int, book: int) -> None:
     trees[at] = tree
 
 
-@compiled
+@inlined
 def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
     """The ladder of a book, the parked one behind it; made, with the tournaments above it, if they are not there."""
-    books = _i32s(mem.books)
-    at = (slot * mem.area_size + area) * 2 * mem.classes + book
-    ladder = _int(books[at])
-    if ladder != 0:
-        return ladder
+    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    return ladder if ladder != 0 else _new_ladder(mem, slot, area, book)
+
+
+@compiled
+def _new_ladder(mem: Memory, slot: int, area: int, book: int) -> int:
     ladder = mem.ladders_free
     if ladder != 0:
         mem.ladders_free = _ladder_row(mem.ladders, ladder).root
@@ -885,7 +891,7 @@ def _ladder(mem: Memory, slot: int, area: int, book: int) -> int:
         _ladder_row(mem.ladders, each).root = 0
         _ladder_row(mem.ladders, each).held_first = 0
         _ladder_row(mem.ladders, each).held_last = 0
-    books[at] = ladder
+    _i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book] = ladder
     hub = _int(_area(mem.areas, area).hub)
     while hub != 0 and (book & 3) >= _hub(mem.hubs, hub).level:
         _new_trees(mem, slot, hub, book)
@@ -905,7 +911,7 @@ def _is_parked(mem: Memory, order: int) -> bool:
     return _node(mem.nodes, row.meter).is_plain == 1 and _is_blocked(mem, row.slot, row.meter, _side(mem, row.book))
 
 
-@compiled
+@inlined
 def _place(mem: Memory, new: int, parked: int, is_newest: bool) -> None:
     """Put an order into its ladder and tell the hubs."""
     order = _order(mem.orders, new)
@@ -920,7 +926,7 @@ def _place(mem: Memory, new: int, parked: int, is_newest: bool) -> None:
         _offer_of_area(mem, slot, area, book)
 
 
-@compiled
+@inlined
 def _displace(mem: Memory, old: int, parked: int) -> None:
     """The inverse of ``_place``."""
     order = _order(mem.orders, old)
@@ -935,6 +941,13 @@ def _displace(mem: Memory, old: int, parked: int) -> None:
             bit = _int(1) << _class(mem, book)
             cells[(slot * mem.area_size + area) * 4 + 2 * _side(mem, book) + parked] &= ~bit
         _offer_of_area(mem, slot, area, book)
+
+
+@compiled
+def _move(mem: Memory, order: int, parked: int) -> None:
+    """From the visible ladder to the parked one, or (0) back."""
+    _displace(mem, order, 1 - parked)
+    _place(mem, order, parked, False)
 
 
 @compiled
@@ -1017,8 +1030,7 @@ def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool
     if row.is_plain == 1:
         each = _int(_i32s(mem.heads)[(slot * mem.node_size + node) * 2 + side])
         while each != 0:
-            _displace(mem, each, _int(0) if is_blocked else _int(1))
-            _place(mem, each, _int(1) if is_blocked else _int(0), False)
+            _move(mem, each, _int(1) if is_blocked else _int(0))
             each = _int(_order(mem.orders, each).meter_next)
     else:
         is_hub = row.level >= 2
@@ -1977,10 +1989,13 @@ def _has_memory(mem: Memory, wanted: int) -> bool:
 
 @inlined
 def _end_of_part(mem: Memory, at: int) -> int:
-    """Where the next part of the commands ends, behind a whole basket."""
+    """Where the next part of the commands ends: behind a whole basket, before what is not for the kernel."""
     end = at
     while end < at + AHEAD_COMMANDS and end < mem.commands_count:
-        end += max(1, _command(mem.commands, end).legs)
+        command = _command(mem.commands, end)
+        if command.kind > AMEND:
+            break
+        end += max(1, command.legs)
     return end
 
 
@@ -2037,11 +2052,9 @@ def _carry_out(mem: Memory, first: int, end: int) -> int:
                 _cancel(mem, command, place)
             else:
                 outcome = _amend(mem, command, place)
-        elif command.kind == LEG:
+        else:
             legs = _int(command.legs)
             outcome = _basket(mem, at, legs)
-        else:
-            return ASK
         if outcome != DONE:
             return outcome
         at += legs
@@ -2072,6 +2085,8 @@ def run(address: int) -> int:
     at = mem.row
     while at < mem.commands_count:
         end = _end_of_part(mem, at)
+        if end == at:
+            return ASK
         mem.wanted = end - at
         if not _has_memory(mem, mem.wanted):
             return GROW
