@@ -2,10 +2,11 @@
 # The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak bench bench-matching clean
+.PHONY: help demo test check format soak mutants bench bench-matching clean
 
 ARGS    ?=
 TESTS   ?= tests
+SEED    ?= 0
 WORKERS ?= 2
 
 READY  := .venv/ready
@@ -32,8 +33,11 @@ check: $(READY)  ## style, types, layers and house rules
 format: $(READY)  ## lay out the code as `make check` wants it
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-soak: $(READY)  ## the same tests with fifty times as many random cases: minutes to hours
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) --timeout 7200 $(TESTS) $(ARGS)
+soak: $(READY)  ## the same tests with fifty times as many random cases, an hour or more; SEED=1000 for other streams
+	@HYPOTHESIS_PROFILE=soak SEED=$(SEED) $(PYTEST) --timeout 7200 $(TESTS) $(ARGS)
+
+mutants: $(READY)  ## break the rules of matching one by one: does a test notice? ARGS=reference or compiled for half of it
+	@$(BIN)/python -m tools.mutation $(ARGS)
 
 bench: $(READY) $(PEERS)  ## benchmarks one by one, with their peers beside them
 	@for each in bench/bench_*.py; do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit 1; done

@@ -198,7 +198,9 @@ class _Stream:
         return connect
 
     def _node(self, parent: int, level: Level) -> Connect:
-        node = 10 + 3 * len(self.levels)
+        node = self.dice.randrange(10**6)  # which says nothing about its place in the tree
+        while node in self.levels:
+            node = self.dice.randrange(10**6)
         self.levels[node] = level
         if level == Level.METER and not self.mix.own_links:
             return Connect(node, parent, level)
