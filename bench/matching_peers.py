@@ -7,7 +7,7 @@ with the fee in its price. They know no members either; the flat stream has none
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any, NamedTuple, Protocol
@@ -218,8 +218,8 @@ class OrderMatching:
         return traded_lots
 
 
-PLAIN, REFERENCE = "plain Python book", "reference matcher"
-FLAT = {
+PLAIN = "plain Python book"
+FLAT: dict[str, Callable[[], Matcher]] = {
     PLAIN: PlainBook,
     "lightmatchingengine": LightMatchingEngine,
     "pyorderbook": PyOrderBook,

@@ -103,7 +103,7 @@ class Watch:
         clock = time.process_time_ns
         self._reading_ns = int(np.median([-clock() + clock() for _ in range(1000)]))
 
-    def run(self, do: Callable[[Any], Any], batches: Iterable[Any], told: Callable[[Any], None]) -> NDArray[np.int64]:
+    def run(self, do: Callable[[Any], Any], batches: Iterable[Any], told: Callable[[Any], object]) -> NDArray[np.int64]:
         """Nanoseconds of each batch; what ``do`` returns is told now and then."""
         clock, took, kept = time.process_time_ns, [], []
         for batch in batches:
@@ -116,7 +116,8 @@ class Watch:
                 kept.clear()
         for each in kept:
             told(each)
-        return np.maximum(np.array(took) - self._reading_ns, 0)
+        times: NDArray[np.int64] = np.maximum(np.array(took, np.int64) - self._reading_ns, 0)
+        return times
 
 
 class Count:
@@ -138,7 +139,7 @@ def warm() -> None:
     _chase(np.zeros(1, np.int64), 1)
 
 
-def cut(rows: Sequence[Any], batch: int) -> list[Any]:
+def cut(rows: Any, batch: int) -> list[Any]:
     return [rows[start : start + batch] for start in range(0, len(rows), batch)]
 
 
@@ -245,7 +246,8 @@ def peer_beside(stream: Prepared, name: str, commands: int) -> Beside:
 
 def _beside(shape: Shape, rows: Rows, start: Callable[[], Matcher], orders: Sequence[Any]) -> Beside:
     """Both must trade as much; a matcher that tells its trades must have made the very same."""
-    watch, lots = Watch(), []
+    watch = Watch()
+    lots: list[int] = []
     start()  # whatever it imports or makes once
     memory = Memory()
     gc.freeze()  # the commands themselves are no garbage of the matcher's

@@ -31,7 +31,7 @@ _SURPLUS = 0.9
 _DEEPER_TICKS = 600
 _TAKERS_REST = 0.1
 """The part of the orders near the touch that rest in takers' areas."""
-_CHANGE = 2000
+CHANGE = 2000
 """Commands from one change of limits to the next."""
 
 
@@ -148,7 +148,7 @@ def _orders(shape: Shape, dice: np.random.Generator, first_meter: int) -> Rows:
     rows["price_ticks"] = _MIDDLE_TICKS + np.where(sells, 1, -1) * np.where(rests, away, -far)
     rows["tif"], rows["reach"] = Tif.GTC, Level.SUBSTATION
     if shape.limit_lots is not None:
-        _change_limits(rows[_CHANGE - 1 :: _CHANGE], first_meter - shape.areas, shape, dice)
+        _change_limits(rows[CHANGE - 1 :: CHANGE], first_meter - shape.areas, shape, dice)
     return rows
 
 
@@ -165,13 +165,15 @@ def _change_limits(rows: Rows, first_area: int, shape: Shape, dice: np.random.Ge
 def _is_taking(areas: int, area: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Every second area of each feeder is the takers'."""
     feeders = -(-areas // 32)
-    return area // feeders % 2 == 1
+    taking: NDArray[np.bool_] = area // feeders % 2 == 1
+    return taking
 
 
 def _area_beside(areas: int, area: NDArray[np.int64], taking: NDArray[np.bool_]) -> NDArray[np.int64]:
     """This area, or the one beside it, so that it is a takers' area or not."""
     feeders = -(-areas // 32)
-    return area - feeders * _is_taking(areas, area) + feeders * taking
+    beside: NDArray[np.int64] = area - feeders * _is_taking(areas, area) + feeders * taking
+    return beside
 
 
 def _surplus(shape: Shape, area: NDArray[np.int64]) -> NDArray[np.float64]:

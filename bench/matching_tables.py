@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import numba
 from matching_runs import BATCHES, PEER_BATCH, STEADY, TAILS, Prepared
+from matching_streams import CHANGE
 
 FLAT_GOAL, TREE_GOALS = 10e6, {64: 6e6, 1024: 3e6}
 PLAIN_GOAL = 15
-FAR_READS_GOAL = 10
-"""An order's row, its neighbours in two queues, its place among the ids, a word of the ladder: what may be far away."""
+FAR_READS_GOAL = 3
+"""A cancel reads its place among the ids, the order, its neighbours: about four reads, each of which needs the one
+before. An order that comes to rest reads the last of its queue, one that trades reads the first."""
 
 Found = dict[tuple[str, str], list[Any]]
 
@@ -102,7 +104,8 @@ def _of_streams(found: dict[str, list[Any]], streams: dict[str, Prepared]) -> li
         _table(("stream", "used, batches of 1,000", "used, of 100,000", "reserved"), memory),
         "## What the streams do\n\n55% rest near the touch, 35% cancel live orders, 10% trade at once. Limits are lots "
         "each way, of a link in a slot; *full* is the most such links at a time, *turned* how often one was next full "
-        "the other way, *held* counts trades of orders that had waited for room.",
+        "the other way, *held* counts trades of orders that had waited for room. One command in "
+        f"{CHANGE:,} changes the limits of an area.",
         _table(
             ("stream", "commands", "trades", "lots", "rejects", "resting", "limit", "full", "turned", "held"), course
         ),
