@@ -22,6 +22,7 @@ from matching.replay_commands import CommandFile
 from matching.replay_decimals import write_energy, write_price
 from matching.replay_grid import read_grid
 from matching.replay_outputs import TableWriter
+from matching.replay_rehearsal import rehearse_files
 from matching.replay_tables import ReplayError, check_ending
 from matching.replay_texts import Texts
 
@@ -108,6 +109,7 @@ def replay(
 ) -> Tally:
     """Run the commands and write what came of them. Raises ReplayError before any command has run."""
     _check_paths([grid, commands], [trades, rejects] if rejects else [trades])
+    rehearse_files()
     connects, nodes = read_grid(grid, slot_minutes)
     engine = _start(rules)
     engine.apply(connects)
@@ -172,7 +174,7 @@ class _Outcome:
 
 
 def _start(rules: Rules) -> FastEngine:
-    """An engine, compiled now if it has to be: a progress bar and what is said about that do not go together."""
+    """An engine, compiled now if it has to be, before there is a progress bar."""
     try:
         return FastEngine(rules)
     except EngineLimitError as error:

@@ -118,7 +118,7 @@ class CommandFile:
         count, slots = 0, NameTable()
         for batch in self._batches():
             self._find(batch)
-            slots.add(batch.column("slot"))
+            slots.number(batch.column("slot"))
             count += batch.rows
             advance(batch.rows)
         self.slots = NameTable(sorted(slots.texts.strings()))
@@ -134,8 +134,8 @@ class CommandFile:
         for batch in self._batches():
             rows, baskets = self._rows(batch), batch.column("basket")
             is_leg = (rows["kind"] == NEW) & ~baskets.is_empty
-            goes_on = baskets.repeats()
-            goes_on[1:] &= is_leg[:-1]
+            numbers, goes_on = NameTable().number(baskets), np.zeros(batch.rows, np.bool_)
+            goes_on[1:] = is_leg[:-1] & (numbers[1:] == numbers[:-1])
             goes_on[0] = bool(open_legs) and baskets.bytes_at(0) == open_basket
             begins = is_leg & ~goes_on
             rows["kind"][is_leg] = LEG

@@ -1,32 +1,54 @@
 """Decimals in columns of text, as ``data.units`` reads and writes them one by one."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from data.units import ENERGY_DECIMALS, PRICE_DECIMALS
+from data.units import ENERGY_DECIMALS, LOTS_PER_KWH, PRICE_DECIMALS
 from matching.replay_texts import Bytes, Cells, Numbers, Places, Texts, compiled, part
 
 _MINUS, _POINT, _ZERO, _NINE = 45, 46, 48, 57
 _PICO = 10**12
+_EMPTY, _BAD, _POSITIVE, _NEGATIVE = 0, 1, 2, 3
 _LONGEST = 22  # bytes of a number of 64 bits, its sign and a point
 
 
 def read_energy_lots(texts: Texts, *, bad: int, empty: int) -> Numbers:
     """kWh to lots; ``bad`` for what is no decimal or off the lot, ``empty`` for the empty text."""
-    return texts.per_row(_read_steps(texts.cells, ENERGY_DECIMALS, bad, empty))
+    return _steps(texts, ENERGY_DECIMALS, bad, empty)
 
 
 def read_price_ticks(texts: Texts, *, bad: int, empty: int) -> Numbers:
     """CNY/kWh to ticks; ``bad`` for what is no decimal or off the tick, ``empty`` for the empty text."""
-    return texts.per_row(_read_steps(texts.cells, PRICE_DECIMALS, bad, empty))
+    return _steps(texts, PRICE_DECIMALS, bad, empty)
 
 
 def read_days(texts: Texts, *, bad: int, empty: int) -> Numbers:
-    return texts.per_row(_read_steps(texts.cells, 0, bad, empty))
+    """Whole days."""
+    return _steps(texts, 0, bad, empty)
+
+
+def _steps(texts: Texts, decimals: int, bad: int, empty: int) -> Numbers:
+    """Whole numbers of steps of ``10**-decimals``."""
+    kinds, wholes, picos = _read_decimals(texts.cells)
+    unit = _PICO // 10**decimals
+    steps = wholes * 10**decimals + picos // unit
+    steps[kinds == _NEGATIVE] *= -1
+    steps[(kinds == _BAD) | (picos % unit != 0)] = bad
+    steps[kinds == _EMPTY] = empty
+    return texts.per_row(steps)
 
 
 def read_limit_lots_floor(texts: Texts, slot_minutes: int, *, bad: int, empty: int) -> Numbers:
-    """Limits in kW to lots per slot, rounded down as ``data.units.limit_lots_floor`` does; ``bad`` for what is none."""
-    return texts.per_row(_read_limits_floor(texts.cells, slot_minutes, bad, empty))
+    """Limits in kW to lots per slot, rounded down as ``data.units.limit_lots_floor`` does; ``bad`` for what is none.
+
+    In parts, so that 24 digits fit into 64 bits: the lots of whole kW, and what is left of them with the fraction.
+    """
+    kinds, wholes, picos = _read_decimals(texts.cells)
+    sixtieths, rests = np.divmod(wholes * (slot_minutes * LOTS_PER_KWH), 60)
+    lots = sixtieths + (rests * _PICO + picos * (slot_minutes * LOTS_PER_KWH)) // (60 * _PICO)
+    lots[(kinds == _BAD) | ((kinds == _NEGATIVE) & (wholes + picos > 0))] = bad
+    lots[kinds == _EMPTY] = empty
+    return texts.per_row(lots)
 
 
 def write_energy(energy_lots: Numbers) -> Texts:
@@ -44,75 +66,42 @@ def _written(steps: Numbers, decimals: int) -> Texts:
 
 
 @part
-def _decimal(data: Bytes, start: int, end: int) -> tuple[bool, bool, int, int]:
-    """(is a decimal, is negative, whole part, fraction in units of 10**-12), as ``data.units`` has them."""
-    at = start
-    is_negative = at < end and data[at] == _MINUS
-    if is_negative:
-        at += 1
+def _decimal(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
+    kind = _NEGATIVE if data[start] == _MINUS else _POSITIVE
+    at = start + 1 if kind == _NEGATIVE else start
     whole = 0
     first = at
     while at < end and _ZERO <= data[at] <= _NINE:
         if at - first == 12:
-            return False, False, 0, 0
+            return _BAD, 0, 0
         whole = whole * 10 + (data[at] - _ZERO)
         at += 1
     if at == first:
-        return False, False, 0, 0
+        return _BAD, 0, 0
     pico, unit = 0, _PICO
     if at < end:
         if data[at] != _POINT or not 1 <= end - at - 1 <= 12:
-            return False, False, 0, 0
+            return _BAD, 0, 0
         for place in range(at + 1, end):
             if not _ZERO <= data[place] <= _NINE:
-                return False, False, 0, 0
+                return _BAD, 0, 0
             unit //= 10
             pico += (data[place] - _ZERO) * unit
-    return True, is_negative, whole, pico
+    return kind, whole, pico
 
 
 @compiled
-def _read_steps(cells: Cells, decimals: int, bad: int, empty: int) -> Numbers:
-    """Decimals as whole numbers of steps of ``10**-decimals``, ``bad`` for what is none or is off the step."""
+def _read_decimals(cells: Cells) -> tuple[NDArray[np.int8], Numbers, Numbers]:
+    """(what they are, whole parts, fractions in units of 10**-12) of decimals as ``data.units`` has them."""
     data, starts, ends = cells
-    steps = np.empty(len(starts), np.int64)
-    scale = 10**decimals
-    unit = _PICO // scale
+    kinds = np.empty(len(starts), np.int8)
+    wholes, picos = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
     for row in range(len(starts)):
         if starts[row] == ends[row]:
-            steps[row] = empty
-            continue
-        is_decimal, is_negative, whole, pico = _decimal(data, starts[row], ends[row])
-        above = pico // unit
-        if not is_decimal or above * unit != pico:
-            steps[row] = bad
+            kinds[row] = _EMPTY
         else:
-            number = whole * scale + above
-            steps[row] = -number if is_negative else number
-    return steps
-
-
-@compiled
-def _read_limits_floor(cells: Cells, slot_minutes: int, bad: int, empty: int) -> Numbers:
-    """Limits in kW as lots per slot, rounded down as ``data.units.limit_lots_floor`` does, ``bad`` for what is none.
-
-    In parts, so that 24 digits fit: the lots of whole kW, and what is left of them together with the fraction.
-    """
-    data, starts, ends = cells
-    lots = np.empty(len(starts), np.int64)
-    lots_per_60_kw = slot_minutes * 100
-    for row in range(len(starts)):
-        if starts[row] == ends[row]:
-            lots[row] = empty
-            continue
-        is_decimal, is_negative, whole, pico = _decimal(data, starts[row], ends[row])
-        if not is_decimal or (is_negative and (whole or pico)):
-            lots[row] = bad
-        else:
-            sixtieths = whole * lots_per_60_kw
-            rest = sixtieths % 60
-            lots[row] = sixtieths // 60 + (rest * _PICO + pico * lots_per_60_kw) // (60 * _PICO)
-    return lots
+            kinds[row], wholes[row], picos[row] = _decimal(data, starts[row], ends[row])
+    return kinds, wholes, picos
 
 
 @compiled

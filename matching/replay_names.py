@@ -10,6 +10,7 @@ import numpy as np
 
 from matching.replay_texts import Bytes, Cells, Numbers, Places, Texts, compiled, part
 
+_MOST_NAMES = 2**31 - 1
 _STEP_ROWS = 2**20
 _STEP_BYTES = 2**23
 
@@ -26,6 +27,7 @@ Table = tuple[Numbers, Bytes, Numbers]
 _LONGEST_PLAIN = 18  # digits of a number that 62 bits always hold
 _MOST_PREFIXES, _LONGEST_PREFIX, _MOST_DIGITS = 2048, 32, 14
 _PREFIXED, _PREFIX_SHIFT, _WIDTH_SHIFT = 1 << 62, 51, 47
+_PLAIN, _IN_TABLE = -1, -2
 _LONGEST_NUMBERED = _LONGEST_PREFIX + _LONGEST_PLAIN  # bytes of an id that has no place in the table
 
 
@@ -37,10 +39,10 @@ class NameTable:
         self.names = np.zeros(1024, np.uint8)
         self.offsets = np.zeros(128, np.int64)
         self.buckets = np.zeros(128, np.int64)
-        self.add(Texts.of_strings(names))
+        self.number(Texts.of_strings(names))
 
     @property
-    def table(self) -> Table:
+    def _table(self) -> Table:
         return self.buckets, self.names, self.offsets
 
     @property
@@ -49,13 +51,16 @@ class NameTable:
 
     def find(self, texts: Texts) -> Numbers:
         """The number of each text, -1 for one that is no name."""
-        return texts.per_row(_find_names(self.table, texts.cells))
+        numbers, _ = _number_names(self._table, self.count, self.count, texts.cells)
+        return texts.per_row(numbers)
 
-    def add(self, texts: Texts) -> None:
-        self.reserve(texts)
-        self.count = _add_names(self.table, self.count, texts.cells)
+    def number(self, texts: Texts, most: int = _MOST_NAMES) -> Numbers:
+        """The same, but what is no name becomes one while there are less than ``most``."""
+        self._reserve(texts)
+        numbers, self.count = _number_names(self._table, self.count, most, texts.cells)
+        return texts.per_row(numbers)
 
-    def reserve(self, texts: Texts) -> None:
+    def _reserve(self, texts: Texts) -> None:
         """Room for these. Large arrays grow in small steps: the system moves them without copying."""
         more, more_bytes = len(texts.starts), int(np.subtract(texts.ends, texts.starts, dtype=np.int64).sum())
         if (rows := self.count + more + 1) > len(self.offsets):
@@ -80,15 +85,20 @@ class OrderIds:
 
     def __init__(self) -> None:
         self._prefixes, self._table = NameTable(), NameTable()
-        self._prefixes.reserve(Texts.of_strings(["-" * _LONGEST_PREFIX] * _MOST_PREFIXES))
 
     def number(self, texts: Texts) -> Numbers:
         """The number of each text."""
-        prefixes, table = self._prefixes, self._table
-        table.reserve(texts)
-        numbers, prefixes.count, table.count = _number_ids(
-            texts.cells, (prefixes.table, prefixes.count), (table.table, table.count)
-        )
+        data, starts, ends = texts.cells
+        numbers, firsts = _read_ids(texts.cells)
+        prefixed = np.flatnonzero(firsts >= 0)
+        if len(prefixed):
+            prefixes = Texts.of_file(data, starts[prefixed], firsts[prefixed])
+            found = self._prefixes.number(prefixes, _MOST_PREFIXES)
+            numbers[prefixed] |= found << _PREFIX_SHIFT
+            firsts[prefixed[found < 0]] = _IN_TABLE
+        others = np.flatnonzero(firsts == _IN_TABLE)
+        if len(others):
+            numbers[others] = -1 - self._table.number(Texts.of_file(data, starts[others], ends[others]))
         return texts.per_row(numbers)
 
     def texts(self, numbers: Numbers) -> Texts:
@@ -96,7 +106,8 @@ class OrderIds:
         in_table = -1 - numbers[numbers < 0]
         size = _LONGEST_NUMBERED * len(numbers) + int(table.texts.sizes()[in_table].sum())
         data, places = np.empty(size, np.uint8), np.zeros(len(numbers) + 1, np.int64)
-        _write_ids(np.ascontiguousarray(numbers), prefixes.table, table.table, data, places[1:])
+        tables = (prefixes.names, prefixes.offsets), (table.names, table.offsets)
+        _write_ids(np.ascontiguousarray(numbers), tables, data, places[1:])
         return Texts(data, places[:-1], places[1:])
 
 
@@ -111,9 +122,9 @@ def _tag(data: Bytes, start: int, end: int) -> np.int64:
 
 
 @part
-def _bucket(table: Table, data: Bytes, start: int, end: int, tag: np.int64) -> np.int64:
+def _bucket(buckets: Numbers, names: Bytes, offsets: Numbers, text: tuple[Bytes, int, int, np.int64]) -> np.int64:
     """The bucket that has this text, or the empty one where it would stand."""
-    buckets, names, offsets = table
+    data, start, end, tag = text
     mask = len(buckets) - 1
     at = tag & mask
     while buckets[at]:
@@ -130,42 +141,28 @@ def _bucket(table: Table, data: Bytes, start: int, end: int, tag: np.int64) -> n
     return at
 
 
-@part
-def _number(table: Table, count: int, data: Bytes, start: int, end: int) -> tuple[int, int]:
-    """(the number of a text, how many there are now): it becomes a name if it is none."""
-    buckets, names, offsets = table
-    tag = _tag(data, start, end)
-    at = _bucket(table, data, start, end, tag)
-    if buckets[at]:
-        return (buckets[at] & _LOW) - 1, count
-    first = offsets[count]
-    for place in range(start, end):
-        names[first + place - start] = data[place]
-    offsets[count + 1] = first + end - start
-    buckets[at] = tag << 32 | (count + 1)
-    return count, count + 1
-
-
 @compiled
-def _find_names(table: Table, cells: Cells) -> Numbers:
-    """The number of each text among the names, -1 if it is none."""
-    buckets, _, _ = table
+def _number_names(table: Table, count: int, most: int, cells: Cells) -> tuple[Numbers, int]:
+    """The number of each text among the names, and how many there are now.
+
+    What is no name becomes one, for which there is room, while there are less than ``most``; then it is -1.
+    """
+    buckets, names, offsets = table
     data, starts, ends = cells
     numbers = np.empty(len(starts), np.int64)
     for row in range(len(starts)):
         start, end = starts[row], ends[row]
-        at = _bucket(table, data, start, end, _tag(data, start, end))
+        tag = _tag(data, start, end)
+        at = _bucket(buckets, names, offsets, (data, start, end, tag))
+        if not buckets[at] and count < most:
+            first = offsets[count]
+            for place in range(start, end):
+                names[first + place - start] = data[place]
+            count += 1
+            offsets[count] = first + end - start
+            buckets[at] = tag << 32 | count
         numbers[row] = (buckets[at] & _LOW) - 1
-    return numbers
-
-
-@compiled
-def _add_names(table: Table, count: int, cells: Cells) -> int:
-    """Make each text a name that is none yet. Returns how many there are. There is room for all of them."""
-    data, starts, ends = cells
-    for row in range(len(starts)):
-        _, count = _number(table, count, data, starts[row], ends[row])
-    return count
+    return numbers, count
 
 
 @compiled
@@ -181,46 +178,40 @@ def _spread_buckets(old: Numbers, new: Numbers) -> None:
 
 
 @compiled
-def _number_ids(cells: Cells, prefixes: tuple[Table, int], names: tuple[Table, int]) -> tuple[Numbers, int, int]:
-    """The numbers of order ids, and how many prefixes and names there are now. There is room for all of them."""
+def _read_ids(cells: Cells) -> tuple[Numbers, Places]:
+    """The numbers of order ids, and where in each its digits start: ``_PLAIN`` if it has no prefix.
+
+    What a prefix adds to the number is left to the caller. ``_IN_TABLE`` is for ids that have no such number.
+    """
     data, starts, ends = cells
-    (prefix_table, prefix_count), (table, count) = prefixes, names
-    numbers = np.zeros(len(starts), np.int64)
+    numbers, firsts = np.zeros(len(starts), np.int64), np.empty(len(starts), np.int32)
     for row in range(len(starts)):
         start, end = starts[row], ends[row]
         first = end
         while first > start and end - first < _LONGEST_PLAIN and _ZERO <= data[first - 1] <= _NINE:
             first -= 1
+        width = 0
         if first == start and first < end and (data[first] != _ZERO or end - first == 1):
-            numbers[row] = _digits(data, first, end)
-            continue
-        first = max(first, end - _MOST_DIGITS)
-        if first < end and first - start <= _LONGEST_PREFIX:
-            tag = _tag(data, start, first)
-            at = _bucket(prefix_table, data, start, first, tag)
-            if prefix_table[0][at] or prefix_count < _MOST_PREFIXES:
-                prefix, prefix_count = _number(prefix_table, prefix_count, data, start, first)
-                width = end - first if data[first] == _ZERO and end - first > 1 else 0
-                place = prefix << _PREFIX_SHIFT | width << _WIDTH_SHIFT
-                numbers[row] = _PREFIXED | place | _digits(data, first, end)
-                continue
-        name, count = _number(table, count, data, start, end)
-        numbers[row] = -1 - name
-    return numbers, prefix_count, count
-
-
-@part
-def _digits(data: Bytes, start: int, end: int) -> int:
-    number = 0
-    for at in range(start, end):
-        number = number * 10 + (data[at] - _ZERO)
-    return number
+            firsts[row] = _PLAIN
+        else:
+            first = max(first, end - _MOST_DIGITS)
+            has_prefix = first < end and first - start <= _LONGEST_PREFIX
+            firsts[row] = first if has_prefix else _IN_TABLE
+            width = end - first if first < end - 1 and data[first] == _ZERO else 0
+            numbers[row] = _PREFIXED | width << _WIDTH_SHIFT
+        number = 0
+        for at in range(first, end):
+            number = number * 10 + (data[at] - _ZERO)
+        numbers[row] |= number
+    return numbers, firsts
 
 
 @compiled
-def _write_ids(numbers: Numbers, prefix_table: Table, table: Table, out: Bytes, ends: Places) -> None:
-    """The ids that the numbers stand for, one behind the other."""
-    (_, prefixes, prefix_offsets), (_, names, offsets) = prefix_table, table
+def _write_ids(
+    numbers: Numbers, tables: tuple[tuple[Bytes, Numbers], tuple[Bytes, Numbers]], out: Bytes, ends: Places
+) -> None:
+    """The ids that the numbers stand for, one behind the other; ``tables`` are of the prefixes and of the names."""
+    (prefixes, prefix_offsets), (names, offsets) = tables
     to = 0
     for row in range(len(numbers)):
         number, width = numbers[row], 1

@@ -121,10 +121,6 @@ class Texts:
     def take(self, rows: NDArray[Any]) -> "Texts":
         return Texts(*self.cells, rows if self.rows is None else self.rows[rows])
 
-    def repeats(self) -> Flags:
-        """Whether each text is the same as the one before it; the first is not."""
-        return _repeats(self.flat().cells)
-
     def to_arrow(self) -> pa.Array:
         """The same texts as an array of pa.string(), at most 2**31 - 1 bytes."""
         offsets, texts = np.zeros(len(self) + 1, np.int32), self.flat()
@@ -142,20 +138,6 @@ def _sealed(array: NDArray[Any]) -> NDArray[Any]:
     view = array[:]
     view.flags.writeable = False
     return view
-
-
-@compiled
-def _repeats(cells: Cells) -> Flags:
-    data, starts, ends = cells
-    same = np.zeros(len(starts), np.bool_)
-    for row in range(1, len(starts)):
-        start, before, size = starts[row], starts[row - 1], ends[row] - starts[row]
-        if ends[row - 1] - before == size:
-            at = 0
-            while at < size and data[start + at] == data[before + at]:
-                at += 1
-            same[row] = at == size
-    return same
 
 
 @compiled
