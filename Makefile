@@ -2,13 +2,15 @@
 # The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak bench bench-matching clean
+.PHONY: help demo test check format soak mutants bench bench-matching clean
 
 ARGS    ?=
 TESTS   ?= tests
+SEED    ?= 0
 WORKERS ?= 2
 
 READY  := .venv/ready
+PEERS  := .venv/peers
 BIN    := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
@@ -31,14 +33,17 @@ check: $(READY)  ## style, types, layers and house rules
 format: $(READY)  ## lay out the code as `make check` wants it
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-soak: $(READY)  ## the same tests with fifty times as many random cases: minutes to hours
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) --timeout 7200 $(TESTS) $(ARGS)
+soak: $(READY)  ## the same tests with fifty times as many random cases, an hour or more; SEED=1000 for other streams
+	@HYPOTHESIS_PROFILE=soak SEED=$(SEED) $(PYTEST) --timeout 7200 $(TESTS) $(ARGS)
 
-bench: $(READY)  ## benchmarks one by one, with their peers beside them
+mutants: $(READY)  ## break the rules of matching one by one: does a test notice? ARGS=reference or compiled for half of it
+	@$(BIN)/python -m tools.mutation $(ARGS)
+
+bench: $(READY) $(PEERS)  ## benchmarks one by one, with their peers beside them
 	@for each in bench/bench_*.py; do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit 1; done
 
-bench-matching: $(READY)  ## the auction engine beside its reference and peers; ARGS="--commands 200000" for a shorter run
-	@$(BIN)/python bench/bench_auction.py $(ARGS)
+bench-matching: $(READY) $(PEERS)  ## the auction engine beside reference and peers; ARGS="--rounds 1" for a shorter run
+	@$(BIN)/python bench/bench_matching.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
@@ -51,3 +56,10 @@ $(READY): pyproject.toml constraints.txt tools/environment.py
 	  fi; \
 	done; \
 	echo "make: no Python 3 found (tried python3.12, python3.11, python3, python); install one and try again" >&2; exit 1
+
+$(PEERS): $(READY)
+	@echo "installing what benchmarks compare with, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  $$($(BIN)/python -c 'import tomllib; \
+	    print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])')
+	@touch $(PEERS)

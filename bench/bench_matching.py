@@ -1,147 +1,139 @@
-"""Commands per second of the matching engines on one seeded day: 350 meters, 96 slots, about 40,000 orders.
+"""The auction engine beside the reference matcher and other matchers, on seeded streams: ``make bench-matching``.
 
-    python bench/bench_matching.py [--orders 40000] [--seed 1]
+    python bench/bench_matching.py [--commands 1000000] [--rounds 5]
 
-All figures of a table come from one run on one machine: read them as ratios. The day is traded as it would be with
-every slot open from the start: orders, cancels, amendments, changed limits, then one gate closure after the other.
+Streams are drawn once. Then everything is measured in rounds, one after another, each time in a process of its own: so
+what else the machine does falls on all alike, and a figure is the median of the rounds. The processes are forked from
+this one, which holds the compiled engine and nothing else. After three rounds, none is begun that would not end
+within five minutes. The tables are Markdown.
 """
 
 import argparse
-import random
+import os
+import sys
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+import matching_runs as runs
+import matching_tables as tables
+from matching_peers import FLAT, PLAIN
+from matching_streams import Shape, Stage
 
-from matching.order import (
-    Amend,
-    Basket,
-    Cancel,
-    Capacity,
-    Close,
-    Command,
-    Connect,
-    Level,
-    New,
-    Rejected,
-    Rules,
-    Side,
-    Tif,
-    Traded,
-)
-from matching.reference import ReferenceEngine as Engine
+import matching
 
-RULES = Rules(fee_ticks=(200, 500, 1100))
-METERS, TRANSFORMERS, FEEDERS, SLOTS = 350, 12, 3, 96
-BATCH = 1000
+TIGHT, TURNS = 0.12, 8
+FEWEST_ROUNDS, MOST_S = 3, 300
+RESTING = (10**3, 10**4, 10**5, 10**6)
+PEER_COMMANDS = {PLAIN: 300_000, "lightmatchingengine": 100_000, "pyorderbook": 100_000, "order-matching": 1_500}
+ONE_BY_ONE_COMMANDS, REFERENCE_COMMANDS, REFERENCE_TREE_COMMANDS = 20_000, 1_500, 600
 
 
-class Day(NamedTuple):
-    """What connects the grid, and what is traded on it. ``tight`` transformers make a congested day."""
-
-    grid: list[Command]
-    commands: list[Command]
-
-
-class Run(NamedTuple):
-    name: str
-    seconds: float
-    commands: int
-    trades: int
-    rejects: int
-    most_open: int
+class Job(NamedTuple):
+    name: tuple[str, str]
+    do: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
 
-def make_day(orders: int, seed: int, transformer_lots: int | None) -> Day:
-    """Meters 100..449 under transformers 10..21 under feeders 1..3 under substation 0; a third of them sell."""
-    dice = random.Random(seed)
-    grid: list[Command] = [Connect(0, -1, Level.SUBSTATION)]
-    grid += [Connect(1 + feeder, 0, Level.FEEDER, 4000, 4000) for feeder in range(FEEDERS)]
-    grid += [
-        Connect(10 + area, 1 + area % FEEDERS, Level.TRANSFORMER, transformer_lots, transformer_lots)
-        for area in range(TRANSFORMERS)
+def shapes_of(commands: int) -> dict[str, Shape]:
+    """All streams by name; those of trees are half as long as the flat one."""
+    shapes = {"flat": Shape(1, 1, 0, 1, (Stage(commands),))}
+    for areas in (64, 1024):
+        for slots in (1, 96):
+            for limits, tightness in (("no limits", 0), ("tight limits", TIGHT)):
+                name = f"{areas:,} areas, {slots} slot{'s' * (slots > 1)}, {limits}"
+                shapes[name] = Shape(areas, slots, tightness, TURNS, (Stage(commands // 2),))
+    return shapes
+
+
+def small_shapes() -> dict[str, Shape]:
+    """Streams short enough for the reference."""
+    stages = (Stage(REFERENCE_TREE_COMMANDS),)
+    return {f"{areas:,} areas, 1 slot, tight limits": Shape(areas, 1, TIGHT, TURNS, stages) for areas in (64, 1024)}
+
+
+def jobs_of(
+    streams: dict[str, runs.Prepared], small: dict[str, runs.Prepared], resting: dict[int, runs.Prepared]
+) -> list[Job]:
+    flat = streams["flat"]
+    return [
+        *(Job(("stream", name), runs.engine_in_batches, (stream,)) for name, stream in streams.items()),
+        Job(("beside", "engine, one object at a time"), runs.engine_one_by_one, (flat, ONE_BY_ONE_COMMANDS)),
+        *(Job(("beside", name), runs.peer_beside, (flat, name, PEER_COMMANDS[name])) for name in FLAT),
+        Job(("beside", "reference matcher"), runs.reference_beside, (flat, REFERENCE_COMMANDS)),
+        *(
+            Job(("beside", f"reference matcher; {name}"), runs.reference_beside, (stream, REFERENCE_TREE_COMMANDS))
+            for name, stream in small.items()
+        ),
+        *(Job(("resting", f"{orders:,}"), runs.on_resting, (stream,)) for orders, stream in resting.items()),
     ]
-    grid += [Connect(100 + meter, 10 + meter % TRANSFORMERS, Level.METER, 750, 500) for meter in range(METERS)]
-    return Day(grid, list(_commands(dice, orders)) + [Close(slot) for slot in range(SLOTS)])
 
 
-def _commands(dice: random.Random, orders: int) -> Iterator[Command]:
-    order_id = 0
-    while order_id < orders:
-        match dice.choices(("new", "cancel", "amend", "basket", "capacity"), (880, 50, 60, 8, 2))[0]:
-            case "cancel":
-                yield Cancel(dice.randrange(order_id + 1))
-            case "amend":
-                yield Amend(dice.randrange(order_id + 1), dice.randint(1, 200), None)
-            case "capacity":
-                limit_lots = dice.randint(100, 2000)
-                yield Capacity(10 + dice.randrange(TRANSFORMERS), dice.randrange(SLOTS), limit_lots, limit_lots)
-            case "basket":
-                yield Basket((_order(dice, order_id), _order(dice, order_id + 1)))
-                order_id += 2
-            case _:
-                yield _order(dice, order_id)
-                order_id += 1
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
-def _order(dice: random.Random, order_id: int) -> New:
-    meter = dice.randrange(METERS)
-    side = Side.SELL if meter % 3 == 0 else Side.BUY
-    return New(
-        order_id=order_id,
-        member=meter,
-        meter=100 + meter,
-        side=side,
-        slot=dice.randrange(SLOTS),
-        quantity_lots=dice.randint(20, 400) if side is Side.SELL else dice.randint(10, 200),
-        price_ticks=dice.randint(3000, 4600),
-        tif=dice.choices((Tif.GTC, Tif.IOC, Tif.FOK), (94, 4, 2))[0],
-        reach=dice.choices((Level.SUBSTATION, Level.FEEDER, Level.TRANSFORMER), (70, 20, 10))[0],
-        terms_days=dice.choices((0, 30, 60), (70, 20, 10))[0],
-    )
+def apart(do: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``do`` returns in a process of its own. Raises ChildProcessError when that ends without a result."""
+    context = get_context("fork")
+    mine, its = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(its, do, arguments))
+    process.start()
+    its.close()
+    try:
+        result = mine.recv()
+    except EOFError:
+        raise ChildProcessError(f"{do.__name__} failed; what it said is above") from None
+    finally:
+        process.join()
+    return result
 
 
-def run(name: str, engine: Engine, day: Day, console: Console) -> Run:
-    engine.apply(day.grid)
-    counts: Counter[type] = Counter()
-    most_open, seconds = 0, 0.0
-    batches: Sequence[int] = range(0, len(day.commands), BATCH)
-    for start in track(batches, description=name, console=console, transient=True):
-        batch = day.commands[start : start + BATCH]
-        began = time.perf_counter()
-        events = engine.apply(batch)
-        seconds += time.perf_counter() - began
-        counts.update(type(event) for event in events)
-        most_open = max(most_open, max(Counter(order.slot for order in engine.open_orders()).values(), default=0))
-    return Run(name, seconds, len(day.commands), counts[Traded], counts[Rejected], most_open)
+def _send(its: Connection, do: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    its.send(do(*arguments))
+
+
+def draw(shapes: dict[Any, Shape], folder: Path) -> dict[Any, runs.Prepared]:
+    drawn = {}
+    for name, shape in shapes.items():
+        began = time.monotonic()
+        drawn[name] = apart(runs.prepare, shape, folder / f"{abs(hash(shape))}.npy")
+        say(f"drew {shape.commands:,} commands: {name}, {time.monotonic() - began:.1f} s")
+    return drawn
+
+
+def _ends_in_time(began: float, drawn_at: float, rounds: int) -> bool:
+    now = time.monotonic()
+    return now + (now - drawn_at) / rounds < began + MOST_S
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=40_000, help="orders in the day (default 40000)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--commands", type=int, default=1_000_000, help="of the flat stream (default 1000000)")
+    parser.add_argument("--rounds", type=int, default=5, help="at most (default 5)")
     arguments = parser.parse_args()
-    progress, console = Console(stderr=True), Console()
-    free = make_day(arguments.orders, arguments.seed, transformer_lots=None)
-    tight = make_day(arguments.orders, arguments.seed, transformer_lots=600)
-    short = Day(tight.grid, tight.commands[: arguments.orders // 8])
-    runs = [
-        run("reference, transformers without limits", Engine(RULES), free, progress),
-        run("reference, congested transformers", Engine(RULES), tight, progress),
-        run("reference, congested, first eighth", Engine(RULES), short, progress),
-        run("same, never skipping a pass", Engine(RULES, skip_idle_passes=False), short, progress),
-    ]
-    table = Table("engine and day", title=f"matching, {arguments.orders} orders, seed {arguments.seed}")
-    for column in ("commands", "trades", "rejects", "most open in a slot", "seconds", "commands/s"):
-        table.add_column(column, justify="right")
-    for each in runs:
-        counted = (each.commands, each.trades, each.rejects, each.most_open)
-        table.add_row(each.name, *map(str, counted), f"{each.seconds:.2f}", f"{each.commands / each.seconds:,.0f}")
-    console.print(table)
+    began, load = time.monotonic(), os.getloadavg()[0]
+    say(f"measuring {Path(matching.__file__).parent}")
+    runs.warm()
+    with tempfile.TemporaryDirectory() as folder:
+        streams = draw(shapes_of(arguments.commands), Path(folder))
+        small = draw(small_shapes(), Path(folder))
+        resting = draw({orders: runs.resting_shape(orders) for orders in RESTING}, Path(folder))
+        jobs, drawn_at = jobs_of(streams, small, resting), time.monotonic()
+        found: dict[tuple[str, str], list[Any]] = {job.name: [] for job in jobs}
+        rounds = 0
+        while rounds < arguments.rounds and (rounds < FEWEST_ROUNDS or _ends_in_time(began, drawn_at, rounds)):
+            rounds += 1
+            for job in jobs:
+                started = time.monotonic()
+                found[job.name].append(apart(job.do, *job.arguments))
+                say(f"round {rounds}, {': '.join(job.name)}, {time.monotonic() - started:.1f} s")
+    took = f"{time.monotonic() - began:.0f} s; load of the machine {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    print(tables.report(found, streams, rounds, took))
 
 
 if __name__ == "__main__":

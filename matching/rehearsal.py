@@ -5,6 +5,8 @@ be written). If they are not there, they are compiled, which takes some seconds,
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from numba.core import event as _event
@@ -39,28 +41,35 @@ class Rehearsable(Protocol):
 
 
 class _Announcement(_event.Listener):
-    def __init__(self) -> None:
-        self._is_said = False
+    def __init__(self, what: str) -> None:
+        self._what, self._is_said = what, False
 
     def on_start(self, event: Any) -> None:
         if not self._is_said:
             self._is_said = True
-            sys.stderr.write("jinsha: compiling the matching engine for this machine, once; this takes some seconds\n")
+            sys.stderr.write(f"jinsha: compiling {self._what} for this machine, once; this takes some seconds\n")
             sys.stderr.flush()
 
     def on_end(self, event: Any) -> None:
         """Nothing is said at the end: what was waited for goes on."""
 
 
-def rehearse(engine: Rehearsable) -> bytes:
-    """Call everything that is compiled. Returns a snapshot, for the caller to restore."""
-    announcement = _Announcement()
+@contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Whenever something is compiled in this context, the first time is told."""
+    announcement = _Announcement(what)
     _events.register("numba:compile", announcement)
     try:
+        yield
+    finally:
+        _events.unregister("numba:compile", announcement)
+
+
+def rehearse(engine: Rehearsable) -> bytes:
+    """Call everything that is compiled. Returns a snapshot, for the caller to restore."""
+    with announced("the matching engine"):
         engine.apply(COMMANDS)
         engine.depth(0, 2)
         engine.best_quotes(0, 2)
         engine.open_order(2)
         return engine.snapshot()
-    finally:
-        _events.unregister("numba:compile", announcement)

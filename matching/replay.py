@@ -7,26 +7,34 @@ they are complete, or not at all.
 
 import argparse
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from data.units import UnitError, format_energy, format_price, parse_price_ticks
-from matching.engine import Engine
-from matching.order import Event, Rejected, Rules, Traded, sequences_of
-from matching.replay_files import CommandFile, read_grid
-from matching.replay_tables import ReplayError, TableWriter, check_ending
+from data.units import UnitError, format_energy, parse_price_ticks
+from matching.fast import EngineLimitError, FastEngine
+from matching.kernel import REJECTED, TRADED, Rows
+from matching.order import Level, Reason, Rules, Side
+from matching.replay_commands import CommandFile
+from matching.replay_decimals import write_energy, write_price
+from matching.replay_grid import read_grid
+from matching.replay_outputs import TableWriter
+from matching.replay_rehearsal import rehearse_files
+from matching.replay_tables import ReplayError, check_ending
+from matching.replay_texts import Texts
 
 TRADE_COLUMNS = ("slot", "buy_order", "sell_order", "quantity", "seller_price", "buyer_price", "taker", "level")
 REJECT_COLUMNS = ("order_id", "reason")
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
-_COMMANDS_AT_ONCE = 500
+_EVENTS_AT_ONCE = 2**16
+
+_SIDES = Texts.of_strings(["", *(side.name.lower() for side in Side)])
+_LEVELS = Texts.of_strings([level.name.lower() for level in Level])
+_REASONS = Texts.of_strings(["", *(reason.code for reason in Reason)])
 
 
 class Tally(NamedTuple):
@@ -101,7 +109,10 @@ def replay(
 ) -> Tally:
     """Run the commands and write what came of them. Raises ReplayError before any command has run."""
     _check_paths([grid, commands], [trades, rejects] if rejects else [trades])
+    rehearse_files()
     connects, nodes = read_grid(grid, slot_minutes)
+    engine = _start(rules)
+    engine.apply(connects)
     file = CommandFile(commands, nodes, slot_minutes)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bars = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
@@ -110,54 +121,64 @@ def replay(
         rows = file.check(lambda count: progress.advance(checking, count))
         progress.remove_task(checking)
         matching = progress.add_task("matching", total=rows)
-        book = _Outcome(
+        outcome = _Outcome(
             file,
             stack.enter_context(TableWriter(trades, TRADE_COLUMNS)),
             stack.enter_context(TableWriter(rejects, REJECT_COLUMNS)) if rejects else None,
         )
         started_ns = time.perf_counter_ns()
-        engine = Engine(rules)
-        engine.apply(connects)
-        stream = file.commands()
-        while batch := list(islice(stream, _COMMANDS_AT_ONCE)):
-            book.add(engine.apply(batch))
-            progress.advance(matching, sum(map(sequences_of, batch)))
-        return book.tally(engine.sequence - len(connects), time.perf_counter_ns() - started_ns)
+        for batch in file.rows():
+            outcome.add(engine.apply_rows(batch))
+            progress.advance(matching, len(batch))
+        return outcome.tally(engine.sequence - len(connects), time.perf_counter_ns() - started_ns)
 
 
 class _Outcome:
     """Writes events down as they come, and counts them."""
 
-    def __init__(self, names: CommandFile, trades: TableWriter, rejects: TableWriter | None) -> None:
-        self._names, self._trades, self._rejects = names, trades, rejects
+    def __init__(self, file: CommandFile, trades: TableWriter, rejects: TableWriter | None) -> None:
+        self._order_ids, self._slots = file.order_ids, file.slots.texts
+        self._trades, self._rejects = trades, rejects
         self._trade_count = self._energy_lots = self._reject_count = 0
 
-    def add(self, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, Traded):
-                self._trades.add(self._trade_row(event))
-                self._trade_count += 1
-                self._energy_lots += event.quantity_lots
-            elif isinstance(event, Rejected):
-                if self._rejects:
-                    self._rejects.add((self._names.order_ids.name(event.order_id), event.reason.code))
-                self._reject_count += 1
+    def add(self, events: Rows) -> None:
+        """Rows of ``kernel.EVENT``."""
+        for start in range(0, len(events), _EVENTS_AT_ONCE):
+            part = events[start : start + _EVENTS_AT_ONCE]
+            self._add_trades(part[part["kind"] == TRADED])
+            self._add_rejects(part[part["kind"] == REJECTED])
 
-    def _trade_row(self, trade: Traded) -> tuple[str, ...]:
-        name = self._names.order_ids.name
-        return (
-            self._names.slots[trade.slot],
-            name(trade.buy_order),
-            name(trade.sell_order),
-            format_energy(trade.quantity_lots),
-            format_price(trade.seller_price_ticks),
-            format_price(trade.buyer_price_ticks),
-            trade.taker.name.lower(),
-            trade.level.name.lower(),
+    def _add_trades(self, trades: Rows) -> None:
+        self._trade_count += len(trades)
+        self._energy_lots += int(trades["quantity_lots"].sum())
+        self._trades.add(
+            [
+                self._slots.take(trades["slot"]),
+                self._order_ids.texts(trades["order_id"]),
+                self._order_ids.texts(trades["other"]),
+                write_energy(trades["quantity_lots"]),
+                write_price(trades["price_ticks"]),
+                write_price(trades["buyer_price_ticks"]),
+                _SIDES.take(trades["taker"]),
+                _LEVELS.take(trades["level"]),
+            ]
         )
+
+    def _add_rejects(self, rejects: Rows) -> None:
+        self._reject_count += len(rejects)
+        if self._rejects:
+            self._rejects.add([self._order_ids.texts(rejects["order_id"]), _REASONS.take(rejects["reason"])])
 
     def tally(self, commands: int, elapsed_ns: int) -> Tally:
         return Tally(commands, self._trade_count, self._energy_lots, self._reject_count, elapsed_ns)
+
+
+def _start(rules: Rules) -> FastEngine:
+    """An engine, compiled now if it has to be, before there is a progress bar."""
+    try:
+        return FastEngine(rules)
+    except EngineLimitError as error:
+        raise ReplayError(str(error)) from error
 
 
 def _check_paths(inputs: list[Path], outputs: list[Path]) -> None:

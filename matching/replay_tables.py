@@ -1,21 +1,21 @@
-"""Tables in and out of ``jinsha replay``: rows of text, in CSV or Parquet by the file's ending.
+"""Tables that ``jinsha replay`` reads: columns of text, in CSV or Parquet by the file's ending.
 
-A table that is read has known columns only, each at most once, in any order; one that may be left out reads as empty.
-A table that is written appears under its name when it is complete, and not before.
+A table has known columns only, each at most once, in any order; one that may be left out reads as empty.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from matching.replay_csv import CsvError, CsvReader
+from matching.replay_texts import Texts
+
 ENDINGS = (".csv", ".parquet")
-_ROWS_AT_ONCE = 20_000
+_DIFFERS_BY_ROW = ("order_id",)  # other columns of Parquet come as dictionaries, as they are in the file
+_ROWS_AT_ONCE = 2**16
+_BUFFER_BYTES = 2**20  # of a column of Parquet, so that a row group need not be in memory as a whole
 
 
 class ReplayError(Exception):
@@ -32,48 +32,73 @@ def check_ending(path: Path) -> None:
         raise ReplayError(f"{path}: a table ends in {' or '.join(ENDINGS)}")
 
 
-# --------------------------------------------------------------------------------------------------- reading
+class Batch:
+    """Some consecutive rows of a table, there until the next batch is asked for. ``first_row`` counts from 1."""
+
+    def __init__(self, first_row: int, rows: int, columns: dict[str, Texts]) -> None:
+        self.first_row, self.rows = first_row, rows
+        self._columns = columns
+        self._left_out = Texts.empty(rows)
+
+    def column(self, name: str) -> Texts:
+        return self._columns.get(name, self._left_out)
+
+    def row(self, place: int, columns: Sequence[str]) -> dict[str, str]:
+        """One row, counted from 0 within the batch."""
+        return {name: self.column(name).bytes_at(place).decode() for name in columns}
 
 
-def read_rows(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The rows of a table, each with one text for each of ``columns``, in that order. Raises ReplayError."""
+def read_batches(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[Batch]:
+    """The rows of a table, some at a time. Raises ReplayError; all rows before the one that is wrong come first."""
     check_ending(path)
+    first_row = 1
     try:
         read = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
-        yield from read(path, columns, required)
+        for columns_read in read(path, columns, required):
+            rows = len(next(iter(columns_read.values())))
+            yield Batch(first_row, rows, columns_read)
+            first_row += rows
     except OSError as error:
         raise ReplayError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ReplayError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from error
-    except (csv.Error, pa.ArrowException) as error:
+    except CsvError as error:
+        raise ReplayError(f"{path}: {error}") from error
+    except pa.ArrowException as error:
         raise ReplayError(f"{path}: not a readable table: {' '.join(str(error).split())}") from error
 
 
-def _read_csv(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, strict=True)
-        header = next(reader, [])
-        _check_header(path, header, columns, required)
-        left_out = len(header)  # the place of one empty cell behind the row's own
-        pick = itemgetter(*(header.index(column) if column in header else left_out for column in columns))
-        for number, cells in enumerate(filter(None, reader), 1):
-            if len(cells) != len(header):
-                complaint = f"{len(cells)} cells under {len(header)} columns"
-                raise ReplayError(f"{path}: row {number} (after the header): {complaint}")
-            cells.append("")
-            yield pick(cells)
+def _read_csv(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[dict[str, Texts]]:
+    with path.open("rb") as file:
+        reader = CsvReader(file)
+        _check_header(path, reader.header, columns, required)
+        for batch in reader.batches(_ROWS_AT_ONCE):
+            yield dict(zip(reader.header, batch, strict=True))
 
 
-def _read_parquet(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    with path.open("rb") as file, pq.ParquetFile(file) as table:
-        schema = table.schema_arrow
+def _read_parquet(path: Path, columns: Sequence[str], required: Sequence[str]) -> Iterator[dict[str, Texts]]:
+    with path.open("rb") as file:
+        schema = pq.read_schema(file)
         _check_header(path, schema.names, columns, required)
         for field in schema:
             if not _reads_as_text(field.type):
                 raise ReplayError(f"{path}: column {field.name}: holds {field.type}, wanted text")
-        for batch in table.iter_batches(_ROWS_AT_ONCE):
-            cells = [_texts(batch, column) for column in columns]
-            yield from zip(*cells, strict=True)
+        repeating = [name for name in schema.names if name not in _DIFFERS_BY_ROW]
+        table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, read_dictionary=repeating)
+        first_row = 1
+        for batch in filter(len, table.iter_batches(_ROWS_AT_ONCE)):
+            yield {name: _texts(path, first_row, batch, name) for name in schema.names}
+            first_row += len(batch)
+
+
+def _texts(path: Path, first_row: int, batch: pa.RecordBatch, column: str) -> Texts:
+    try:
+        return Texts.of_arrow(batch.column(column))
+    except pa.ArrowInvalid:
+        for row, text in enumerate(batch.column(column).cast(pa.binary()).to_pylist(), first_row):
+            try:
+                (text or b"").decode()
+            except UnicodeDecodeError as error:
+                raise refuse(path, row, column, f"not UTF-8: {error.reason} at byte {error.start}") from error
+        raise
 
 
 def _reads_as_text(kind: pa.DataType) -> bool:
@@ -82,13 +107,6 @@ def _reads_as_text(kind: pa.DataType) -> bool:
         kind = kind.value_type
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in (*tests, pa.types.is_null, pa.types.is_integer, pa.types.is_decimal))
-
-
-def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
-    if column not in batch.schema.names:
-        return [""] * batch.num_rows
-    texts: list[str | None] = batch.column(column).cast(pa.string()).to_pylist()
-    return [text or "" for text in texts]
 
 
 def _check_header(path: Path, header: Sequence[str], columns: Sequence[str], required: Sequence[str]) -> None:
@@ -100,75 +118,3 @@ def _check_header(path: Path, header: Sequence[str], columns: Sequence[str], req
     for column in required:
         if column not in header:
             raise ReplayError(f"{path}: header, column {column}: missing")
-
-
-# --------------------------------------------------------------------------------------------------- writing
-
-
-class _Sink(Protocol):
-    def write(self, rows: Sequence[Sequence[str]]) -> None: ...
-    def close(self) -> None: ...
-
-
-class _CsvSink:
-    def __init__(self, file: IO[str], columns: Sequence[str]) -> None:
-        self._file = file
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._writer.writerow(columns)
-
-    def write(self, rows: Sequence[Sequence[str]]) -> None:
-        self._writer.writerows(rows)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _ParquetSink:
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._schema = pa.schema([(column, pa.string()) for column in columns])
-        self._writer = pq.ParquetWriter(path, self._schema)
-
-    def write(self, rows: Sequence[Sequence[str]]) -> None:
-        cells = list(zip(*rows, strict=True))
-        arrays = [pa.array(column, pa.string()) for column in cells]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class TableWriter:
-    """Rows for one table. Used as a context: left in peace, the file is there; left by an exception, it is not."""
-
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._path, self._part = path, path.with_name(f"{path.name}.part")
-        self._rows: list[Sequence[str]] = []
-        self._sink: _Sink
-        if path.suffix.lower() == ".parquet":
-            self._sink = _ParquetSink(self._part, columns)
-        else:
-            self._sink = _CsvSink(self._part.open("w", encoding="utf-8", newline=""), columns)
-
-    def add(self, row: Sequence[str]) -> None:
-        self._rows.append(row)
-        if len(self._rows) >= _ROWS_AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._sink.write(self._rows)
-            self._rows.clear()
-
-    def __enter__(self) -> "TableWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._flush()
-        self._sink.close()
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)

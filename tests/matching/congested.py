@@ -1,7 +1,7 @@
 """Random grids and command streams that congest: price ties, tight and zero limits, phases of surplus and of need.
 
 A stream is drawn from one seed and nothing else. ``Mix`` says what kind of market it is; ``MIXES`` are those that the
-tests go through. Numbers are small on purpose: orders must meet.
+tests go through, ``any_mix`` draws others. Numbers are small on purpose: orders must meet.
 """
 
 import random
@@ -48,6 +48,9 @@ class Mix:
     closes: float = 0.005
     phase: int = 60  # commands of surplus, then as many of need
     opposed: bool = False  # half the meters have surplus while the others are in need
+    connects: float = 0.01  # nodes of any level that join while the others trade
+    most_lots: int = 12  # in an order
+    id_step: int = 1  # between the ids of orders
 
 
 MIXES = {
@@ -102,7 +105,48 @@ MIXES = {
         fees=(1, 2, 3),
         opposed=True,
     ),
+    "large numbers": Mix(
+        limits_lots=(2**37, 2**38, 2**60, None), most_lots=2**38, id_step=-(2**50), members=2**62, fees=(0, 1, 2)
+    ),
+    "full span": Mix(limits_lots=(5, 15, None), cap=63, prices=(0, 63), fees=(0, 0, 1), slots=1, closes=0.0),
+    "growing": Mix(limits_lots=(4, 9, 30, None), connects=0.1, meters=6, members=100, cancels=0.1, baskets=0.1),
 }
+
+
+def any_mix(seed: int) -> Mix:
+    """A market of any kind."""
+    dice = random.Random(f"mix {seed}")
+    scale = dice.choice((1, 1, 1, 100))
+    limits = dice.choice(
+        ((None,), (0,), (0, 0, 3, None), (1, 2, 3), (None, 5, 10, 20), (4, 8, 30), (20, 60), (40, None))
+    )
+    floor, span = dice.choice((0, 0, -50, 7)), dice.choice((0, 1, 10, 30, 63, 64, 100, 4095, 4096, 20_000))
+    lowest = floor + dice.randint(0, span)
+    fees = sorted(dice.choice((0, 0, 1, 2, 3, span // 4, span)) for _ in range(3))
+    slots = dice.choice((1, 1, 2, 6))
+    return Mix(
+        limits_lots=tuple(lots and lots * scale for lots in limits),
+        own_links=dice.random() < 0.5,
+        slots=slots,
+        meters=dice.choice((1, 2, 5, 12, 25, 40)),
+        members=dice.choice((1, 2, 6, 20, 1000)),
+        prices=(lowest, min(floor + span, lowest + dice.choice((0, 2, 8, 20, 3000)))),
+        fees=(fees[0], fees[1], fees[2]),
+        floor=floor,
+        cap=floor + span,
+        terms=dice.choice(((0,), (0, 30, 60), (60, 0, 7), tuple(range(15)))),
+        plain=dice.choice((0.0, 0.5, 1.0)),
+        cancels=dice.choice((0.02, 0.15, 0.35)),
+        amends=dice.choice((0.03, 0.1, 0.3)),
+        capacities=dice.choice((0.0, 0.02, 0.05, 0.2)),
+        baskets=dice.choice((0.02, 0.05, 0.2)),
+        closes=0.0 if slots == 1 else dice.choice((0.0, 0.005, 0.02)),
+        phase=dice.choice((10, 25, 60, 200)),
+        opposed=dice.random() < 0.5,
+        connects=dice.choice((0.0, 0.01, 0.05)),
+        most_lots=scale * dice.choice((1, 3, 12, 40)),
+        id_step=dice.choice((1, 1, -1, 997, 2**40)),
+    )
 
 
 def rules_of(mix: Mix) -> Rules:
@@ -154,7 +198,9 @@ class _Stream:
         return connect
 
     def _node(self, parent: int, level: Level) -> Connect:
-        node = 10 + 3 * len(self.levels)
+        node = self.dice.randrange(10**6)  # which says nothing about its place in the tree
+        while node in self.levels:
+            node = self.dice.randrange(10**6)
         self.levels[node] = level
         if level == Level.METER and not self.mix.own_links:
             return Connect(node, parent, level)
@@ -169,7 +215,8 @@ class _Stream:
         if (draw := draw - mix.cancels) < 0:
             return Cancel(self._old_id())
         if (draw := draw - mix.amends) < 0:
-            quantity_lots = dice.choice((None, BAD_QUANTITY_LOTS, *[dice.randint(1, 12) for _ in range(8)]))
+            quantities = [dice.randint(1, mix.most_lots) for _ in range(8)]
+            quantity_lots = dice.choice((None, BAD_QUANTITY_LOTS, *quantities))
             price_ticks = dice.choice((None, None, None, BAD_PRICE_TICKS, self._price(), self._price(), self._price()))
             return Amend(self._old_id(), quantity_lots, price_ticks)
         if (draw := draw - mix.capacities) < 0:
@@ -181,11 +228,17 @@ class _Stream:
             slot = self._slot()
             self.first_slot += slot == self.first_slot
             return Close(slot)
-        return self._meter() if draw < 0.01 else self._order()
+        return self._late_node() if draw < mix.connects else self._order()
+
+    def _late_node(self) -> Connect:
+        """Mostly a meter, which soon trades; seldom a transformer or feeder, under which later meters hang."""
+        level = self.dice.choice((Level.METER, Level.METER, Level.METER, Level.TRANSFORMER, Level.FEEDER))
+        above = [node for node, its_level in self.levels.items() if its_level > level]
+        return self._meter() if level == Level.METER or not above else self._node(self.dice.choice(above), level)
 
     def _old_id(self) -> int:
         """Mostly of the last orders, some of which are still open."""
-        return self.next_id - self.dice.randint(0, min(self.next_id, 40))
+        return (self.next_id - self.dice.randint(0, min(self.next_id, 40))) * self.mix.id_step
 
     def _slot(self) -> int:
         """One of those that are open, seldom the one that closed last."""
@@ -198,7 +251,7 @@ class _Stream:
 
     def _order(self) -> New:
         dice, mix = self.dice, self.mix
-        order_id = self.next_id
+        order_id = self.next_id * mix.id_step
         self.next_id += 1
         if dice.random() < 0.02:
             order_id = self._old_id()
@@ -211,7 +264,9 @@ class _Stream:
             meter=-1 if dice.random() < 0.01 else dice.choice(list(self.levels)) if dice.random() < 0.01 else meter,
             side=Side.SELL if dice.random() < (0.75 if has_surplus else 0.25) else Side.BUY,
             slot=self._slot(),
-            quantity_lots=BAD_QUANTITY_LOTS if dice.random() < 0.01 else dice.randint(1, 12),
+            quantity_lots=dice.choice((BAD_QUANTITY_LOTS, -1))
+            if dice.random() < 0.01
+            else dice.randint(1, mix.most_lots),
             price_ticks=BAD_PRICE_TICKS if dice.random() < 0.01 else self._price(),
             tif=Tif.GTC if dice.random() < 0.8 else dice.choice(list(Tif)),
             reach=Level.SUBSTATION if is_plain else dice.choice(list(Level)),

@@ -17,10 +17,10 @@ slot s2, member Zhang), ``basket ORDER | ORDER``, ``cancel x``, ``amend x to 0.5
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from data.units import format_energy, format_price, parse_energy_lots, parse_price_ticks
-from matching.engine import Engine, ReferenceEngine
+from matching.fast import FastEngine
 from matching.order import (
     BAD_PRICE_TICKS,
     BAD_QUANTITY_LOTS,
@@ -45,6 +45,10 @@ from matching.order import (
     Tif,
     Traded,
 )
+from matching.reference import ReferenceEngine
+
+EngineType = type[ReferenceEngine] | type[FastEngine]
+ENGINES: dict[str, EngineType] = {"reference": ReferenceEngine, "compiled": FastEngine}
 
 RULES = Rules(fee_ticks=(200, 500, 1100))
 
@@ -69,8 +73,8 @@ _LIMIT = re.compile(r"limit (?P<node>\w+) export (?P<export>\S+) import (?P<impo
 class Market:
     """An engine with names for its numbers."""
 
-    def __init__(self, engine: Engine | ReferenceEngine | None = None) -> None:
-        self.engine = engine or Engine(RULES)
+    def __init__(self, engine_type: EngineType) -> None:
+        self.engine = engine_type(RULES)
         self.engine.apply(GRID)
         self.order_ids: dict[str, int] = {}
         self.members: dict[str, int] = {}
@@ -171,9 +175,8 @@ class Market:
         return told
 
 
-def play(script: str) -> Market:
-    """A script on a market of its own."""
-    return Market().play(script)
+Play = Callable[[str], Market]
+"""A script on a market of its own."""
 
 
 def _match(pattern: re.Pattern[str], text: str) -> re.Match[str]:

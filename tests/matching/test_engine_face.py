@@ -2,7 +2,7 @@
 
 import pytest
 
-from matching.engine import Depth, Engine, GridError, OpenOrder, Quote
+from matching.engine import Depth, GridError, OpenOrder, Quote
 from matching.order import (
     Accepted,
     Amend,
@@ -22,13 +22,13 @@ from matching.order import (
     Side,
     Traded,
 )
-from tests.matching.market_script import GRID, NODES, RULES, Market, play
+from tests.matching.market_script import GRID, NODES, RULES, EngineType, Play
 
 SLOT = 1
 
 
-def test_every_command_takes_one_sequence_number_and_every_leg_of_a_basket():
-    market = Market()
+def test_every_command_takes_one_sequence_number_and_every_leg_of_a_basket(play: Play):
+    market = play("")
     start = market.engine.sequence
     assert start == len(GRID)
     orders = {
@@ -48,7 +48,7 @@ def test_every_command_takes_one_sequence_number_and_every_leg_of_a_basket():
     assert market.engine.sequence == start + 8
 
 
-def test_events_of_a_basket_name_its_legs_and_those_of_held_orders_the_last():
+def test_events_of_a_basket_name_its_legs_and_those_of_held_orders_the_last(play: Play):
     market = play("""
         limit B export 0.00 import none         -> limited
         A1 buys 1.00 @ 0.37 reach feeder        -> rests
@@ -64,8 +64,8 @@ def test_events_of_a_basket_name_its_legs_and_those_of_held_orders_the_last():
     assert [event.sequence for event in killed] == [leg + 2, leg + 3, leg + 2, leg + 3]
 
 
-def test_events_are_complete():
-    engine = Engine(RULES)
+def test_events_are_complete(engine_type: EngineType):
+    engine = engine_type(RULES)
     engine.apply(GRID)
     n = engine.sequence
     sell = New(70, 5, NODES["A2"], Side.SELL, SLOT, 100, 4000)
@@ -84,7 +84,7 @@ def test_events_are_complete():
     assert list(engine.open_orders()) == [rest]
 
 
-def test_open_orders_are_told_in_order_of_time():
+def test_open_orders_are_told_in_order_of_time(play: Play):
     market = play("""
         x: A2 sells 1.00 @ 0.40 in s2       -> rests
         y: A3 sells 1.00 @ 0.40 in s1       -> rests
@@ -96,14 +96,14 @@ def test_open_orders_are_told_in_order_of_time():
     assert [names[order.order_id] for order in market.engine.open_orders()] == ["y", "z", "x"]
 
 
-def test_a_basket_without_legs_is_the_callers_bug():
+def test_a_basket_without_legs_is_the_callers_bug(engine_type: EngineType):
     with pytest.raises(GridError, match="at least one leg"):
-        Engine(RULES).apply([Basket(())])
+        engine_type(RULES).apply([Basket(())])
 
 
-def test_rules_other_than_the_usual():
+def test_rules_other_than_the_usual(engine_type: EngineType):
     rules = Rules(fee_ticks=(0, 0, 0), floor_ticks=-100, cap_ticks=100, terms_days=(5,))
-    engine = Engine(rules)
+    engine = engine_type(rules)
     engine.apply(GRID)
     n = engine.sequence
     orders: list[Command] = [
@@ -122,7 +122,7 @@ def test_rules_other_than_the_usual():
 # ------------------------------------------------------------------------------------------------- depth
 
 
-def test_depth_shows_delivered_prices_best_first_added_up_by_price_and_level():
+def test_depth_shows_delivered_prices_best_first_added_up_by_price_and_level(play: Play):
     market = play("""
         B1 sells 1.00 @ 0.37        -> rests
         A2 sells 1.00 @ 0.40        -> rests
@@ -141,7 +141,7 @@ def test_depth_shows_delivered_prices_best_first_added_up_by_price_and_level():
     )
 
 
-def test_depth_shows_only_what_is_in_reach_whatever_its_terms():
+def test_depth_shows_only_what_is_in_reach_whatever_its_terms(play: Play):
     market = play("""
         B1 sells 1.00 @ 0.37 reach transformer  -> rests
         A2 sells 1.00 @ 0.40 terms 30           -> rests
@@ -154,7 +154,7 @@ def test_depth_shows_only_what_is_in_reach_whatever_its_terms():
     assert far == Depth([Quote(5100, 100, Level.SUBSTATION)], [Quote(1900, 100, Level.SUBSTATION)])
 
 
-def test_depth_shows_what_could_be_had_together():
+def test_depth_shows_what_could_be_had_together(play: Play):
     market = play("""
         limit B export 1.50 import 0.00     -> limited
         B1 sells 1.00 @ 0.37                -> rests
@@ -172,7 +172,7 @@ def test_depth_shows_what_could_be_had_together():
     """)
 
 
-def test_depth_counts_what_already_flows():
+def test_depth_counts_what_already_flows(play: Play):
     market = play("""
         limit B export 1.50 import none     -> limited
         B1 sells 1.00 @ 0.37                -> rests
@@ -182,7 +182,7 @@ def test_depth_counts_what_already_flows():
     assert market.engine.depth(SLOT, NODES["A1"]).asks == [Quote(4300, 50, Level.FEEDER)]
 
 
-def test_depth_of_an_empty_or_closed_slot_and_of_a_node_that_is_no_meter():
+def test_depth_of_an_empty_or_closed_slot_and_of_a_node_that_is_no_meter(play: Play):
     market = play("A2 sells 1.00 @ 0.40 -> rests").play("close s1 -> A2 ends slot_closed 1.00; closed")
     assert market.engine.depth(SLOT, NODES["A1"]) == Depth([], [])
     assert market.engine.depth(77, NODES["A1"]) == Depth([], [])
@@ -204,8 +204,8 @@ STEPS = (
 )
 
 
-def test_the_state_hash_tells_what_was_done_and_not_how_it_was_cut():
-    one, all_at_once = Market(), Market()
+def test_the_state_hash_tells_what_was_done_and_not_how_it_was_cut(play: Play):
+    one, all_at_once = play(""), play("")
     hashes = [one.engine.state_hash()]
     for step in STEPS:
         one.engine.apply([one.parse(step)])
@@ -230,11 +230,11 @@ def test_the_state_hash_tells_what_was_done_and_not_how_it_was_cut():
         {"terms_days": 30},
     ],
 )
-def test_the_state_hash_covers_every_field_of_an_order(change: dict[str, int]):
+def test_the_state_hash_covers_every_field_of_an_order(engine_type: EngineType, change: dict[str, int]):
     def hash_with(change: dict[str, int]) -> bytes:
         usual = {"order_id": 1, "member": 1, "meter": NODES["A1"], "side": Side.SELL, "slot": 1}
         usual |= {"quantity_lots": 1, "price_ticks": 1} | change
-        engine = Engine(RULES)
+        engine = engine_type(RULES)
         engine.apply([*GRID, New(**usual)])
         return engine.state_hash()
 
@@ -256,40 +256,40 @@ def test_the_state_hash_covers_every_field_of_an_order(change: dict[str, int]):
         ([Amend(1, 5, None), Cancel(1)], [Cancel(1)]),
     ],
 )
-def test_the_state_hash_covers_all_the_rest(these: list[Command], those: list[Command]):
+def test_the_state_hash_covers_all_the_rest(engine_type: EngineType, these: list[Command], those: list[Command]):
     hashes = []
     for commands in (these, those):
-        engine = Engine(RULES)
+        engine = engine_type(RULES)
         engine.apply([*GRID, *commands])
         hashes.append(engine.state_hash())
     assert hashes[0] != hashes[1]
 
 
-def test_the_state_hash_covers_what_flows_and_which_ids_are_used():
+def test_the_state_hash_covers_what_flows_and_which_ids_are_used(play: Play):
     """Two markets with the same books: in one, energy has flowed; in the other two, other ids are used up."""
     flowed = play("A2 sells 1.00 @ 0.40 -> rests").play("A1 buys 1.00 @ 0.45 -> 1.00 A2>A1* 0.40/0.42 transformer")
     elsewhere = play("A2 sells 1.00 @ 0.40 -> rests").play(
         "A1: A3 buys 1.00 @ 0.45 -> 1.00 A2>A1* 0.40/0.42 transformer"
     )
     assert flowed.engine.state_hash() != elsewhere.engine.state_hash()
-    used = Market().play("x: A1 sells 1.00 @ 0.40 ioc -> x ends unfilled_ioc 1.00")
-    other = Market().play("cancel y -> y refused not_open")
+    used = play("x: A1 sells 1.00 @ 0.40 ioc -> x ends unfilled_ioc 1.00")
+    other = play("cancel y -> y refused not_open")
     assert used.engine.state_hash() != other.engine.state_hash()
 
 
-def test_an_undone_fok_leaves_no_trace():
+def test_an_undone_fok_leaves_no_trace(play: Play):
     tried = play("A2 sells 1.00 @ 0.40 -> rests").play("x: A1 buys 2.00 @ 0.45 fok -> x ends unfilled_fok 2.00")
     priced_out = play("A2 sells 1.00 @ 0.40 -> rests").play("x: A1 buys 2.00 @ 0.30 fok -> x ends unfilled_fok 2.00")
     assert tried.engine.state_hash() == priced_out.engine.state_hash()
 
 
-def test_a_slot_in_which_nothing_rests_or_flows_is_as_good_as_any_other():
+def test_a_slot_in_which_nothing_rests_or_flows_is_as_good_as_any_other(play: Play):
     here = play("x: A1 buys 1.00 @ 0.45 ioc in s1 -> x ends unfilled_ioc 1.00")
     there = play("x: A1 buys 1.00 @ 0.45 ioc in s2 -> x ends unfilled_ioc 1.00")
     assert here.engine.state_hash() == there.engine.state_hash()
 
 
-def test_flows_that_net_to_nothing_are_as_good_as_none():
+def test_flows_that_net_to_nothing_are_as_good_as_none(play: Play):
     there_and_back = play("""
         A2 sells 1.00 @ 0.40                -> rests
         A1 buys 1.00 @ 0.45                 -> 1.00 A2>A1* 0.40/0.42 transformer

@@ -1,6 +1,7 @@
 """The compiled engine and the reference do the same: events, books, room, depth, hashes, whatever the stream.
 
-Streams are seeded, so that a failure names its mix and seed; ``make soak`` tries millions of commands.
+Streams are seeded, so that a failure names its mix and seed. ``make soak`` tries more than ten million commands, and
+others each time it is given another ``SEED``.
 """
 
 import os
@@ -12,20 +13,24 @@ from hypothesis import given
 
 from matching.engine import ReferenceEngine
 from matching.fast import FastEngine as Engine
-from matching.order import Basket, Command, Connect, Event, Level, Rejected, Removed, Traded
+from matching.order import Basket, Capacity, Command, Connect, Event, Level, Rejected, Removed, Traded
 from tests.matching import streams
-from tests.matching.congested import MIXES, make_stream, rules_of
+from tests.matching.congested import MIXES, any_mix, make_stream, rules_of
 
 IS_SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
-SEEDS = range(400) if IS_SOAK else range(2)
+FIRST_SEED = int(os.environ.get("SEED", "0"))
 COMMANDS = 900
+
+
+def seeds(usual: int, soak: int) -> range:
+    return range(FIRST_SEED, FIRST_SEED + (soak if IS_SOAK else usual))
 
 
 def assert_same(one: list[Event], other: list[Event], command: Command) -> None:
     assert one == other, f"{command}\n    compiled:  {one}\n    reference: {other}"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", seeds(2, 300))
 @pytest.mark.parametrize("name", MIXES)
 def test_every_command_has_the_same_events_and_leaves_the_same_state(name: str, seed: int):
     mix = MIXES[name]
@@ -39,7 +44,7 @@ def test_every_command_has_the_same_events_and_leaves_the_same_state(name: str, 
     assert engine.state_hash() == reference.state_hash()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", seeds(2, 300))
 @pytest.mark.parametrize("name", MIXES)
 def test_batches_and_snapshots_change_nothing(name: str, seed: int):
     mix, dice = MIXES[name], random.Random(seed)
@@ -55,6 +60,18 @@ def test_batches_and_snapshots_change_nothing(name: str, seed: int):
         if dice.random() < 0.2:
             engine = Engine.restore(engine.snapshot())
     assert events == expected
+    assert engine.state_hash() == reference.state_hash()
+
+
+@pytest.mark.parametrize("seed", seeds(12, 3000))
+def test_the_same_in_any_market(seed: int):
+    mix, dice = any_mix(seed), random.Random(seed)
+    commands = make_stream(seed, mix, COMMANDS)
+    engine, reference = Engine(rules_of(mix)), ReferenceEngine(rules_of(mix))
+    while commands:
+        size = dice.choice((1, 1, 1, 1, 1, 10, 100))
+        assert engine.apply(commands[:size]) == reference.apply(commands[:size]), f"{mix}\n    {commands[:size]}"
+        commands = commands[size:]
     assert engine.state_hash() == reference.state_hash()
 
 
@@ -88,7 +105,7 @@ def test_the_same_on_streams_that_shrink(commands: list[Command]):
     assert engine.state_hash() == reference.state_hash()
 
 
-@pytest.mark.parametrize("seed", range(200) if IS_SOAK else range(6))
+@pytest.mark.parametrize("seed", seeds(6, 400))
 def test_the_same_on_streams_where_flows_cross(seed: int):
     engine, reference = Engine(streams.RULES), ReferenceEngine(streams.RULES)
     for command in [*streams.GRID, *streams.long_stream(seed, 600)]:
@@ -100,19 +117,26 @@ def test_the_streams_reach_every_corner():
     """What the others prove depends on what their streams hold."""
     seen: Counter[str] = Counter()
     for mix in MIXES.values():
-        engine = Engine(rules_of(mix))
+        engine = ReferenceEngine(rules_of(mix))
         levels: dict[int, Level] = {}
-        for command in make_stream(0, mix, COMMANDS):
+        signs: dict[tuple[int, int], int] = {}
+        for number, command in enumerate(make_stream(0, mix, COMMANDS)):
             if isinstance(command, Connect):
                 levels[command.node] = command.level
                 is_high = command.level is Level.METER and levels[command.parent] is not Level.TRANSFORMER
                 seen["meter under a feeder or substation"] += is_high
                 seen["meter while trading"] += levels[command.node] is Level.METER and engine.sequence > len(levels)
             seen.update(_corners(command, engine.apply([command])))
+            for slot, book in engine._books.items() if number % 30 == 0 else ():
+                for node, flow_lots in book.room.flows():
+                    sign = 1 if flow_lots > 0 else -1
+                    seen["flow that turned"] += signs.get((slot, node), sign) != sign
+                    signs[slot, node] = sign
     expected = {"held trade": 60, "trade": 500, "basket trades": 20, "self_trade": 100, "one-row basket": 50}
     expected |= {f"{reason}": 5 for reason in ("duplicate_order_id", "unknown_meter", "slot_closed", "bad_quantity")}
     expected |= {f"{reason}": 5 for reason in ("bad_price", "bad_terms", "basket_rejected", "not_open")}
     expected |= {"meter under a feeder or substation": 5, "meter while trading": 5}
+    expected |= {"flow that turned": 200, "limit for all slots": 50, "limit of zero": 50, "same-slot basket": 50}
     for corner, least in expected.items():
         assert seen[corner] >= least, f"{corner}: {seen[corner]}"
 
@@ -126,4 +150,8 @@ def _corners(command: Command, events: list[Event]) -> list[str]:
     corners += [event.ended.code for event in events if isinstance(event, Removed)]
     if isinstance(command, Basket):
         corners += ["one-row basket"] * (len(command.legs) == 1) + ["basket trades"] * bool(trades)
+        corners += ["same-slot basket"] * (1 == len({leg.slot for leg in command.legs}) < len(command.legs))
+    if isinstance(command, Capacity):
+        corners += ["limit for all slots"] * (command.slot is None)
+        corners += ["limit of zero"] * (0 in (command.export_lots, command.import_lots))
     return corners

@@ -1,9 +1,9 @@
 """Which orders fit, which comes first, and at what price: docs/market_rules.md, "The grid" and "Matching"."""
 
-from tests.matching.market_script import play
+from tests.matching.market_script import Play
 
 
-def test_orders_fit_when_the_sellers_price_and_the_fee_are_within_the_buyers():
+def test_orders_fit_when_the_sellers_price_and_the_fee_are_within_the_buyers(play: Play):
     play("""
         A2 sells 1.00 @ 0.4001      -> rests
         A1 buys 1.00 @ 0.42         -> rests
@@ -11,7 +11,7 @@ def test_orders_fit_when_the_sellers_price_and_the_fee_are_within_the_buyers():
     """)
 
 
-def test_the_distance_is_the_level_of_the_lowest_common_ancestor():
+def test_the_distance_is_the_level_of_the_lowest_common_ancestor(play: Play):
     play("""
         A2 buys 1.00 @ 0.50         -> rests
         a1: A1 sells 1.00 @ 0.10    -> 1.00 a1*>A2 0.48/0.50 transformer
@@ -22,7 +22,7 @@ def test_the_distance_is_the_level_of_the_lowest_common_ancestor():
     """)
 
 
-def test_a_meter_may_hang_under_a_node_of_any_level():
+def test_a_meter_may_hang_under_a_node_of_any_level(play: Play):
     play("""
         F9 buys 1.00 @ 0.50         -> rests
         A1 sells 1.00 @ 0.10        -> 1.00 A1*>F9 0.45/0.50 feeder
@@ -31,7 +31,7 @@ def test_a_meter_may_hang_under_a_node_of_any_level():
     """)
 
 
-def test_two_orders_at_one_meter_count_as_transformer_and_need_no_link():
+def test_two_orders_at_one_meter_count_as_transformer_and_need_no_link(play: Play):
     play("""
         limit A1 export 0.00 import 0.00                        -> limited
         limit A export 0.00 import 0.00                         -> limited
@@ -40,7 +40,7 @@ def test_two_orders_at_one_meter_count_as_transformer_and_need_no_link():
     """)
 
 
-def test_the_distance_must_be_within_the_takers_reach():
+def test_the_distance_must_be_within_the_takers_reach(play: Play):
     play("""
         B1 sells 1.00 @ 0.10                            -> rests
         C1 sells 1.00 @ 0.10                            -> rests
@@ -49,7 +49,7 @@ def test_the_distance_must_be_within_the_takers_reach():
     """)
 
 
-def test_the_distance_must_be_within_the_resting_orders_reach():
+def test_the_distance_must_be_within_the_resting_orders_reach(play: Play):
     play("""
         B1 sells 1.00 @ 0.10 reach transformer          -> rests
         C1 sells 1.00 @ 0.10 reach feeder               -> rests
@@ -58,7 +58,7 @@ def test_the_distance_must_be_within_the_resting_orders_reach():
     """)
 
 
-def test_the_buys_terms_are_no_longer_than_the_sells():
+def test_the_buys_terms_are_no_longer_than_the_sells(play: Play):
     play("""
         A2 sells 1.00 @ 0.30 terms 30                   -> rests
         A3 sells 1.00 @ 0.35                            -> rests
@@ -69,7 +69,7 @@ def test_the_buys_terms_are_no_longer_than_the_sells():
     """)
 
 
-def test_a_buyer_takes_the_lowest_delivered_price_first():
+def test_a_buyer_takes_the_lowest_delivered_price_first(play: Play):
     play("""
         B1 sells 1.00 @ 0.36        -> rests
         A2 sells 1.00 @ 0.40        -> rests
@@ -80,7 +80,7 @@ def test_a_buyer_takes_the_lowest_delivered_price_first():
     """)
 
 
-def test_a_seller_takes_the_highest_price_in_hand_first():
+def test_a_seller_takes_the_highest_price_in_hand_first(play: Play):
     play("""
         B1 buys 1.00 @ 0.45         -> rests
         A2 buys 1.00 @ 0.41         -> rests
@@ -91,7 +91,7 @@ def test_a_seller_takes_the_highest_price_in_hand_first():
     """)
 
 
-def test_at_one_price_a_seller_too_takes_the_nearer_first():
+def test_at_one_price_a_seller_too_takes_the_nearer_first(play: Play):
     play("""
         B1 buys 1.00 @ 0.45         -> rests
         A2 buys 1.00 @ 0.42         -> rests
@@ -99,7 +99,7 @@ def test_at_one_price_a_seller_too_takes_the_nearer_first():
     """)
 
 
-def test_at_one_price_and_distance_the_earlier_comes_first():
+def test_at_one_price_and_distance_the_earlier_comes_first(play: Play):
     play("""
         x: A2 sells 1.00 @ 0.40     -> rests
         y: A3 sells 1.00 @ 0.40     -> rests
@@ -111,7 +111,7 @@ def test_at_one_price_and_distance_the_earlier_comes_first():
     """)
 
 
-def test_earlier_means_the_lower_sequence_number_not_the_lower_order_id():
+def test_earlier_means_the_lower_sequence_number_not_the_lower_order_id(play: Play):
     market = play("")
     market.order_ids |= {"late": 7, "early": 9}
     market.play("""
@@ -121,14 +121,14 @@ def test_earlier_means_the_lower_sequence_number_not_the_lower_order_id():
     """)
 
 
-def test_the_price_is_the_sellers_limit_when_the_seller_came_first():
+def test_the_price_is_the_sellers_limit_when_the_seller_came_first(play: Play):
     play("""
         A2 sells 1.00 @ 0.30        -> rests
         B1 buys 1.00 @ 0.45         -> 1.00 A2>B1* 0.30/0.35 feeder
     """)
 
 
-def test_slots_do_not_meet():
+def test_slots_do_not_meet(play: Play):
     play("""
         A2 sells 1.00 @ 0.30 in s1      -> rests
         A1 buys 1.00 @ 0.45 in s2       -> rests
@@ -136,7 +136,7 @@ def test_slots_do_not_meet():
     """)
 
 
-def test_quantities_left_over_rest_with_their_place():
+def test_quantities_left_over_rest_with_their_place(play: Play):
     play("""
         A2 sells 3.00 @ 0.30        -> rests
         A1 buys 1.00 @ 0.45         -> 1.00 A2>A1* 0.30/0.32 transformer
@@ -145,7 +145,7 @@ def test_quantities_left_over_rest_with_their_place():
     """)
 
 
-def test_a_members_own_order_next_in_priority_cancels_the_rest():
+def test_a_members_own_order_next_in_priority_cancels_the_rest(play: Play):
     play("""
         A2 sells 1.00 @ 0.38                        -> rests
         mine: A3 sells 1.00 @ 0.39 for Zhang        -> rests
@@ -155,7 +155,7 @@ def test_a_members_own_order_next_in_priority_cancels_the_rest():
     """)
 
 
-def test_a_members_own_order_does_not_matter_when_it_is_not_reached():
+def test_a_members_own_order_does_not_matter_when_it_is_not_reached(play: Play):
     play("""
         A2 sells 1.00 @ 0.38                        -> rests
         mine: A3 sells 1.00 @ 0.39 for Zhang        -> rests
@@ -165,7 +165,7 @@ def test_a_members_own_order_does_not_matter_when_it_is_not_reached():
     """)
 
 
-def test_a_members_own_order_stops_it_even_without_room():
+def test_a_members_own_order_stops_it_even_without_room(play: Play):
     play("""
         limit B export 0.00 import none             -> limited
         mine: B1 sells 1.00 @ 0.30 for Zhang        -> rests
@@ -174,7 +174,7 @@ def test_a_members_own_order_stops_it_even_without_room():
     """)
 
 
-def test_two_members_may_share_a_meter_and_one_may_own_several():
+def test_two_members_may_share_a_meter_and_one_may_own_several(play: Play):
     play("""
         x: A1 sells 1.00 @ 0.30 for Li              -> rests
         y: A1 buys 1.00 @ 0.45 for Wang             -> 1.00 x>y* 0.30/0.32 transformer

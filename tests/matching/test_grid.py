@@ -2,10 +2,10 @@
 
 import pytest
 
-from matching.engine import Engine, GridError
+from matching.engine import GridError
 from matching.grid import Grid, Path
 from matching.order import Capacity, Close, Command, Connect, Connected, Level
-from tests.matching.market_script import GRID, NODES, RULES, Market
+from tests.matching.market_script import GRID, NODES, RULES, EngineType, Play
 
 ROOT = Connect(0, -1, Level.SUBSTATION)
 FEEDER = Connect(1, 0, Level.FEEDER)
@@ -50,16 +50,18 @@ def test_the_path_climbs_to_the_lowest_common_ancestor(seller: str, buyer: str, 
         ([ROOT, FEEDER, Capacity(1, None, 1, -1)], "must not be negative"),
     ],
 )
-def test_a_wrong_node_is_the_callers_bug_and_nothing_of_its_batch_happens(commands: list[Command], complaint: str):
-    engine = Engine(RULES)
+def test_a_wrong_node_is_the_callers_bug_and_nothing_of_its_batch_happens(
+    engine_type: EngineType, commands: list[Command], complaint: str
+):
+    engine = engine_type(RULES)
     before = engine.state_hash()
     with pytest.raises(GridError, match=complaint):
         engine.apply([Close(1), *commands])
     assert (engine.state_hash(), engine.sequence) == (before, 0)
 
 
-def test_nodes_may_be_added_while_the_market_runs_with_limits_of_their_own(monkeypatch: pytest.MonkeyPatch):
-    market = Market().play("A1 buys 1.00 @ 0.45 -> rests")
+def test_nodes_may_be_added_while_the_market_runs_with_limits_of_their_own(play: Play, monkeypatch: pytest.MonkeyPatch):
+    market = play("A1 buys 1.00 @ 0.45 -> rests")
     area, meter = len(NODES), len(NODES) + 1
     events = market.engine.apply(
         [
@@ -77,7 +79,7 @@ def test_nodes_may_be_added_while_the_market_runs_with_limits_of_their_own(monke
     """)
 
 
-def test_a_command_may_use_a_node_connected_by_the_same_batch():
-    engine = Engine(RULES)
+def test_a_command_may_use_a_node_connected_by_the_same_batch(engine_type: EngineType):
+    engine = engine_type(RULES)
     events = engine.apply([ROOT, FEEDER, Capacity(1, None, 5, 5)])
     assert [event.sequence for event in events] == [1, 2, 3]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.matching.market_script import Market, play
+from tests.matching.market_script import Play
 
 # ------------------------------------------------------------------------------------------ time in force
 
 
-def test_gtc_rests_until_it_is_cancelled():
+def test_gtc_rests_until_it_is_cancelled(play: Play):
     play("""
         A2 sells 1.00 @ 0.40        -> rests
         cancel A2                   -> A2 ends by_owner 1.00
@@ -16,7 +16,7 @@ def test_gtc_rests_until_it_is_cancelled():
     """)
 
 
-def test_ioc_trades_what_it_can_and_the_rest_is_cancelled():
+def test_ioc_trades_what_it_can_and_the_rest_is_cancelled(play: Play):
     play("""
         A2 sells 1.00 @ 0.40        -> rests
         x: A1 buys 1.50 @ 0.45 ioc  -> 1.00 A2>x* 0.40/0.42 transformer; x ends unfilled_ioc 0.50
@@ -26,7 +26,7 @@ def test_ioc_trades_what_it_can_and_the_rest_is_cancelled():
     """)
 
 
-def test_fok_trades_all_at_once():
+def test_fok_trades_all_at_once(play: Play):
     play("""
         A2 sells 1.00 @ 0.40        -> rests
         B1 sells 1.00 @ 0.39        -> rests
@@ -34,7 +34,7 @@ def test_fok_trades_all_at_once():
     """)
 
 
-def test_fok_that_is_not_filled_undoes_everything():
+def test_fok_that_is_not_filled_undoes_everything(play: Play):
     """The books keep their places, the links their room."""
     play("""
         limit A export none import 1.50   -> limited
@@ -45,7 +45,7 @@ def test_fok_that_is_not_filled_undoes_everything():
     """)
 
 
-def test_fok_stopped_by_a_members_own_order_is_not_filled():
+def test_fok_stopped_by_a_members_own_order_is_not_filled(play: Play):
     play("""
         A2 sells 1.00 @ 0.30                    -> rests
         mine: A3 sells 1.00 @ 0.31 for Zhang    -> rests
@@ -58,7 +58,7 @@ def test_fok_stopped_by_a_members_own_order_is_not_filled():
 # ---------------------------------------------------------------------------------------------- baskets
 
 
-def test_a_basket_trades_all_its_legs_in_the_order_given():
+def test_a_basket_trades_all_its_legs_in_the_order_given(play: Play):
     play("""
         A2 sells 1.00 @ 0.30 in s2                          -> rests
         B1 buys 1.00 @ 0.50 in s1                           -> rests
@@ -67,7 +67,7 @@ def test_a_basket_trades_all_its_legs_in_the_order_given():
     """)
 
 
-def test_a_basket_with_one_leg_not_filled_undoes_all():
+def test_a_basket_with_one_leg_not_filled_undoes_all(play: Play):
     play("""
         A2 sells 1.00 @ 0.30 in s2                          -> rests
         B1 buys 1.00 @ 0.50 in s1                           -> rests
@@ -79,7 +79,7 @@ def test_a_basket_with_one_leg_not_filled_undoes_all():
     """)
 
 
-def test_the_legs_own_time_in_force_does_not_matter():
+def test_the_legs_own_time_in_force_does_not_matter(play: Play):
     play("""
         A2 sells 1.00 @ 0.30                                -> rests
         basket x: A1 buys 2.00 @ 0.45 ioc | y: A3 buys 1.00 @ 0.45 gtc
@@ -87,7 +87,7 @@ def test_the_legs_own_time_in_force_does_not_matter():
     """)
 
 
-def test_a_later_leg_uses_what_an_earlier_one_has_left():
+def test_a_later_leg_uses_what_an_earlier_one_has_left(play: Play):
     """The first leg sends energy into B, so that the second can send as much out of it."""
     play("""
         limit B export 0.00 import none                     -> limited
@@ -100,14 +100,14 @@ def test_a_later_leg_uses_what_an_earlier_one_has_left():
     """)
 
 
-def test_legs_do_not_trade_with_each_other():
+def test_legs_do_not_trade_with_each_other(play: Play):
     play("""
         basket x: A1 buys 1.00 @ 0.45 for Li | y: A2 sells 1.00 @ 0.20 for Wang
               -> x ends unfilled_basket 1.00; y ends unfilled_basket 1.00
     """)
 
 
-def test_a_members_own_order_stops_a_leg_and_so_the_basket():
+def test_a_members_own_order_stops_a_leg_and_so_the_basket(play: Play):
     play("""
         A2 sells 1.00 @ 0.30 in s1                          -> rests
         mine: A3 sells 1.00 @ 0.30 in s2 for Zhang          -> rests
@@ -116,7 +116,7 @@ def test_a_members_own_order_stops_a_leg_and_so_the_basket():
     """)
 
 
-def test_held_orders_are_tried_in_every_slot_of_a_basket_in_order_of_slot():
+def test_held_orders_are_tried_in_every_slot_of_a_basket_in_order_of_slot(play: Play):
     play("""
         limit B export 0.00 import none                     -> limited
         a2: A1 buys 1.00 @ 0.37 in s2 reach feeder          -> rests
@@ -134,7 +134,7 @@ def test_held_orders_are_tried_in_every_slot_of_a_basket_in_order_of_slot():
 # ------------------------------------------------------------------------------------------- amendments
 
 
-def test_amend_to_less_at_the_same_price_keeps_the_place():
+def test_amend_to_less_at_the_same_price_keeps_the_place(play: Play):
     play("""
         A2 sells 1.00 @ 0.40        -> rests
         A3 sells 1.00 @ 0.40        -> rests
@@ -145,7 +145,7 @@ def test_amend_to_less_at_the_same_price_keeps_the_place():
     """)
 
 
-def test_amend_to_more_loses_the_place():
+def test_amend_to_more_loses_the_place(play: Play):
     play("""
         A2 sells 1.00 @ 0.40        -> rests
         A3 sells 1.00 @ 0.40        -> rests
@@ -155,7 +155,7 @@ def test_amend_to_more_loses_the_place():
 
 
 @pytest.mark.parametrize("price", ["0.39", "0.41"])
-def test_amend_to_another_price_loses_the_place_even_for_less(price: str):
+def test_amend_to_another_price_loses_the_place_even_for_less(play: Play, price: str):
     play(f"""
         A2 sells 1.00 @ {price}     -> rests
         A3 sells 1.00 @ 0.40        -> rests
@@ -164,7 +164,7 @@ def test_amend_to_another_price_loses_the_place_even_for_less(price: str):
     """)
 
 
-def test_amend_is_matched_like_a_new_order():
+def test_amend_is_matched_like_a_new_order(play: Play):
     """It is the later of the two now: the buyer's limit is the price."""
     play("""
         A2 sells 1.00 @ 0.50        -> rests
@@ -175,7 +175,7 @@ def test_amend_is_matched_like_a_new_order():
     """)
 
 
-def test_amend_means_the_remaining_quantity():
+def test_amend_means_the_remaining_quantity(play: Play):
     play("""
         A2 sells 1.00 @ 0.40        -> rests
         A1 buys 0.60 @ 0.45         -> 0.60 A2>A1* 0.40/0.42 transformer
@@ -185,7 +185,7 @@ def test_amend_means_the_remaining_quantity():
     """)
 
 
-def test_amend_meets_the_members_own_order():
+def test_amend_meets_the_members_own_order(play: Play):
     play("""
         A2 sells 1.00 @ 0.50 for Zhang      -> rests
         A1 buys 1.00 @ 0.45 for Zhang       -> rests
@@ -197,7 +197,7 @@ def test_amend_meets_the_members_own_order():
 # -------------------------------------------------------------------------------------------- gate closure
 
 
-def test_gate_closure_ends_the_slots_orders_in_order_of_time_and_no_others():
+def test_gate_closure_ends_the_slots_orders_in_order_of_time_and_no_others(play: Play):
     play("""
         A2 sells 1.00 @ 0.40 in s1          -> rests
         A3 sells 1.00 @ 0.40 in s1          -> rests
@@ -219,7 +219,7 @@ def test_gate_closure_ends_the_slots_orders_in_order_of_time_and_no_others():
 # ------------------------------------------------------------------------------------------------ refusals
 
 
-def test_each_refusal_has_its_code():
+def test_each_refusal_has_its_code(play: Play):
     play("""
         A1 sells 1.00 @ 0.40                -> rests
         close s9                            -> closed
@@ -240,14 +240,14 @@ def test_each_refusal_has_its_code():
     """)
 
 
-def test_floor_and_cap_are_included():
+def test_floor_and_cap_are_included(play: Play):
     play("""
         A1 sells 1.00 @ 0.00                -> rests
         A2 buys 1.00 @ 2.00                 -> 1.00 A1>A2* 0.00/0.02 transformer
     """)
 
 
-def test_refusals_are_checked_in_the_order_of_the_page():
+def test_refusals_are_checked_in_the_order_of_the_page(play: Play):
     """Each line mends the first fault of the line before."""
     play("""
         A1 sells 1.00 @ 0.40                        -> rests
@@ -262,7 +262,7 @@ def test_refusals_are_checked_in_the_order_of_the_page():
     """)
 
 
-def test_an_id_is_used_once_the_order_was_accepted_whatever_became_of_it():
+def test_an_id_is_used_once_the_order_was_accepted_whatever_became_of_it(play: Play):
     play("""
         killed: A1 sells 1.00 @ 0.40 fok            -> killed ends unfilled_fok 1.00
         killed: A1 sells 1.00 @ 0.40                -> killed refused duplicate_order_id
@@ -277,8 +277,8 @@ def test_an_id_is_used_once_the_order_was_accepted_whatever_became_of_it():
     """)
 
 
-def test_a_refused_order_changes_nothing():
-    market = Market()
+def test_a_refused_order_changes_nothing(play: Play):
+    market = play("")
     market.play("A1 sells 1.00 @ 0.40 -> rests")
     before = list(market.engine.open_orders())
     market.play("""
@@ -291,7 +291,7 @@ def test_a_refused_order_changes_nothing():
     assert list(market.engine.open_orders()) == before
 
 
-def test_the_first_bad_leg_gets_its_reason_and_every_other_leg_basket_rejected():
+def test_the_first_bad_leg_gets_its_reason_and_every_other_leg_basket_rejected(play: Play):
     play("""
         A2 sells 9.00 @ 0.30        -> rests
         basket x: A1 buys 1.00 @ 0.45 | y: A1 buys 0.00 @ 0.45 | z: A1 buys 1.00 @ 9.00
@@ -302,7 +302,7 @@ def test_the_first_bad_leg_gets_its_reason_and_every_other_leg_basket_rejected()
     """)
 
 
-def test_a_second_leg_with_the_id_of_a_first_is_a_duplicate():
+def test_a_second_leg_with_the_id_of_a_first_is_a_duplicate(play: Play):
     play("""
         basket x: A1 buys 1.00 @ 0.45 | x: A1 buys 1.00 @ 0.45
               -> x refused basket_rejected; x refused duplicate_order_id

@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from matching.engine import Engine
+from matching.fast import FastEngine
+from matching.kernel import EVENT, Rows
 from matching.replay import add_arguments
 from tests.matching.replay_desk import GRID, HEADER, Desk
 
@@ -327,7 +329,9 @@ def test_parquet_in_and_out_is_the_same_as_csv(desk: Desk):
 
 def test_a_long_stream_is_read_and_written_in_pieces(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("matching.replay_tables._ROWS_AT_ONCE", 7)
-    monkeypatch.setattr("matching.replay._COMMANDS_AT_ONCE", 3)
+    monkeypatch.setattr("matching.replay_csv._BLOCK_BYTES", 100)
+    monkeypatch.setattr("matching.replay._EVENTS_AT_ONCE", 3)
+    monkeypatch.setattr("matching.replay_outputs._ROWS_PER_GROUP", 4)
     rows = [
         f"new s{n} A2 sell t{n % 5} 1.00 0.30\nnew b{n} A1 buy t{n % 5} 1.00 0.45 basket=b{n // 3}" for n in range(50)
     ]
@@ -348,15 +352,17 @@ def test_a_stopped_replay_writes_nothing_and_keeps_what_was_there(desk: Desk, mo
     desk.write("trades.csv", "of yesterday")
     applied: list[int] = []
 
-    def apply_then_interrupt(self: Engine, commands: list[object]) -> list[object]:
+    def apply_then_interrupt(self: FastEngine, commands: Rows) -> Rows:
         applied.append(len(commands))
-        if len(applied) > 1:
+        if len(applied) > 2:
             raise KeyboardInterrupt
-        return []
+        return np.empty(0, EVENT)
 
-    monkeypatch.setattr(Engine, "apply", apply_then_interrupt)
+    monkeypatch.setattr("matching.replay_tables._ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(FastEngine, "apply_rows", apply_then_interrupt)
     assert desk.run("--rejects", str(desk.folder / "rejects.parquet")) == 130
     assert "stopped" in desk.capture.readouterr().err
+    assert applied == [12, 1, 1]  # the grid, the first order, the second
     assert desk.names() == {"grid.csv", "commands.csv", "trades.csv"}
     assert (desk.folder / "trades.csv").read_text(encoding="utf-8") == "of yesterday"
 

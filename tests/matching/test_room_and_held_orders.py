@@ -4,10 +4,10 @@ import pytest
 
 from matching.book import Book, Order
 from matching.reference import ReferenceEngine
-from tests.matching.market_script import RULES, Market, play
+from tests.matching.market_script import Market, Play
 
 
-def test_a_trade_is_cut_to_the_room_on_every_link_of_its_path():
+def test_a_trade_is_cut_to_the_room_on_every_link_of_its_path(play: Play):
     for link, way in (
         ("A1", "export"),
         ("A", "export"),
@@ -24,7 +24,7 @@ def test_a_trade_is_cut_to_the_room_on_every_link_of_its_path():
         """)
 
 
-def test_a_limit_holds_in_its_own_direction_only():
+def test_a_limit_holds_in_its_own_direction_only(play: Play):
     play("""
         limit B export none import 0.00     -> limited
         limit C export 0.00 import none     -> limited
@@ -33,7 +33,7 @@ def test_a_limit_holds_in_its_own_direction_only():
     """)
 
 
-def test_links_beyond_the_common_ancestor_carry_nothing():
+def test_links_beyond_the_common_ancestor_carry_nothing(play: Play):
     play("""
         limit A export 0.00 import 0.00     -> limited
         limit F export 0.00 import 0.00     -> limited
@@ -44,7 +44,7 @@ def test_links_beyond_the_common_ancestor_carry_nothing():
     """)
 
 
-def test_a_counterparty_without_room_is_passed_over_and_stays():
+def test_a_counterparty_without_room_is_passed_over_and_stays(play: Play):
     play("""
         limit B export 0.50 import none     -> limited
         B1 sells 1.00 @ 0.20                -> rests
@@ -56,7 +56,7 @@ def test_a_counterparty_without_room_is_passed_over_and_stays():
     """)
 
 
-def test_opposite_flows_net():
+def test_opposite_flows_net(play: Play):
     play("""
         limit B export 0.50 import 0.50     -> limited
         B1 sells 2.00 @ 0.20 ioc            -> B1 ends unfilled_ioc 2.00
@@ -68,7 +68,7 @@ def test_opposite_flows_net():
     """)
 
 
-def test_a_limit_below_the_flow_leaves_no_room_and_undoes_nothing():
+def test_a_limit_below_the_flow_leaves_no_room_and_undoes_nothing(play: Play):
     play("""
         limit B export 2.00 import 1.00     -> limited
         B1 sells 1.50 @ 0.20                -> rests
@@ -81,7 +81,7 @@ def test_a_limit_below_the_flow_leaves_no_room_and_undoes_nothing():
     """)
 
 
-def test_a_raised_limit_lets_held_orders_trade():
+def test_a_raised_limit_lets_held_orders_trade(play: Play):
     play("""
         limit B export 0.00 import 0.00     -> limited
         B1 sells 1.00 @ 0.20                -> rests
@@ -91,7 +91,7 @@ def test_a_raised_limit_lets_held_orders_trade():
     """)
 
 
-def test_a_limit_for_one_slot_is_for_that_slot():
+def test_a_limit_for_one_slot_is_for_that_slot(play: Play):
     play("""
         limit B export 0.00 import none in s2   -> limited
         x: B1 sells 1.00 @ 0.20 in s1           -> rests
@@ -102,7 +102,7 @@ def test_a_limit_for_one_slot_is_for_that_slot():
     """)
 
 
-def test_a_limit_for_one_slot_leaves_the_others_theirs():
+def test_a_limit_for_one_slot_leaves_the_others_theirs(play: Play):
     play("""
         limit B export 0.20 import none         -> limited
         limit B export none import none in s2   -> limited
@@ -113,7 +113,7 @@ def test_a_limit_for_one_slot_leaves_the_others_theirs():
     """)
 
 
-def test_a_limit_for_all_slots_replaces_those_for_single_slots_and_holds_for_later_ones():
+def test_a_limit_for_all_slots_replaces_those_for_single_slots_and_holds_for_later_ones(play: Play):
     play("""
         limit B export 0.10 import none in s1   -> limited
         limit B export 0.20 import none         -> limited
@@ -126,7 +126,7 @@ def test_a_limit_for_all_slots_replaces_those_for_single_slots_and_holds_for_lat
     """)
 
 
-def test_a_limit_for_all_slots_tries_their_held_orders_in_order_of_slot():
+def test_a_limit_for_all_slots_tries_their_held_orders_in_order_of_slot(play: Play):
     play("""
         limit B export 0.00 import none         -> limited
         x: B1 sells 1.00 @ 0.20 in s2           -> rests
@@ -137,7 +137,7 @@ def test_a_limit_for_all_slots_tries_their_held_orders_in_order_of_slot():
     """)
 
 
-def test_held_orders_are_tried_in_order_of_sequence_number():
+def test_held_orders_are_tried_in_order_of_sequence_number(play: Play):
     play("""
         limit B export 0.00 import none         -> limited
         A1 buys 1.00 @ 0.50                     -> rests
@@ -147,7 +147,7 @@ def test_held_orders_are_tried_in_order_of_sequence_number():
     """)
 
 
-def test_the_earlier_of_two_fitting_orders_is_not_held():
+def test_the_earlier_of_two_fitting_orders_is_not_held(play: Play):
     """Were A1's buy a taker, it would choose B2, the better price, and not B1, the earlier."""
     play("""
         limit B export 0.00 import none         -> limited
@@ -158,7 +158,7 @@ def test_the_earlier_of_two_fitting_orders_is_not_held():
     """)
 
 
-def test_a_held_order_may_meet_a_later_one_and_its_own_limit_is_then_the_price():
+def test_a_held_order_may_meet_a_later_one_and_its_own_limit_is_then_the_price(play: Play):
     play("""
         limit A export none import 0.00         -> limited
         B1 sells 0.50 @ 0.30                    -> rests
@@ -168,7 +168,7 @@ def test_a_held_order_may_meet_a_later_one_and_its_own_limit_is_then_the_price()
     """)
 
 
-def test_passes_follow_one_another_until_one_trades_nothing():
+def test_passes_follow_one_another_until_one_trades_nothing(play: Play):
     """A1 is tried before A2's trade has made room into A; a second pass finds it."""
     play("""
         limit A export none import 0.00         -> limited
@@ -181,7 +181,7 @@ def test_passes_follow_one_another_until_one_trades_nothing():
     """)
 
 
-def test_a_trade_does_not_restart_the_pass():
+def test_a_trade_does_not_restart_the_pass(play: Play):
     """A2's trade makes room into A for one of A1 and A3: A3's turn comes first, in the same pass."""
     play("""
         limit A export none import 0.00         -> limited
@@ -195,7 +195,7 @@ def test_a_trade_does_not_restart_the_pass():
     """)
 
 
-def test_an_order_filled_earlier_in_the_pass_is_not_tried_again():
+def test_an_order_filled_earlier_in_the_pass_is_not_tried_again(play: Play):
     play("""
         limit A export none import 0.00         -> limited
         B1 sells 0.50 @ 0.30                    -> rests
@@ -206,7 +206,7 @@ def test_an_order_filled_earlier_in_the_pass_is_not_tried_again():
     """)
 
 
-def test_held_orders_are_tried_after_the_command_is_done_not_between_its_trades():
+def test_held_orders_are_tried_after_the_command_is_done_not_between_its_trades(play: Play):
     """C1's first trade makes room for B3, which must wait until C1 has traded all it can."""
     play("""
         limit B export 0.00 import none         -> limited
@@ -219,7 +219,7 @@ def test_held_orders_are_tried_after_the_command_is_done_not_between_its_trades(
     """)
 
 
-def test_orders_held_in_one_slot_do_not_hear_of_room_in_another():
+def test_orders_held_in_one_slot_do_not_hear_of_room_in_another(play: Play):
     play("""
         limit B export 0.00 import none         -> limited
         x: B1 sells 1.00 @ 0.20 in s1           -> rests
@@ -231,7 +231,7 @@ def test_orders_held_in_one_slot_do_not_hear_of_room_in_another():
     """)
 
 
-def test_an_amended_order_too_makes_room_for_held_ones():
+def test_an_amended_order_too_makes_room_for_held_ones(play: Play):
     """The fourth worked example, in which C1 asks too much at first."""
     play("""
         limit B export 1.00 import none          -> limited
@@ -254,7 +254,7 @@ def test_passes_are_skipped_while_no_room_has_grown(monkeypatch: pytest.MonkeyPa
         return held(self, book)
 
     monkeypatch.setattr(ReferenceEngine, "_held", counted)
-    market = Market(ReferenceEngine(RULES)).play("""
+    market = Market(ReferenceEngine).play("""
         limit B export 0.50 import none          -> limited
         A1 buys 2.00 @ 0.45                      -> rests
         B1 sells 1.00 @ 0.30                     -> 0.50 B1*>A1 0.40/0.45 feeder; rests 0.50

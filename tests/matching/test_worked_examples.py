@@ -1,9 +1,9 @@
 """The four worked examples of docs/market_rules.md, word for word."""
 
-from tests.matching.market_script import play
+from tests.matching.market_script import Play
 
 
-def test_1_the_delivered_price_counts_not_the_asked_one():
+def test_1_the_delivered_price_counts_not_the_asked_one(play: Play):
     play("""
         A2 sells 1.00 @ 0.40    -> rests
         B1 sells 1.00 @ 0.38    -> rests
@@ -11,7 +11,7 @@ def test_1_the_delivered_price_counts_not_the_asked_one():
     """)
 
 
-def test_2_at_one_delivered_price_the_nearer_trades():
+def test_2_at_one_delivered_price_the_nearer_trades(play: Play):
     play("""
         A2 sells 1.00 @ 0.41    -> rests
         B1 sells 1.00 @ 0.38    -> rests
@@ -19,14 +19,14 @@ def test_2_at_one_delivered_price_the_nearer_trades():
     """)
 
 
-def test_3_the_price_is_the_limit_of_whoever_came_first():
+def test_3_the_price_is_the_limit_of_whoever_came_first(play: Play):
     play("""
         A1 buys 1.00 @ 0.45     -> rests
         B1 sells 1.00 @ 0.30    -> 1.00 B1*>A1 0.40/0.45 feeder
     """)
 
 
-def test_4_a_held_order_trades_when_an_opposite_flow_makes_room():
+def test_4_a_held_order_trades_when_an_opposite_flow_makes_room(play: Play):
     play("""
         limit B export 1.00 import none          -> limited
         A1 buys 2.00 @ 0.45 reach feeder         -> rests

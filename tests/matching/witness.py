@@ -1,8 +1,8 @@
 """A witness who sees commands and events only, keeps books of its own, and objects to whatever breaks the rules.
 
-Nothing here is shared with the engine: paths come from sets of ancestors, room from a list of trades, priority from a
-plain ``min``. What the page demands of single trades is asserted at each trade, what it demands of books at rest after
-each command.
+Nothing here is shared with the engine: paths come from sets of ancestors, priority from sorting all that may meet, and
+the witness foresees every trade, those of held orders too. What the page demands of single trades is asserted at each
+trade, what it demands of books at rest and of links after each command.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ from matching.order import (
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class Seen:
     """An order as the witness knows it; ``place`` is its sequence number."""
 
@@ -44,13 +44,19 @@ class Seen:
     price: int
 
 
+Foreseen = list[tuple[Seen, Seen, int]]
+"""Trades to come: taker, counterparty, lots."""
+
+
 class Witness:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.parents: dict[int, int] = {}
         self.levels: dict[int, Level] = {}
         self.limits: dict[tuple[int, int | None], tuple[int | None, int | None]] = {}
+        self.chains: dict[int, list[int]] = {-1: []}  # by node: itself and all above it
+        self.levels_between: dict[tuple[int, int], Level] = {}
         self.flow: Counter[tuple[int, int]] = Counter()  # (slot, node): net upward
+        self.over: dict[tuple[int, int], int] = {}  # the same: by how much a limit was set below the flow
         self.resting: dict[int, Seen] = {}
         self.used: set[int] = set()
         self.closed: set[int] = set()
@@ -77,9 +83,11 @@ class Witness:
                 self._see_limits(command, events)
             case Connect():
                 self.sequence += 1
-                self.parents[command.node], self.levels[command.node] = command.parent, command.level
+                self.chains[command.node] = [command.node, *self.chains[command.parent]]
+                self.levels[command.node] = command.level
                 self.limits[command.node, None] = (command.export_lots, command.import_lots)
         self._see_rest()
+        self._see_links()
 
     def _see_orders(self, legs: tuple[New, ...], events: list[Event], none_if_not_all: Ended | None = None) -> None:
         first = self.sequence + 1
@@ -101,13 +109,13 @@ class Witness:
         rest = self._see_trades(trades, events[len(legs) :])
         self._see_end_of_taker(takers[-1], rest, own_met=own_met, rests=legs[-1].tif == Tif.GTC)
 
-    def _see_trades(self, foreseen: list[tuple[Seen, Seen, int]], events: list[Event]) -> list[Event]:
-        """The trades of incoming orders are those foreseen. Returns the events that follow."""
+    def _see_trades(self, foreseen: Foreseen, events: list[Event], cause: int | None = None) -> list[Event]:
+        """Trades are those foreseen; each names ``cause``, otherwise its taker. Returns the events that follow."""
         takers = {taker.new.order_id: taker for taker, _, _ in foreseen}
-        assert len(events) >= len(foreseen)
+        assert len(events) >= len(foreseen), (foreseen, events)
         for event, (taker, resting, lots) in zip(events, foreseen, strict=False):
             assert isinstance(event, Traded)
-            assert event.sequence == taker.place
+            assert event.sequence == (cause or taker.place)
             assert {event.buy_order, event.sell_order} == {taker.new.order_id, resting.new.order_id}, "priority"
             assert event.quantity_lots == lots
             self._see_trade(event, takers)
@@ -124,9 +132,8 @@ class Witness:
         self._see_held(rest)
 
     def _see_held(self, events: list[Event]) -> None:
-        for event in events:
-            assert isinstance(event, Traded) and event.sequence == self.sequence
-            self._see_trade(event, {})
+        rest = self._see_trades(self._foresee_passes(), events, cause=self.sequence)
+        assert rest == []
 
     def _see_cancel(self, cancel: Cancel, events: list[Event]) -> None:
         self.sequence += 1
@@ -180,10 +187,9 @@ class Witness:
         if command.slot is None:
             self.limits = {key: kept for key, kept in self.limits.items() if key[0] != command.node}
         self.limits[command.node, command.slot] = limits
+        self.over = {key: self._beyond_limit(*key) for key in self.flow}
         assert events[0] == Limited(self.sequence, command.node, command.slot, *limits)
         self._see_held(events[1:])
-        slots = [event.slot for event in events if isinstance(event, Traded)]
-        assert slots == sorted(slots), "slot after slot"
 
     # ---------------------------------------------------------------------------- what the rules demand
 
@@ -225,13 +231,23 @@ class Witness:
 
     def _see_rest(self) -> None:
         """At rest no two fitting orders have room between them, and none of one member fit at all."""
-        buys = [order for order in self.resting.values() if order.new.side == Side.BUY]
-        sells = [order for order in self.resting.values() if order.new.side == Side.SELL]
-        for buy in buys:
-            for sell in sells:
-                if buy.new.slot == sell.new.slot and self._fit(buy, sell):
-                    assert buy.new.member != sell.new.member, (buy, sell)
-                    assert self._room(buy, sell) <= 0, (buy, sell)
+        for slot in self._slots():
+            for buy, sell in self._fitting_pairs(slot):
+                assert buy.new.member != sell.new.member, (buy, sell)
+                assert self._room(buy, sell) <= 0, (buy, sell)
+
+    def _see_links(self) -> None:
+        """No link is over its limit in either direction, but for what flowed when the limit was set."""
+        for key in self.flow:
+            beyond_lots = self._beyond_limit(*key)
+            assert beyond_lots <= self.over.get(key, 0), key
+            self.over[key] = beyond_lots
+
+    def _beyond_limit(self, slot: int, node: int) -> int:
+        (export_limit, import_limit), flow = self._limits_of(node, slot), self.flow[slot, node]
+        beyond_export = 0 if export_limit is None else flow - export_limit
+        beyond_import = 0 if import_limit is None else -flow - import_limit
+        return max(0, beyond_export, beyond_import)
 
     def _refusals(self, legs: tuple[New, ...]) -> list[Reason]:
         for bad, leg in enumerate(legs):
@@ -256,20 +272,52 @@ class Witness:
     def _is_price(self, price: int) -> bool:
         return self.rules.floor_ticks <= price <= self.rules.cap_ticks
 
-    def _foresee(self, takers: list[Seen]) -> tuple[list[tuple[Seen, Seen, int]], bool]:
+    def _foresee(self, takers: list[Seen]) -> tuple[Foreseen, bool]:
         """The trades of takers that come in one after the other, and whether the last met its own member."""
-        flow, trades, own_met = self.flow.copy(), [], False
+        flow, trades, own_met = self.flow.copy(), Foreseen(), False
         left = Counter({order.place: order.left for order in [*self.resting.values(), *takers]})
         for taker in takers:
-            other, own_met = self._next(taker, left)
-            while other:
-                lots = min(left[taker.place], left[other.place], self._room(taker, other))
-                trades.append((taker, other, lots))
-                left.subtract({taker.place: lots, other.place: lots})
-                self._let_flow(taker, other, lots)
-                other, own_met = self._next(taker, left)
+            more, own_met = self._foresee_one(taker, left)
+            trades += more
         self.flow = flow
         return trades, own_met
+
+    def _foresee_passes(self) -> Foreseen:
+        """The trades of held orders: slot by slot, pass after pass, each over those that are held when it begins."""
+        flow, trades = self.flow.copy(), Foreseen()
+        left = Counter({order.place: order.left for order in self.resting.values()})
+        for slot in self._slots():
+            pairs, before = self._fitting_pairs(slot), -1
+            while before != len(trades):
+                before = len(trades)
+                still_open = [pair for pair in pairs if left[pair[0].place] and left[pair[1].place]]
+                held = {max(pair, key=lambda order: order.place) for pair in still_open}
+                for taker in sorted(held, key=lambda order: order.place):
+                    trades += self._foresee_one(taker, left)[0]
+        self.flow = flow
+        return trades
+
+    def _foresee_one(self, taker: Seen, left: Counter[int]) -> tuple[Foreseen, bool]:
+        """What one taker trades, with all effects on ``left`` and on the links; whether it met its own member."""
+        trades = Foreseen()
+        other, own_met = self._next(taker, left)
+        while other:
+            lots = min(left[taker.place], left[other.place], self._room(taker, other))
+            trades.append((taker, other, lots))
+            left.subtract({taker.place: lots, other.place: lots})
+            self._let_flow(taker, other, lots)
+            other, own_met = self._next(taker, left)
+        return trades, own_met
+
+    def _slots(self) -> list[int]:
+        return sorted({order.new.slot for order in self.resting.values()})
+
+    def _fitting_pairs(self, slot: int) -> list[tuple[Seen, Seen]]:
+        """(buy, sell) of all that rest in a slot and fit."""
+        orders = [order for order in self.resting.values() if order.new.slot == slot]
+        buys = [order for order in orders if order.new.side == Side.BUY]
+        sells = [order for order in orders if order.new.side == Side.SELL]
+        return [(buy, sell) for buy in buys for sell in sells if buy.price >= sell.price and self._fit(buy, sell)]
 
     def _next(self, taker: Seen, left: Counter[int]) -> tuple[Seen | None, bool]:
         """The counterparty whose turn it is, if any; whether one of the taker's own member stands before it."""
@@ -297,22 +345,23 @@ class Witness:
         affordable = sell.price + self.rules.fee_ticks[level - 1] <= buy.price
         return in_reach and affordable and buy.new.terms_days <= sell.new.terms_days
 
-    def _chain(self, node: int) -> list[int]:
-        return [] if node == -1 else [node, *self._chain(self.parents[node])]
-
     def _distance(self, one: Seen, other: Seen) -> Level:
-        shared = set(self._chain(one.new.meter)) & set(self._chain(other.new.meter))
-        return max(Level.TRANSFORMER, min(self.levels[node] for node in shared))
+        """The level of the lowest node above both. Kept: a tree that grows changes no distance."""
+        key = (one.new.meter, other.new.meter)
+        if key not in self.levels_between:
+            shared = set(self.chains[key[0]]) & set(self.chains[key[1]])
+            self.levels_between[key] = max(Level.TRANSFORMER, min(self.levels[node] for node in shared))
+        return self.levels_between[key]
 
     def _links(self, one: Seen, other: Seen) -> tuple[list[int], list[int]]:
         """(climbed by the seller's energy, descended to the buyer)."""
         buy, sell = (one, other) if one.new.side == Side.BUY else (other, one)
-        up, down = self._chain(sell.new.meter), self._chain(buy.new.meter)
+        up, down = self.chains[sell.new.meter], self.chains[buy.new.meter]
         return [node for node in up if node not in down], [node for node in down if node not in up]
 
     def _room(self, one: Seen, other: Seen) -> int:
         slot, (up, down) = one.new.slot, self._links(one, other)
-        room = [10**9]
+        room = [2**62]
         for node in up:
             limit = self._limits_of(node, slot)[0]
             room += [] if limit is None else [limit - self.flow[slot, node]]
