@@ -23,6 +23,7 @@ from matching.views import hash_of_state
 MOST_TERMS = 15
 MOST_PRICES = 2**31 - 2
 _ROWS_AT_ONCE = 2**12
+_NONE = np.empty(0, np.uint8)
 
 
 class EngineLimitError(ValueError):
@@ -85,31 +86,40 @@ class FastEngine:
 
         All legs of a basket are in one call.
         """
-        commands = np.ascontiguousarray(commands, kernel.COMMAND)
-        self._check(commands)
-        while (outcome := kernel.run(self._tables.at)) != kernel.DONE:
-            row = int(self._tables.row["row"])
-            if outcome == kernel.GROW:
-                self._tables.grow_for(commands[row : row + 1])
-            elif outcome == kernel.MAKE_SLOT:
-                self._make_slot(int(commands[self._tables.row["leg"]]["slot"]))
-            else:
-                self._carry_out(commands[row])
-                self._tables.row["row"] = row + 1
+        if commands.dtype is not kernel.COMMAND or not commands.flags.c_contiguous:
+            commands = np.ascontiguousarray(commands, kernel.COMMAND)
+        if not len(commands):
+            return np.empty(0, kernel.EVENT)
+        tables = self._tables
+        outcome = kernel.run(tables.at, commands.view(np.uint8))
+        if outcome >= kernel.CHECK:
+            self._check(commands, outcome - kernel.CHECK)
+            outcome = kernel.run(tables.at, _NONE)
+        while outcome != kernel.DONE:
+            outcome = self._go_on(commands, outcome)
         return self._tables.events()
 
-    def _check(self, commands: Rows) -> None:
+    def _go_on(self, commands: Rows, outcome: int) -> int:
+        """Do what the kernel asks for, and let it run on."""
+        tables = self._tables
+        row = int(tables.row["row"])
+        if outcome == kernel.GROW:
+            tables.grow_for(commands[row : row + 1])
+        elif outcome == kernel.MAKE_SLOT:
+            self._make_slot(int(commands[tables.row["leg"]]["slot"]))
+        else:
+            self._carry_out(commands[row])
+            self._tables.row["row"] = row + 1
+        return int(kernel.run(self._tables.at, _NONE))
+
+    def _check(self, commands: Rows, found: int) -> None:
         """Refuse the whole call for what would be its caller's bug."""
-        mem = self._tables.row
-        if self.sequence + len(commands) >= 1 << int(mem["shift"]):
+        if found & kernel.NO_SEQUENCES:
             raise EngineLimitError("no sequence numbers are left")
-        found = kernel.take_up(self._tables.at, commands)
         if found & kernel.TOO_LARGE:
             raise EngineLimitError(f"a quantity or a limit is above {LARGEST_LOTS} lots")
         if found & kernel.CUT_BASKET:
             raise EngineLimitError("the legs of a basket do not follow one another")
-        if not found & kernel.LIMITING:
-            return
         levels = dict(self._levels)
         for row in commands[(commands["kind"] == kernel.CONNECT) | (commands["kind"] == kernel.CAPACITY)]:
             node = int(row["meter"])

@@ -60,8 +60,8 @@ NO_LIMIT_LOTS = 2**62
 LARGEST_LOTS, LARGEST_LIMIT_LOTS = 2**48, 2**60
 """The most that a quantity and a limit may be: what flows in a slot then stays inside 64 bits."""
 
-LIMITING, TOO_LARGE, CUT_BASKET = 1, 2, 4
-"""What ``take_up`` finds."""
+LIMITING, TOO_LARGE, CUT_BASKET, NO_SEQUENCES = 1, 2, 4, 8
+"""What ``run`` finds in new commands, as bits."""
 
 COMMAND: np.dtype[np.void] = np.dtype(
     [
@@ -91,7 +91,7 @@ EVENT: np.dtype[np.void] = np.dtype(
         ("quantity_lots", "i8"),  # traded or remaining; the export limit of ``limited``
         ("price_ticks", "i8"),  # what the seller gets, or the order's; the import limit of ``limited``
         ("buyer_price_ticks", "i8"),
-        ("counterparty", "i4"),  # the kernel's own: the row of a trade's resting order
+        ("unused", "i4"),
         ("kind", "i1"),
         ("reason", "i1"),  # of a refusal or an end
         ("taker", "i1"),  # the side with the higher sequence number
@@ -214,6 +214,7 @@ POOLS = {
     "terms": np.dtype("i8"),  # the market's classes, ascending
     "fees": np.dtype("i8"),  # level
     "events": EVENT,
+    "counterparties": np.dtype("i4"),  # event: the row of a trade's resting order
     "commands": COMMAND,  # the caller's
 }
 """The type of each pool's rows, and how a row is found where it is not by its own number."""
@@ -258,9 +259,10 @@ DUPLICATE_ORDER_ID, UNKNOWN_METER, SLOT_CLOSED, BAD_QUANTITY, BAD_PRICE, BAD_TER
 )
 BY_OWNER, UNFILLED_IOC, UNFILLED_FOK, UNFILLED_BASKET, SELF_TRADE = 1, 2, 3, 4, 5
 
-DONE, GROW, MAKE_SLOT, ASK = 0, 1, 2, 3
+DONE, GROW, MAKE_SLOT, ASK, CHECK = 0, 1, 2, 3, 4
 """What ``run`` returns: all rows are done; a pool is too small; the slot of this row is new; a row is not for the
-kernel (``close``, ``capacity``, ``connect``). ``row`` tells the row, ``leg`` that of the new slot."""
+kernel (``close``, ``capacity``, ``connect``); from ``CHECK`` on: nothing has been done, new commands have what is to
+be looked at first. ``row`` tells the row, ``leg`` that of the new slot."""
 
 FILLED_OR_REST, MET_OWN, FULL = 0, 1, 2
 NEXT, ENTERING, LEGS, SETTLING = 0, 1, 2, 3
@@ -275,7 +277,7 @@ _LAST_BITS = 2**ID_BITS - 1
 AHEAD_COMMANDS = 32
 """So many commands are looked up at once, before the first of them is carried out."""
 
-_PLACE_BYTES, _NODE_BYTES, _ORDER_BYTES = 16, 32, 64
+_ORDER_BYTES, _COMMAND_BYTES = ORDER.itemsize, COMMAND.itemsize
 
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
@@ -376,8 +378,9 @@ def _class(mem: Memory, book: int) -> int:
 
 @inlined
 def _look_up(places: int, mask: int, key: int) -> int:
-    """The value of a key in an open-addressed map, 0 if it is not there."""
-    at = ((key * _MIX) >> 32) & mask
+    """The value of a key in an open-addressed map, 0 if it is not there. Nodes and slots are numbered one after the
+    other: their numbers are their places."""
+    at = key & mask
     while _place_row(places, at).value != 0:
         if _place_row(places, at).key == key:
             return _place_row(places, at).value
@@ -388,7 +391,7 @@ def _look_up(places: int, mask: int, key: int) -> int:
 @entry
 def put_in_map(places: int, mask: int, key: int, value: int) -> None:
     """Set the value of a key; the map has a free place."""
-    at = ((key * _MIX) >> 32) & mask
+    at = key & mask
     while _place_row(places, at).value != 0 and _place_row(places, at).key != key:
         at = (at + 1) & mask
     _place_row(places, at).key = key
@@ -1051,12 +1054,20 @@ def _room_changed(mem: Memory, slot: int, node: int, side: int, is_blocked: bool
         _suspect(mem, slot, node)
 
 
-@compiled
+@inlined
 def _push(mem: Memory, slot: int, node: int, side: int, quantity_lots: int) -> None:
     """Let what a seller sends, or a buyer gets, flow through one link. A negative quantity takes it back."""
     link = _link(mem.links, slot * mem.node_size + node)
-    had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
-    link.flow_lots += quantity_lots if side == SELL else -quantity_lots
+    flow_lots, up_lots, down_lots = link.flow_lots, link.up_lots, link.down_lots
+    new_flow_lots = flow_lots + quantity_lots if side == SELL else flow_lots - quantity_lots
+    link.flow_lots = new_flow_lots
+    if (up_lots > flow_lots) != (up_lots > new_flow_lots) or (down_lots > -flow_lots) != (down_lots > -new_flow_lots):
+        _room_may_have_changed(mem, slot, node, up_lots > flow_lots, down_lots > -flow_lots)
+
+
+@compiled
+def _room_may_have_changed(mem: Memory, slot: int, node: int, had_up: bool, had_down: bool) -> None:
+    link = _link(mem.links, slot * mem.node_size + node)
     has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
     if has_up != had_up:
         _room_changed(mem, slot, node, SELL, not has_up)
@@ -1078,7 +1089,7 @@ def _push_up(mem: Memory, slot: int, meter: int, side: int, level: int, quantity
             _push(mem, slot, hub.node, side, quantity_lots)
 
 
-@compiled
+@inlined
 def _room_up(mem: Memory, slot: int, meter: int, side: int, level: int) -> int:
     """The least room of those links."""
     row = _node(mem.nodes, meter)
@@ -1101,11 +1112,7 @@ def set_limits(address: int, slot: int, node: int, up_lots: int, down_lots: int)
     link = _link(mem.links, slot * mem.node_size + node)
     had_up, had_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
     link.up_lots, link.down_lots = up_lots, down_lots
-    has_up, has_down = link.up_lots - link.flow_lots > 0, link.down_lots + link.flow_lots > 0
-    if has_up != had_up:
-        _room_changed(mem, slot, node, SELL, not has_up)
-    if has_down != had_down:
-        _room_changed(mem, slot, node, BUY, not has_down)
+    _room_may_have_changed(mem, slot, node, had_up, had_down)
 
 
 # -------------------------------------------------------------------------------------------- priority
@@ -1182,6 +1189,35 @@ def _best_of_all(mem: Memory, slot: int, meter: int, book: int, limit: int) -> t
             best, best_level, best_cost = _int(_i32s(mem.winners)[found + 1]), level, cost
         hub = _int(row.hub)
     return best, best_level, best_cost
+
+
+@inlined
+def _meets_any(mem: Memory, slot: int, meter: int, book: int, limit: int) -> bool:
+    """Whether any order fits one at this meter, where every link has room."""
+    classes, shift = mem.classes, mem.shift
+    other = 1 - _side(mem, book)
+    fees, fitting, keys = _i64s(mem.fees), _i64s(mem.fitting), _i64s(mem.keys)
+    area = _int(_node(mem.nodes, meter).place)
+    place = slot * mem.area_size + area
+    mask = _i64s(mem.cells)[place * 4 + 2 * other] & fitting[book * 4 + 1]
+    at, bound = (2 * place + other) * classes, (limit - fees[1] + 1) << shift
+    while mask != 0:
+        if _ladder_row(mem.ladders, _i32s(mem.books)[at + _lowest_bit(mask)]).key < bound:
+            return True
+        mask &= mask - 1
+    hub = _int(_area(mem.areas, area).hub)
+    while hub != 0:
+        row = _hub(mem.hubs, hub)
+        level = _int(row.level)
+        place = slot * mem.hub_size + hub
+        mask = _i64s(mem.hub_cells)[place * 4 + 2 * other] & fitting[book * 4 + level]
+        at, bound = (2 * place + other) * classes, (limit - fees[level] + 1) << shift
+        while mask != 0:
+            if keys[_i64s(mem.trees)[at + _lowest_bit(mask)] + 1] < bound:
+                return True
+            mask &= mask - 1
+        hub = _int(row.hub)
+    return False
 
 
 @compiled
@@ -1293,7 +1329,7 @@ def _tell(mem: Memory, kind: int, sequence: int, order_id: int, quantity_lots: i
     event.quantity_lots = quantity_lots
     event.price_ticks = 0
     event.buyer_price_ticks = 0
-    event.counterparty = 0
+    event.unused = 0
     event.kind = kind
     event.reason = reason
     event.taker = 0
@@ -1316,12 +1352,13 @@ def _trade(mem: Memory, taker: int, counterparty: int, level: int, cause: int) -
     sell_is_first = sell.sequence < buy.sequence
     fee = _fee(mem, level)
     seller_price = mem.floor + sell.cost if sell_is_first else mem.cap - buy.cost - fee
-    event = _event(mem.events, _tell(mem, TRADED, cause, buy.order_id, quantity_lots, 0))
+    told = _tell(mem, TRADED, cause, buy.order_id, quantity_lots, 0)
+    _i32s(mem.counterparties)[told] = counterparty
+    event = _event(mem.events, told)
     event.other = sell.order_id
     event.slot = _slot(mem.slots, slot).name
     event.price_ticks = seller_price
     event.buyer_price_ticks = seller_price + fee
-    event.counterparty = counterparty
     event.taker = BUY_TAKER if sell_is_first else SELL_TAKER
     event.level = level
 
@@ -1377,7 +1414,7 @@ def _undo_trades(mem: Memory, first_row: int, first_sequence: int) -> None:
         event = _event(mem.events, mem.events_used)
         leg = _command(mem.commands, first_row + (event.sequence - first_sequence))
         meter = _look_up(mem.node_map, mem.node_map_mask, leg.meter)
-        counterparty = _int(event.counterparty)
+        counterparty = _int(_i32s(mem.counterparties)[mem.events_used])
         other = _order(mem.orders, counterparty)
         side = _side(mem, other.book)
         if other.meter != meter:
@@ -1744,6 +1781,11 @@ def _refusal(mem: Memory, command: Any, place: int, slot: int, meter: int, terms
 @inlined
 def _terms(mem: Memory, days: int) -> int:
     """Which of the market's classes of terms this is, -1 if none."""
+    return _int(0) if _i64s(mem.terms)[0] == days and mem.terms_count > 0 else _other_terms(mem, days)
+
+
+@compiled
+def _other_terms(mem: Memory, days: int) -> int:
     terms = _i64s(mem.terms)
     for each in range(mem.terms_count):
         if terms[each] == days:
@@ -1862,8 +1904,7 @@ def _new(mem: Memory, at: int, slot: int, meter: int) -> int:
     _load(mem, row, command, sequence, slot, meter, terms)
     if row != 0 and _slot(mem.slots, slot).blocked == 0:
         order = _order(mem.orders, row)
-        first, _, _ = _best_of_all(mem, slot, meter, _int(order.book), mem.range - order.cost)
-        if first == 0:
+        if not _meets_any(mem, slot, meter, _int(order.book), mem.range - order.cost):
             _rest(mem, row, True)
             return DONE
     return GROW if _enter(mem, row, row != 0) == FULL else DONE
@@ -2005,14 +2046,17 @@ def _look_ahead(mem: Memory, at: int, end: int) -> None:
     other is most of their cost. All that changes before their turn is who rests."""
     heads, ids = _i32s(mem.heads), _i32s(mem.ids)
     end = min(end, at + AHEAD_COMMANDS)
+    name, slot = _command(mem.commands, at).slot, _look_up(mem.slot_map, mem.slot_map_mask, _command(mem.commands, at).slot)
     for each in range(at, end):
         command = _command(mem.commands, each)
         ahead = _ahead(mem.aheads, each - at)
         if command.kind == NEW:
             ahead.meter = _look_up(mem.node_map, mem.node_map_mask, command.meter)
-            ahead.slot = _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
-            if ahead.slot > 0:
-                head = (_int(ahead.slot) * mem.node_size + ahead.meter) * 2
+            if command.slot != name:
+                name, slot = command.slot, _look_up(mem.slot_map, mem.slot_map_mask, command.slot)
+            ahead.slot = slot
+            if slot > 0:
+                head = (slot * mem.node_size + ahead.meter) * 2
                 ahead.place = head + (BUY if command.side == BUY_TAKER else SELL)
                 _prefetch(mem.heads + 4 * ahead.place)
         else:
@@ -2064,11 +2108,49 @@ def _carry_out(mem: Memory, first: int, end: int) -> int:
     return DONE
 
 
+@inlined
+def _check(mem: Memory) -> int:
+    """What there is among the commands that the caller should look at first: bits of ``LIMITING`` and what follows."""
+    found, legs_left = _int(0), _int(0)
+    for at in range(mem.commands_count):
+        command = _command(mem.commands, at)
+        if command.kind == LEG:
+            if legs_left == 0:
+                legs_left = _int(command.legs)
+            elif command.legs != 0:
+                found |= CUT_BASKET
+            if legs_left <= 0:
+                found |= CUT_BASKET
+            legs_left -= 1
+        elif legs_left != 0 or command.legs != 0:
+            found |= CUT_BASKET
+        if command.kind <= AMEND:
+            if command.quantity_lots > LARGEST_LOTS:
+                found |= TOO_LARGE
+        elif command.kind != CLOSE:
+            found |= LIMITING
+            for lots in (command.quantity_lots, command.price_ticks):
+                if lots > LARGEST_LIMIT_LOTS and lots != NO_LIMIT_LOTS:
+                    found |= TOO_LARGE
+    if legs_left != 0:
+        found |= CUT_BASKET
+    if mem.sequence + mem.commands_count >= _int(1) << mem.shift:
+        found |= NO_SEQUENCES
+    return found
+
+
 @entry
-def run(address: int) -> int:
-    """Carry out commands from ``row`` on. Returns ``DONE``, ``GROW``, ``MAKE_SLOT`` or ``ASK``; after any but
-    the first the caller does what is wanted and calls again."""
+def run(address: int, new: NDArray[np.uint8]) -> int:
+    """Carry out new commands, the bytes of rows, or (no bytes) the last ones from ``row`` on. Returns ``DONE``,
+    ``GROW``, ``MAKE_SLOT``, ``ASK``, or ``CHECK`` and more; after any but the first the caller does what is wanted and
+    calls again without new ones."""
     mem = _memory(address, 0)
+    if len(new) > 0:
+        mem.commands, mem.commands_count = new.ctypes.data, len(new) // _COMMAND_BYTES
+        mem.row, mem.events_used = 0, 0
+        found = _check(mem)
+        if found != 0:
+            return CHECK + found
     at = mem.row
     if mem.phase == ENTERING:
         if _enter(mem, mem.taker, mem.leg == 1) == FULL:
@@ -2099,35 +2181,6 @@ def run(address: int) -> int:
 
 
 # ------------------------------------------------------------------------- what the caller does in between
-
-
-@entry
-def take_up(address: int, commands: Rows) -> int:
-    """These commands are next, from the first on; what they bring about is told from the start. Returns what is among
-    them: bits of ``LIMITING``, ``TOO_LARGE`` and ``CUT_BASKET``."""
-    mem = _memory(address, 0)
-    mem.commands, mem.commands_count, mem.row, mem.events_used = commands.ctypes.data, len(commands), 0, 0
-    found, legs_left = 0, _int(0)
-    for at in range(mem.commands_count):
-        command = _command(mem.commands, at)
-        if command.kind == LEG:
-            if legs_left == 0:
-                legs_left = _int(command.legs)
-            elif command.legs != 0:
-                found |= CUT_BASKET
-            if legs_left <= 0:
-                found |= CUT_BASKET
-            legs_left -= 1
-        elif legs_left != 0 or command.legs != 0:
-            found |= CUT_BASKET
-        if command.kind == CONNECT or command.kind == CAPACITY:
-            found |= LIMITING
-            for lots in (command.quantity_lots, command.price_ticks):
-                if lots > LARGEST_LIMIT_LOTS and lots != NO_LIMIT_LOTS:
-                    found |= TOO_LARGE
-        elif command.quantity_lots > LARGEST_LOTS:
-            found |= TOO_LARGE
-    return found | CUT_BASKET if legs_left != 0 else found
 
 
 @entry

@@ -210,6 +210,7 @@ class Tables:
     def reserve_events(self, rows: int) -> None:
         if rows > self.row["events_size"]:
             self.memory.reserve("events", rows)
+            self.memory.reserve("counterparties", rows)
             self.row["events_size"] = rows
 
     def _put(self, name: str, key: int, value: int) -> None:
