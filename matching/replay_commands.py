@@ -6,7 +6,7 @@ by ``OrderIds``, slots in the order of their names, because that is the order in
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from matching.order import BAD_PRICE_TICKS, BAD_QUANTITY_LOTS, Level, Side, Tif
 from matching.replay_decimals import read_days, read_energy_lots, read_limit_lots_floor, read_price_ticks
 from matching.replay_grid import LEVELS, check_limits
 from matching.replay_names import NameTable, OrderIds
-from matching.replay_tables import Batch, read_batches, refuse
+from matching.replay_tables import Batch, ReplayError, read_batches, refuse
 from matching.replay_texts import Flags, Numbers, Texts
 
 COMMAND_COLUMNS = (
@@ -74,26 +74,12 @@ class _Words:
     """The words that a column may hold, and what they stand for."""
 
     def __init__(self, words: Mapping[str, int], empty: int) -> None:
-        self._table = NameTable(words)
-        self._values = np.array([*words.values(), empty])
+        self.table = NameTable(words)
+        self._values = np.array([*words.values(), empty], np.int8)
 
-    def find(self, texts: Texts) -> Numbers:
-        return self._table.find(texts)
-
-    def values(self, found: Numbers) -> NDArray[Any]:
-        """What the words with these numbers stand for; -1 is the empty text."""
-        values: NDArray[Any] = self._values[found]
-        return values
-
-
-class _Found(NamedTuple):
-    """The words of some rows by number, -1 where there is none."""
-
-    action: Numbers
-    side: Numbers
-    tif: Numbers
-    reach: Numbers
-    node: Numbers
+    def values(self, texts: Texts) -> NDArray[np.int8]:
+        """What each text stands for; ``empty`` for one that is no word."""
+        return texts.per_row(self._values[self.table.find(texts.distinct())])
 
 
 class CommandFile:
@@ -109,6 +95,8 @@ class CommandFile:
         self._node_table = NameTable(sorted(nodes, key=lambda name: nodes[name]))
         self._actions, self._sides = _Words(KINDS, 0), _Words(SIDES, 0)
         self._tifs, self._reaches = _Words(TIFS, Tif.GTC), _Words(REACHES, Level.SUBSTATION)
+        self._known = {"side": self._sides.table, "tif": self._tifs.table, "reach": self._reaches.table}
+        self._known["node"] = self._node_table
 
     def check(self, advance: Callable[[int], None]) -> int:
         """Look at every row and learn the slots. Returns how many rows there are. Raises ReplayError.
@@ -117,7 +105,7 @@ class CommandFile:
         """
         count, slots = 0, NameTable()
         for batch in self._batches():
-            self._find(batch)
+            self._check(batch)
             slots.number(batch.column("slot"))
             count += batch.rows
             advance(batch.rows)
@@ -140,7 +128,7 @@ class CommandFile:
             begins = is_leg & ~goes_on
             rows["kind"][is_leg] = LEG
             rows["legs"][begins] = 1
-            whole = int(np.flatnonzero(begins)[-1]) if is_leg[-1] and begins.any() else 0 if is_leg[-1] else batch.rows
+            whole = batch.rows if not is_leg[-1] else int(np.flatnonzero(begins)[-1]) if begins.any() else 0
             if whole or (open_legs and begins[0]):
                 yield _with_counted_legs([*open_legs, rows[:whole]])
                 open_legs = []
@@ -155,29 +143,26 @@ class CommandFile:
 
     # ------------------------------------------------------------------------------------------- checking
 
-    def _find(self, batch: Batch) -> _Found:
-        """Look up all words of some rows. Raises ReplayError for the first row that is wrong.
+    def _check(self, batch: Batch) -> None:
+        """Raise ReplayError for the first row that is wrong, if one is.
 
         Words that are not empty must be known, whether the row's action heeds them or not.
         """
-        found = _Found(
-            self._actions.find(batch.column("action")),
-            self._sides.find(batch.column("side")),
-            self._tifs.find(batch.column("tif")),
-            self._reaches.find(batch.column("reach")),
-            self._node_table.find(batch.column("node")),
-        )
-        is_wrong = found.action < 0
+        action = self._actions.table.find(batch.column("action"))
+        is_wrong = action < 0
         for column, needs in _NEEDS.items():
-            is_wrong |= needs[found.action] & batch.column(column).is_empty
-        for column, numbers in zip(found._fields[1:], found[1:], strict=True):
-            is_wrong |= (numbers < 0) & ~batch.column(column).is_empty
+            is_wrong |= needs[action] & batch.column(column).is_empty
+        for column, table in self._known.items():
+            texts = batch.column(column)
+            distinct = texts.distinct()
+            is_unknown = (table.find(distinct) < 0) & ~distinct.is_empty
+            if is_unknown.any():
+                is_wrong |= texts.per_row(is_unknown)
         for column in ("export_kw", "import_kw"):
             is_wrong |= self._limits(batch, column, empty=0) < 0
         if is_wrong.any():
             place = int(is_wrong.argmax())
             self._refuse(batch.first_row + place, batch.row(place, COMMAND_COLUMNS))
-        return found
 
     def _limits(self, batch: Batch, column: str, empty: int) -> Numbers:
         return read_limit_lots_floor(batch.column(column), self._slot_minutes, bad=-1, empty=empty)
@@ -201,31 +186,41 @@ class CommandFile:
 
     def _rows(self, batch: Batch) -> Rows:
         """One row of ``kernel.COMMAND`` for each of the file; legs of baskets are not told from other orders yet."""
-        found = self._find(batch)
         rows = np.zeros(batch.rows, COMMAND)
-        rows["kind"] = kinds = self._actions.values(found.action)
-        is_new, is_capacity = kinds == NEW, kinds == CAPACITY
-        is_of_order = is_new | (kinds == CANCEL) | (kinds == AMEND)
-        rows["order_id"] = np.where(is_of_order, self.order_ids.number(batch.column("order_id")), 0)
-        self._put_orders(rows, batch, found, is_new)
-        self._put_values(rows, batch, is_new, kinds == AMEND)
-        slots = batch.column("slot")
-        rows["slot"] = np.where(is_new | (kinds == CLOSE) | is_capacity & ~slots.is_empty, self.slots.find(slots), 0)
+        rows["kind"] = kinds = self._actions.values(batch.column("action"))
+        is_new, is_amend, is_capacity = kinds == NEW, kinds == AMEND, kinds == CAPACITY
+        np.copyto(
+            rows["order_id"],
+            self.order_ids.number(batch.column("order_id")),
+            where=is_new | is_amend | (kinds == CANCEL),
+        )
+        self._put_slots(rows, batch)
+        self._put_orders(rows, batch, is_new)
+        self._put_values(rows, batch, is_new, is_amend)
         if is_capacity.any():
-            rows["meter"][is_capacity] = found.node[is_capacity]
-            rows["quantity_lots"][is_capacity] = self._limits(batch, "export_kw", NO_LIMIT_LOTS)[is_capacity]
-            rows["price_ticks"][is_capacity] = self._limits(batch, "import_kw", NO_LIMIT_LOTS)[is_capacity]
-            rows["flags"][is_capacity & slots.is_empty] = FOR_ALL_SLOTS
+            np.copyto(rows["meter"], self._node_table.find(batch.column("node")), where=is_capacity)
+            np.copyto(rows["quantity_lots"], self._limits(batch, "export_kw", NO_LIMIT_LOTS), where=is_capacity)
+            np.copyto(rows["price_ticks"], self._limits(batch, "import_kw", NO_LIMIT_LOTS), where=is_capacity)
         return rows
 
-    def _put_orders(self, rows: Rows, batch: Batch, found: _Found, is_new: Flags) -> None:
+    def _put_slots(self, rows: Rows, batch: Batch) -> None:
+        kinds, slots = rows["kind"], batch.column("slot")
+        is_for_all = (kinds == CAPACITY) & slots.is_empty
+        has_slot = (kinds != CANCEL) & (kinds != AMEND) & ~is_for_all
+        numbers = self.slots.find(slots)
+        if (kinds == 0).any() or (numbers < 0).any():
+            raise ReplayError(f"{self._path}: was changed while it was read")
+        np.copyto(rows["slot"], numbers, where=has_slot)
+        rows["flags"][is_for_all] = FOR_ALL_SLOTS
+
+    def _put_orders(self, rows: Rows, batch: Batch, is_new: Flags) -> None:
         """What only new orders have."""
-        rows["member"] = np.where(is_new, self._members.number(batch.column("member")), 0)
-        rows["meter"] = np.where(is_new, self._node_table.find(batch.column("meter")), 0)
-        rows["side"] = np.where(is_new, self._sides.values(found.side), 0)
-        rows["tif"] = np.where(is_new, self._tifs.values(found.tif), 0)
-        rows["reach"] = np.where(is_new, self._reaches.values(found.reach), 0)
-        rows["terms_days"] = np.where(is_new, read_days(batch.column("terms"), bad=_NO_CLASS_OF_TERMS, empty=0), 0)
+        np.copyto(rows["member"], self._members.number(batch.column("member")), where=is_new)
+        np.copyto(rows["meter"], self._node_table.find(batch.column("meter")), where=is_new)
+        np.copyto(rows["side"], self._sides.values(batch.column("side")), where=is_new)
+        np.copyto(rows["tif"], self._tifs.values(batch.column("tif")), where=is_new)
+        np.copyto(rows["reach"], self._reaches.values(batch.column("reach")), where=is_new)
+        np.copyto(rows["terms_days"], read_days(batch.column("terms"), bad=_NO_CLASS_OF_TERMS, empty=0), where=is_new)
 
     def _put_values(self, rows: Rows, batch: Batch, is_new: Flags, is_amend: Flags) -> None:
         """Quantity and price of new orders and amendments. What is bad is for the engine to refuse in its turn."""
@@ -233,14 +228,15 @@ class CommandFile:
         lots = read_energy_lots(quantities, bad=BAD_QUANTITY_LOTS, empty=BAD_QUANTITY_LOTS)
         ticks = read_price_ticks(prices, bad=BAD_PRICE_TICKS, empty=BAD_PRICE_TICKS)
         gives_quantity, gives_price = is_amend & ~quantities.is_empty, is_amend & ~prices.is_empty
-        rows["quantity_lots"] = np.where(is_new | gives_quantity, lots, 0)
-        rows["price_ticks"] = np.where(is_new | gives_price, ticks, 0)
-        rows["flags"] = gives_quantity * GIVES_QUANTITY + gives_price * GIVES_PRICE
+        np.copyto(rows["quantity_lots"], lots, where=is_new | gives_quantity)
+        np.copyto(rows["price_ticks"], ticks, where=is_new | gives_price)
+        rows["flags"][gives_quantity] |= GIVES_QUANTITY
+        rows["flags"][gives_price] |= GIVES_PRICE
 
 
 def _with_counted_legs(parts: Sequence[Rows]) -> Rows:
     """One array of whole baskets and other commands; the first row of each basket says how many legs it has."""
-    rows = np.concatenate(parts)
+    rows = np.concatenate(parts) if len(parts) > 1 else parts[0]
     firsts = np.flatnonzero(rows["legs"])
     ends = np.append(np.flatnonzero((rows["kind"] != LEG) | (rows["legs"] != 0)), len(rows))
     rows["legs"][firsts] = ends[np.searchsorted(ends, firsts) + 1] - firsts

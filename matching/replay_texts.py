@@ -93,6 +93,10 @@ class Texts:
         """The texts as they lie, whatever row they are in."""
         return self.data, self.starts, self.ends
 
+    def distinct(self) -> "Texts":
+        """The texts of ``cells``, each in its own row. Some may be in no row of these."""
+        return self if self.rows is None else Texts(*self.cells)
+
     def per_row(self, of_texts: NDArray[_S]) -> NDArray[_S]:
         """What was found out about the texts of ``cells``, for each row."""
         return of_texts if self.rows is None else of_texts[self.rows]

@@ -1,11 +1,13 @@
 """Files that ``jinsha replay`` refuses as a whole, before any command runs, naming row and column."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from matching.replay_commands import CommandFile
 from tests.matching.replay_desk import GRID, HEADER, Desk
 
 GOOD = "new,s,m,A1,sell,t,1.00,0.30,gtc,feeder,0,,,,"
@@ -143,7 +145,8 @@ def test_files_that_are_not_there_or_not_readable(desk: Desk):
     (desk.folder / "commands.csv").write_bytes(HEADER.encode() + b"\nnew,\xff\n")
     assert "commands.csv: not UTF-8" in refused(desk)
     desk.write("commands.csv", f'{HEADER}\nnew,"s"x,\n')
-    assert "commands.csv: not a readable table" in refused(desk)
+    told = refused(desk)
+    assert "commands.csv: not a readable table" in told and "in row 1 (after the header), column order_id" in told
     (desk.folder / "commands.csv").unlink()
     (desk.folder / "commands.csv").mkdir()
     assert "commands.csv: Is a directory" in refused(desk)
@@ -165,6 +168,29 @@ def test_parquet_columns_that_are_no_text(desk: Desk, kind: pa.DataType):
     fields = [pa.field(name, kind if name == "quantity" else pa.string()) for name in names]
     pq.write_table(pa.schema(fields).empty_table(), desk.folder / "commands.parquet")
     assert f"commands.parquet: column quantity: holds {kind}, wanted text" in refused(desk, commands="commands.parquet")
+
+
+@pytest.mark.parametrize("column", ["order_id", "member"])
+def test_parquet_texts_that_are_not_utf_8(desk: Desk, column: str):
+    names = HEADER.split(",")
+    good = pa.table([pa.array([cell] * 3) for cell in GOOD.split(",")], names=names)
+    bad = pa.Array.from_buffers(pa.string(), 3, pa.array([b"a", b"b", b"c\xff"]).buffers())
+    pq.write_table(good.set_column(names.index(column), column, bad), desk.folder / "commands.parquet")
+    told = refused(desk, commands="commands.parquet")
+    assert f"row 3 (after the header), column {column}: not UTF-8: invalid start byte at byte 1" in told
+
+
+def test_a_file_that_is_another_when_it_is_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    desk.write("commands.csv", f"{HEADER}\n{GOOD}\n")
+    check = CommandFile.check
+
+    def check_and_change(self: CommandFile, advance: Callable[[int], None]) -> int:
+        rows = check(self, advance)
+        desk.write("commands.csv", f"{HEADER}\n{GOOD.replace(',t,', ',u,')}\n")
+        return rows
+
+    monkeypatch.setattr(CommandFile, "check", check_and_change)
+    assert "commands.csv: was changed while it was read" in refused(desk)
 
 
 def test_the_header_of_a_parquet_file_is_looked_at_too(desk: Desk):
@@ -199,3 +225,4 @@ def test_options_that_make_no_market(desk: Desk):
     desk.commands("")
     assert "fall with distance" in refused(desk, "--fees", "0.02,0.01,0.11")
     assert "above the cap" in refused(desk, "--floor", "3")
+    assert "more than 15 classes of terms or 2147483646 prices" in refused(desk, "--cap", "300000")

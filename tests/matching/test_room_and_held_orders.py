@@ -195,6 +195,19 @@ def test_a_trade_does_not_restart_the_pass(play: Play):
     """)
 
 
+def test_an_order_that_was_held_when_the_pass_began_is_tried_though_the_pass_has_filled_what_held_it(play: Play):
+    """B2 is held by A1, which B1 fills; it still has its turn, and takes A3 before A2 could take it."""
+    play("""
+        limit B export 0.00 import none         -> limited
+        A1 buys 0.50 @ 0.45                     -> rests
+        B1 sells 0.50 @ 0.30                    -> rests
+        B2 sells 0.50 @ 0.30 terms 30           -> rests
+        A2 buys 0.50 @ 0.45 terms 30            -> rests
+        A3 buys 0.50 @ 0.50 terms 30            -> rests
+        limit B export none import none  -> limited; 0.50 B1*>A1 0.40/0.45 feeder; 0.50 B2>A3* 0.30/0.35 feeder
+    """)
+
+
 def test_an_order_filled_earlier_in_the_pass_is_not_tried_again(play: Play):
     play("""
         limit A export none import 0.00         -> limited
