@@ -127,6 +127,7 @@ RUNG: np.dtype[np.void] = np.dtype(
         ("unused", "i4"),
     ]
 )
+CANDIDATE: np.dtype[np.void] = np.dtype([("sequence", "i8"), ("order", "i4"), ("ladder", "i4")])
 AHEAD: np.dtype[np.void] = np.dtype([("place", "i8"), ("slot", "i4"), ("meter", "i4")])
 HELD: np.dtype[np.void] = np.dtype([("next", "i4"), ("previous", "i4")])
 LINK: np.dtype[np.void] = np.dtype(
@@ -140,6 +141,9 @@ LADDER: np.dtype[np.void] = np.dtype(
         ("root", "i4"),  # a word, or less than 0: the only rung
         ("held_first", "i4"),
         ("held_last", "i4"),
+        ("gathering", "i8"),  # the last one that took in its held orders
+        ("dearest", "i4"),  # the cost above which it said that none of them can trade
+        ("unused", "i4"),
     ]
 )
 NODE: np.dtype[np.void] = np.dtype(
@@ -197,6 +201,7 @@ POOLS = {
     "children": np.dtype("i4"),  # word * 64 + digit: a word, or less than 0: a rung
     "rungs": RUNG,
     "ladders": LADDER,
+    "candidates": CANDIDATE,  # a heap: the first is the earliest
     "nodes": NODE,
     "areas": AREA,
     "hubs": HUB,
@@ -232,6 +237,7 @@ COUNTERS = (
     *("classes", "terms_count", "depth", "shift", "range", "floor", "cap"),
     *("commands_count", "row", "phase", "taker", "leg", "events_before"),  # where the kernel stands
     *("pass_cursor", "pass_traded", "pass_free"),
+    *("gathering", "candidates_count", "room_gained"),
     *("last_key", "last_page"),  # of the last order id that was used
     "wanted",  # commands that memory is asked for at once
     "suspects",  # the first slot with links that got room again
@@ -350,6 +356,7 @@ _slot = _rows(SLOT)
 _table = _rows(TABLE)
 _memory = _rows(MEMORY)
 _rung = _rows(RUNG)
+_candidate = _rows(CANDIDATE)
 _ahead = _rows(AHEAD)
 _entry_row = _rows(ENTRY)
 _place_row = _rows(PLACE)
@@ -894,6 +901,7 @@ def _new_ladder(mem: Memory, slot: int, area: int, book: int) -> int:
         _ladder_row(mem.ladders, each).root = 0
         _ladder_row(mem.ladders, each).held_first = 0
         _ladder_row(mem.ladders, each).held_last = 0
+        _ladder_row(mem.ladders, each).gathering = 0
     _i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book] = ladder
     hub = _int(_area(mem.areas, area).hub)
     while hub != 0 and (book & 3) >= _hub(mem.hubs, hub).level:
@@ -1012,6 +1020,7 @@ def _free_row(mem: Memory, old: int) -> None:
 @compiled
 def _suspect(mem: Memory, slot: int, node: int) -> None:
     """A link got room again: at the end of the command the held orders that it kept apart may trade."""
+    mem.room_gained = 1
     link = _link(mem.links, slot * mem.node_size + node)
     if link.is_suspect == 1:
         return
@@ -1200,9 +1209,9 @@ def _meets_any(mem: Memory, slot: int, meter: int, book: int, limit: int) -> boo
     area = _int(_node(mem.nodes, meter).place)
     place = slot * mem.area_size + area
     mask = _i64s(mem.cells)[place * 4 + 2 * other] & fitting[book * 4 + 1]
-    at, bound = (2 * place + other) * classes, (limit - fees[1] + 1) << shift
+    at, dearest = (2 * place + other) * classes, limit - fees[1]
     while mask != 0:
-        if _ladder_row(mem.ladders, _i32s(mem.books)[at + _lowest_bit(mask)]).key < bound:
+        if _ladder_row(mem.ladders, _i32s(mem.books)[at + _lowest_bit(mask)]).key >> shift <= dearest:
             return True
         mask &= mask - 1
     hub = _int(_area(mem.areas, area).hub)
@@ -1211,9 +1220,9 @@ def _meets_any(mem: Memory, slot: int, meter: int, book: int, limit: int) -> boo
         level = _int(row.level)
         place = slot * mem.hub_size + hub
         mask = _i64s(mem.hub_cells)[place * 4 + 2 * other] & fitting[book * 4 + level]
-        at, bound = (2 * place + other) * classes, (limit - fees[level] + 1) << shift
+        at, dearest = (2 * place + other) * classes, limit - fees[level]
         while mask != 0:
-            if keys[_i64s(mem.trees)[at + _lowest_bit(mask)] + 1] < bound:
+            if keys[_i64s(mem.trees)[at + _lowest_bit(mask)] + 1] >> shift <= dearest:
                 return True
             mask &= mask - 1
         hub = _int(row.hub)
@@ -1585,29 +1594,70 @@ def _is_held(mem: Memory, order: int) -> int:
     return 0
 
 
+@inlined
+def _gather_of(mem: Memory, slot: int, area: int, book: int, dearest: int) -> None:
+    """Make the earliest held order of an area's book after the pass's cursor a candidate."""
+    number = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+    ladder = _ladder_row(mem.ladders, number)
+    if ladder.gathering == mem.gathering:
+        ladder.dearest = max(_int(ladder.dearest), dearest)
+        return
+    ladder.gathering = mem.gathering
+    ladder.dearest = dearest
+    each = _int(ladder.held_first)
+    while each != 0 and _order(mem.orders, each).sequence <= mem.pass_cursor:
+        each = _int(_held(mem.helds, each).next)
+    if each != 0:
+        _add_candidate(mem, each, number)
+
+
 @compiled
-def _first_held_of(mem: Memory, slot: int, area: int, book: int, dearest: int, first: int) -> int:
-    """The earliest held order of an area's book after the pass's cursor and before ``first`` (0: whichever) that
-    costs no more than this; otherwise ``first``. Orders found to be held no longer leave the list."""
-    ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
-    each = _int(_ladder_row(mem.ladders, ladder).held_first)
-    while each != 0:
-        row = _order(mem.orders, each)
-        if first != 0 and row.sequence >= _order(mem.orders, first).sequence:
+def _add_candidate(mem: Memory, order: int, ladder: int) -> None:
+    sequence, place = _int(_order(mem.orders, order).sequence), mem.candidates_count
+    mem.candidates_count = place + 1
+    while place > 0 and _candidate(mem.candidates, (place - 1) >> 1).sequence > sequence:
+        above = _candidate(mem.candidates, (place - 1) >> 1)
+        _put_candidate(mem, place, above.sequence, above.order, above.ladder)
+        place = (place - 1) >> 1
+    _put_candidate(mem, place, sequence, order, ladder)
+
+
+@inlined
+def _put_candidate(mem: Memory, place: int, sequence: int, order: int, ladder: int) -> None:
+    candidate = _candidate(mem.candidates, place)
+    candidate.sequence = sequence
+    candidate.order = order
+    candidate.ladder = ladder
+
+
+@compiled
+def _follow_first_candidate(mem: Memory) -> None:
+    """In place of the first candidate comes the held order behind it in its ladder, or (there is none) nothing. Orders
+    that have left the list meanwhile still tell what was behind them."""
+    first = _candidate(mem.candidates, 0)
+    order, ladder = _int(_held(mem.helds, first.order).next), _int(first.ladder)
+    count = mem.candidates_count
+    if order == 0:
+        count -= 1
+        mem.candidates_count = count
+        order, ladder = _int(_candidate(mem.candidates, count).order), _int(_candidate(mem.candidates, count).ladder)
+    sequence, place = _int(_order(mem.orders, order).sequence), _int(0)
+    while 2 * place + 1 < count:
+        below = 2 * place + 1
+        if below + 1 < count and (
+            _candidate(mem.candidates, below + 1).sequence < _candidate(mem.candidates, below).sequence
+        ):
+            below += 1
+        lower = _candidate(mem.candidates, below)
+        if lower.sequence >= sequence:
             break
-        following = _int(_held(mem.helds, each).next)
-        if row.sequence > mem.pass_cursor and row.cost <= dearest:
-            held = _is_held(mem, each)
-            if held > 0:
-                return each
-            _unlist_held(mem, ladder, each)
-            row.held = 0
-        each = following
-    return first
+        _put_candidate(mem, place, lower.sequence, lower.order, lower.ladder)
+        place = below
+    _put_candidate(mem, place, sequence, order, ladder)
 
 
 @compiled
-def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int, first: int) -> int:
+def _gather_under(mem: Memory, slot: int, hub: int, book: int, dearest: int) -> None:
     """The same for all areas that have room up to a hub."""
     winners, trees = _i32s(mem.winners), _i64s(mem.trees)
     size = 2 * mem.classes
@@ -1617,7 +1667,7 @@ def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int,
         area = _int(_node(mem.nodes, _order(mem.orders, winners[tree + place]).meter).place)
         child = _int(_area(mem.areas, area).hub)
         if child == hub:
-            first = _first_held_of(mem, slot, area, book, dearest, first)
+            _gather_of(mem, slot, area, book, dearest)
         else:
             below, width_below = (
                 trees[(slot * mem.hub_size + child) * size + book],
@@ -1626,10 +1676,9 @@ def _first_held_under(mem: Memory, slot: int, hub: int, book: int, dearest: int,
             leaf = _next_leaf(mem, below, width_below, 0, dearest)
             while leaf != 0:
                 area = _int(_node(mem.nodes, _order(mem.orders, winners[below + leaf]).meter).place)
-                first = _first_held_of(mem, slot, area, book, dearest, first)
+                _gather_of(mem, slot, area, book, dearest)
                 leaf = _next_leaf(mem, below, width_below, leaf, dearest)
         place = _next_leaf(mem, tree, width, place, dearest)
-    return first
 
 
 @compiled
@@ -1643,8 +1692,8 @@ def _best_cost(mem: Memory, slot: int, place: int, is_hub: bool, book: int) -> i
 
 
 @compiled
-def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int) -> int:
-    """The earliest held order that can trade with another, both with room up to this area or hub."""
+def _gather_at(mem: Memory, slot: int, place: int, is_hub: bool) -> None:
+    """Held orders that can trade with another, both with room up to this area or hub."""
     classes = mem.classes
     if is_hub:
         cells, at, level = (
@@ -1668,19 +1717,20 @@ def _first_held_at(mem: Memory, slot: int, place: int, is_hub: bool, first: int)
                     book = sell if side == SELL else buy
                     dearest = mem.range - fee - (buy_cost if side == SELL else sell_cost)
                     if is_hub:
-                        first = _first_held_under(mem, slot, place, book, dearest, first)
+                        _gather_under(mem, slot, place, book, dearest)
                     else:
-                        first = _first_held_of(mem, slot, place, book, dearest, first)
+                        _gather_of(mem, slot, place, book, dearest)
             buys &= buys - 1
         sells &= sells - 1
-    return first
 
 
 @compiled
-def _first_held(mem: Memory, slot: int) -> int:
-    """The earliest held order after the pass's cursor that can trade; 0 if there is none. Only pairs above a link that
-    got room again can."""
-    first = _int(0)
+def _gather(mem: Memory, slot: int) -> None:
+    """The candidates of a pass: of every ladder whose orders can trade now, the earliest held one after the cursor.
+    Only pairs above a link that got room again can trade; until another link gets room there are no others."""
+    mem.gathering += 1
+    mem.candidates_count = 0
+    mem.room_gained = 0
     node = _int(_slot(mem.slots, slot).suspects)
     while node != 0:
         row = _node(mem.nodes, node)
@@ -1688,13 +1738,39 @@ def _first_held(mem: Memory, slot: int) -> int:
             hub = _int(_hub(mem.hubs, row.place).hub)
         else:
             if row.is_plain == 1:
-                first = _first_held_at(mem, slot, row.place, False, first)
+                _gather_at(mem, slot, row.place, False)
             hub = _int(_area(mem.areas, row.place).hub)
         while hub != 0:
-            first = _first_held_at(mem, slot, hub, True, first)
+            _gather_at(mem, slot, hub, True)
             hub = _int(_hub(mem.hubs, hub).hub)
         node = _int(_link(mem.links, slot * mem.node_size + node).suspect_next)
-    return first
+
+
+@compiled
+def _first_held(mem: Memory, slot: int) -> int:
+    """The earliest held order after the pass's cursor that can trade; 0 if there is none. An order found to be held no
+    longer leaves the list."""
+    if mem.room_gained != 0:
+        _gather(mem, slot)
+    while mem.candidates_count > 0:
+        candidate = _candidate(mem.candidates, 0)
+        each, ladder, sequence = _int(candidate.order), _int(candidate.ladder), candidate.sequence
+        _follow_first_candidate(mem)
+        row = _order(mem.orders, each)
+        if (
+            row.remaining_lots > 0
+            and row.held == 1
+            and sequence > mem.pass_cursor
+            and row.cost <= _ladder_row(mem.ladders, ladder).dearest
+            and not _is_parked(mem, each)
+        ):
+            other, _, _ = _best(mem, each)
+            if other != 0:
+                if _order(mem.orders, other).sequence < sequence or _is_held(mem, each) > 0:
+                    return each
+                _unlist_held(mem, ladder, each)
+                row.held = 0
+    return 0
 
 
 @compiled
@@ -1709,6 +1785,7 @@ def _pass_over_held(mem: Memory, slot: int) -> int:
                 mem.pass_traded = 0
                 mem.pass_cursor = -1
                 mem.pass_free = mem.orders_free
+                mem.room_gained = 1
                 continue
             mem.taker = taker
             mem.pass_cursor = _order(mem.orders, taker).sequence
@@ -1742,6 +1819,7 @@ def _settle(mem: Memory) -> int:
             mem.pass_traded = 0
             mem.pass_cursor = -1
             mem.pass_free = mem.orders_free
+            mem.room_gained = 1
             mem.taker = 0
             mem.phase = SETTLING
         if _pass_over_held(mem, slot) == FULL:

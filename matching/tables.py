@@ -187,7 +187,7 @@ class Tables:
                 if table == kernel.IDS:
                     memory.reserve("ids", (int(row["size"]) + 2) << kernel.ID_BITS)
         self._grow_pool("orders", commands, "orders", "helds")
-        self._grow_pool("ladders", 2 * commands, "ladders")
+        self._grow_pool("ladders", 2 * commands, "ladders", "candidates")
         self._grow_pool("keys", 8 * int(mem["widest"]) * commands, "keys", "winners")
         self._grow_pool("rungs", commands + 1, "rungs")
         self._grow_pool("words", int(mem["depth"]) * (commands + 1), "words")
