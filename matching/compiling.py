@@ -9,12 +9,15 @@ This leans on numba's inside (``CompilerBase`` is its public way to change how a
 is not), which is why numba's version is pinned and tests compile the kernel from nothing.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+import llvmlite.binding
 from numba import njit, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
+_llvm: Any = llvmlite.binding
 _Library: Any = JITCodeLibrary
 _Compiler: Any = Compiler
 _njit: Any = njit
@@ -30,13 +33,13 @@ class _NoEngine:
 
 
 class _PartLibrary(_Library):  # type: ignore[misc]
-    """A library that stays in LLVM's language until another one takes it in."""
+    """A library that stays in LLVM's language until an entry takes it in, with all that it calls."""
+
+    _inlining = "noinline"
 
     @property
     def codegen(self) -> _NoEngine:
         return _NoEngine()
-
-    _inlining = "noinline"
 
     def add_llvm_module(self, module: Any) -> None:
         for function in module.functions:
@@ -47,24 +50,60 @@ class _PartLibrary(_Library):  # type: ignore[misc]
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
 
-    def _optimize_final_module(self) -> None:
-        """Left to the entry."""
-
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
+        """Nothing is linked and nothing optimised before an entry is."""
+        self._raise_if_finalized()
         self._finalize_dynamic_globals()
         self._finalized = True
+
+    def _get_module_for_linking(self) -> Any:
+        """The part and all that it calls, once."""
+        if self._shared_module is None:
+            whole = self._final_module.clone()
+            for library in self._called({self}):
+                is_part = isinstance(library, _PartLibrary)
+                whole.link_in(library._final_module if is_part else library._get_module_for_linking(), preserve=True)
+            for name in [each.name for each in whole.functions if _is_exported(each)]:
+                whole.get_function(name).linkage = "linkonce_odr"
+            self._shared_module = whole
+        return self._shared_module
+
+    def _called(self, seen: set[Any]) -> Iterator[Any]:
+        for library in self._linking_libraries:
+            if library not in seen:
+                seen.add(library)
+                yield library
+                if isinstance(library, _PartLibrary):
+                    yield from library._called(seen)
 
     def get_pointer_to_function(self, name: str) -> int:
         """0: there is none."""
         return 0
 
 
+def _is_exported(function: Any) -> bool:
+    return not function.is_declaration and function.linkage == _llvm.Linkage.external
+
+
 class _InnerPartLibrary(_PartLibrary):
     _inlining = "alwaysinline"
 
 
+_UNNEEDED = {
+    *("with_lifting", "inline_closure_likes", "find_literally", "literal_unroll", "inline_inlinables"),
+    *("make_function_op_code_to_jit_function", "inline_overloads", "nopython_rewrites", "dump_parfor_diagnostics"),
+}
+"""Passes for what no part has: comprehensions, closures, literal arguments, expressions over whole arrays."""
+
+
 class _PartCompiler(_Compiler):  # type: ignore[misc]
     _library = _PartLibrary
+
+    def define_pipelines(self) -> list[Any]:
+        pipelines: list[Any] = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.passes = [each for each in pipeline.passes if each[0].name() not in _UNNEEDED]
+        return pipelines
 
     def compile_extra(self, function: Any) -> Any:
         self.state.library = self._library(self.state.targetctx.codegen(), function.__qualname__)

@@ -21,6 +21,7 @@ from matching.tables import Tables
 from matching.views import hash_of_state
 
 MOST_TERMS = 15
+MOST_SLOTS = 2**15 - 1
 MOST_PRICES = 2**31 - 2
 _ROWS_AT_ONCE = 2**12
 _NONE = np.empty(0, np.uint8)
@@ -50,6 +51,8 @@ class FastEngine:
         self._days = sorted(set(rules.terms_days))
         if len(self._days) > MOST_TERMS or rules.cap_ticks - rules.floor_ticks > MOST_PRICES:
             raise EngineLimitError(f"more than {MOST_TERMS} classes of terms or {MOST_PRICES} prices")
+        most_ticks = rules.cap_ticks - rules.floor_ticks + 1
+        self._fees_beyond_prices = np.array([max(0, fee - most_ticks) for fee in (0, *rules.fee_ticks)], np.int64)
         self._levels: dict[int, Level] = {}  # by node, in order of connection
         self._parents: dict[int, int] = {}
         self._limits: dict[int, Limits] = {}  # by node, for all slots
@@ -151,8 +154,10 @@ class FastEngine:
         mem["events_used"] += 1
 
     def _make_slot(self, slot: int) -> None:
-        limits = self._limits | self._limits_of_slot.get(slot, {})
-        self._tables.make_slot(slot, (limits[name] for name in self._levels))
+        if len(self._tables.slots) >= MOST_SLOTS:
+            raise EngineLimitError(f"more than {MOST_SLOTS} slots have orders and are not closed")
+        indices, limits = self._tables.indices, self._limits_of_slot.get(slot, {})
+        self._tables.make_slot(slot, {indices[name]: limits[name] for name in limits})
 
     def _close(self, slot: int) -> None:
         """Its open orders expire, the earlier first, and its memory is given back. Closing it again does nothing."""
@@ -179,6 +184,7 @@ class FastEngine:
         is_for_all, slot = bool(row["flags"] & kernel.FOR_ALL_SLOTS), int(row["slot"])
         if is_for_all:
             self._limits[node] = limits
+            self._tables.put_limits(self._tables.indices[node], *limits)
             for singles in self._limits_of_slot.values():
                 singles.pop(node, None)
         else:
@@ -323,6 +329,10 @@ class FastEngine:
         if slot not in self._tables.slots:
             return None, None
         tables = self._tables
+        if self._fees_beyond_prices.any():  # the kernel takes them for one and the same
+            depth = self.depth(slot, meter)
+            ask, bid = ((quotes[0].price_ticks, quotes[0].level) if quotes else None for quotes in (depth.asks, depth.bids))
+            return ask, bid
         ask, bid = (
             kernel.best_quote(tables.at, tables.slots[slot], tables.indices[meter], side)
             for side in (kernel.BUY, kernel.SELL)
@@ -341,6 +351,7 @@ class FastEngine:
         kernel.open_rows(tables.at, index, tables.extent()[0], numbers)
         ranked = np.empty((len(numbers), 4), np.int64)
         ranked = ranked[: kernel.rank_for(tables.at, node, side, numbers, ranked)]
+        ranked[:, 0] += self._fees_beyond_prices[ranked[:, 1]]
         ranked = np.ascontiguousarray(ranked[np.lexsort(ranked[:, 2::-1].T)])
         start = index * int(mem["node_size"])
         flows = tables.memory.view("links")["flow_lots"][start : start + tables.extent()[0]].copy()

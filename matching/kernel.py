@@ -124,7 +124,7 @@ RUNG: np.dtype[np.void] = np.dtype(
         ("cost", "i4"),
         ("first", "i4"),  # of the queue; of a free row: the next free row
         ("last", "i4"),
-        ("unused", "i4"),
+        ("word", "i4"),  # that it hangs below; 0: alone in its ladder
     ]
 )
 CANDIDATE: np.dtype[np.void] = np.dtype([("sequence", "i8"), ("order", "i4"), ("ladder", "i4")])
@@ -133,7 +133,13 @@ HELD: np.dtype[np.void] = np.dtype([("next", "i4"), ("previous", "i4")])
 LINK: np.dtype[np.void] = np.dtype(
     [("flow_lots", "i8"), ("up_lots", "i8"), ("down_lots", "i8"), ("suspect_next", "i4"), ("is_suspect", "i4")]
 )
-WORD: np.dtype[np.void] = np.dtype([("bits", "i8"), ("parent", "i4"), ("unused", "i4")])
+WORD: np.dtype[np.void] = np.dtype(
+    [
+        ("bits", "i8"),
+        ("parent", "i4"),  # of a free row: the next free row
+        ("shift", "i4"),  # a cost's digit in this word begins at this bit
+    ]
+)
 LADDER: np.dtype[np.void] = np.dtype(
     [
         ("key", "i8"),
@@ -240,6 +246,7 @@ COUNTERS = (
     *("gathering", "candidates_count", "room_gained"),
     *("last_key", "last_page"),  # of the last order id that was used
     "wanted",  # commands that memory is asked for at once
+    "is_wide",  # 1: there are many slots
     "suspects",  # the first slot with links that got room again
 )
 
@@ -283,7 +290,8 @@ _LAST_BITS = 2**ID_BITS - 1
 AHEAD_COMMANDS = 32
 """So many commands are looked up at once, before the first of them is carried out."""
 
-_ORDER_BYTES, _COMMAND_BYTES = ORDER.itemsize, COMMAND.itemsize
+_ORDER_BYTES, _COMMAND_BYTES, _LINK_BYTES = ORDER.itemsize, COMMAND.itemsize, LINK.itemsize
+_RUNG_BYTES, _LADDER_BYTES, _WORD_BYTES = RUNG.itemsize, LADDER.itemsize, WORD.itemsize
 
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
@@ -509,7 +517,7 @@ def _know_another(mem: Memory, meter: int, member: int) -> None:
 
 
 @inlined
-def _new_word(mem: Memory, parent: int) -> int:
+def _new_word(mem: Memory, parent: int, shift: int) -> int:
     new = mem.words_free
     if new != 0:
         mem.words_free = _word(mem.words, new).parent
@@ -517,6 +525,7 @@ def _new_word(mem: Memory, parent: int) -> int:
         new = mem.words_used
         mem.words_used = new + 1
     _word(mem.words, new).parent = parent
+    _word(mem.words, new).shift = shift
     return new
 
 
@@ -527,7 +536,7 @@ def _free_word(mem: Memory, word: int) -> None:
 
 
 @inlined
-def _new_rung(mem: Memory, cost: int) -> int:
+def _new_rung(mem: Memory, cost: int, word: int) -> int:
     new = mem.rungs_free
     if new != 0:
         mem.rungs_free = _rung(mem.rungs, new).first
@@ -538,6 +547,7 @@ def _new_rung(mem: Memory, cost: int) -> int:
     row.cost = cost
     row.first = 0
     row.last = 0
+    row.word = word
     return new
 
 
@@ -565,16 +575,17 @@ def _rung_for(mem: Memory, lad: Row, cost: int) -> int:
                 entry = _int(children[at])
             else:
                 _word(words, holder).bits = bits | (_int(1) << digit)
-                rung = _new_rung(mem, cost)
+                rung = _new_rung(mem, cost, holder)
                 children[at] = -rung
         elif entry == 0:
-            rung = _new_rung(mem, cost)
+            rung = _new_rung(mem, cost, 0)
             lad.root = -rung
         elif _rung(rungs, -entry).cost == cost:
             rung = -entry
         else:
-            word = _new_word(mem, holder)
+            word = _new_word(mem, holder, shift)
             digit = (_int(_rung(rungs, -entry).cost) >> shift) & 63
+            _rung(rungs, -entry).word = word
             _word(words, word).bits = _int(1) << digit
             children[word * 64 + digit] = entry
             if holder == 0:
@@ -588,31 +599,19 @@ def _rung_for(mem: Memory, lad: Row, cost: int) -> int:
 @inlined
 def _drop_rung(mem: Memory, lad: Row, rung: int) -> None:
     """Take an empty rung, and the words that it leaves empty, out of its ladder."""
-    words, children = mem.words, _i32s(mem.children)
-    cost = _int(_rung(mem.rungs, rung).cost)
+    words = mem.words
+    cost, word = _int(_rung(mem.rungs, rung).cost), _int(_rung(mem.rungs, rung).word)
     _free_rung(mem, rung)
-    word = _int(lad.root)
-    if word < 0:
-        lad.root = 0
-        return
-    shift = 6 * (mem.depth - 1)
-    child = _int(children[word * 64 + ((cost >> shift) & 63)])
-    while child > 0:
-        word = child
-        shift -= 6
-        child = _int(children[word * 64 + ((cost >> shift) & 63)])
-    bits = _word(words, word).bits & ~(_int(1) << ((cost >> shift) & 63))
-    _word(words, word).bits = bits
-    while bits == 0:
-        parent = _int(_word(words, word).parent)
-        _free_word(mem, word)
-        if parent == 0:
-            lad.root = 0
+    while word != 0:
+        row = _word(words, word)
+        bits = row.bits & ~(_int(1) << ((cost >> row.shift) & 63))
+        row.bits = bits
+        if bits != 0:
             return
+        parent = _int(row.parent)
+        _free_word(mem, word)
         word = parent
-        shift += 6
-        bits = _word(words, word).bits & ~(_int(1) << ((cost >> shift) & 63))
-        _word(words, word).bits = bits
+    lad.root = 0
 
 
 @inlined
@@ -2148,13 +2147,59 @@ def _look_ahead(mem: Memory, at: int, end: int) -> None:
             _prefetch(mem.orders + ahead.meter * _ORDER_BYTES)
         elif ahead.slot > 0:
             _prefetch(mem.orders + heads[ahead.place] * _ORDER_BYTES)
+    if mem.is_wide != 0:
+        _look_further(mem, at, end)
+
+
+@compiled
+def _look_further(mem: Memory, at: int, end: int) -> None:
+    """The same for what lies one step behind, where tables are too many to be at hand anyway."""
     for each in range(at, end):
-        if _command(mem.commands, each).kind == CANCEL:
-            order = _order(mem.orders, _ahead(mem.aheads, each - at).meter)
+        command = _command(mem.commands, each)
+        ahead = _ahead(mem.aheads, each - at)
+        if command.kind == NEW and ahead.slot > 0:
+            place = _int(ahead.slot) * mem.area_size + _node(mem.nodes, ahead.meter).place
+            _prefetch(mem.cells + 32 * place)
+            _prefetch(mem.books + 8 * mem.classes * place)
+            _prefetch(mem.books + 8 * mem.classes * place + 4 * mem.classes)
+            _prefetch(mem.links + (_int(ahead.slot) * mem.node_size + ahead.meter) * _LINK_BYTES)
+        elif command.kind == CANCEL:
+            order = _order(mem.orders, ahead.meter)
+            place = _int(order.slot) * mem.area_size + _node(mem.nodes, order.meter).place
+            _prefetch(mem.books + 4 * (2 * mem.classes * place + order.book))
+            _prefetch(mem.rungs + order.rung * _RUNG_BYTES)
             _prefetch(mem.orders + order.next * _ORDER_BYTES)
             _prefetch(mem.orders + order.previous * _ORDER_BYTES)
             _prefetch(mem.orders + order.meter_next * _ORDER_BYTES)
             _prefetch(mem.orders + order.meter_previous * _ORDER_BYTES)
+            _prefetch(mem.links + (_int(order.slot) * mem.node_size + order.meter) * _LINK_BYTES)
+    for each in range(at, end):
+        command = _command(mem.commands, each)
+        ahead = _ahead(mem.aheads, each - at)
+        slot, book, meter = _int(ahead.slot), _int(-1), _int(ahead.meter)
+        if command.kind == NEW:
+            if slot > 0:
+                side = BUY if command.side == BUY_TAKER else SELL
+                book = side * mem.classes + command.reach
+        elif command.kind == CANCEL:
+            order = _order(mem.orders, meter)
+            slot, book, meter = _int(order.slot), _int(order.book), _int(order.meter)
+        if book >= 0:
+            place = slot * mem.area_size + _node(mem.nodes, meter).place
+            ladder = _int(_i32s(mem.books)[2 * mem.classes * place + book])
+            ahead.place = ladder if command.kind == NEW else ahead.place
+            _prefetch(mem.ladders + ladder * _LADDER_BYTES)
+            hub = _int(_area(mem.areas, _node(mem.nodes, meter).place).hub)
+            _prefetch(mem.hub_cells + 32 * (slot * mem.hub_size + hub))
+            _prefetch(mem.trees + 8 * ((slot * mem.hub_size + hub) * 2 * mem.classes + book))
+    for each in range(at, end):
+        ahead = _ahead(mem.aheads, each - at)
+        if _command(mem.commands, each).kind == NEW and ahead.slot > 0:
+            root = _int(_ladder_row(mem.ladders, ahead.place).root)
+            if root > 0:
+                _prefetch(mem.words + root * _WORD_BYTES)
+            else:
+                _prefetch(mem.rungs - root * _RUNG_BYTES)
 
 
 @compiled

@@ -4,6 +4,7 @@ Compiled functions come from numba's cache (beside the kernel's file, or in the 
 be written). If they are not there, they are compiled, which takes some seconds, and standard error says so.
 """
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ class _Announcement(_event.Listener):
             self._is_said = True
             sys.stderr.write(f"jinsha: compiling {self._what} for this machine, once; this takes some seconds\n")
             sys.stderr.flush()
+            gc.disable()  # a compiler keeps what it makes: to look for what it does not is a tenth of its time
 
     def on_end(self, event: Any) -> None:
         """Nothing is said at the end: what was waited for goes on."""
@@ -58,11 +60,14 @@ class _Announcement(_event.Listener):
 def announced(what: str) -> Iterator[None]:
     """Whenever something is compiled in this context, the first time is told."""
     announcement = _Announcement(what)
+    was_collecting = gc.isenabled()
     _events.register("numba:compile", announcement)
     try:
         yield
     finally:
         _events.unregister("numba:compile", announcement)
+        if was_collecting:
+            gc.enable()
 
 
 def rehearse(engine: Rehearsable) -> bytes:

@@ -4,7 +4,7 @@ Tables of a slot have a row for every node, area and hub of the grid: they are s
 when it outgrows them. Everything else grows in place, before the kernel needs it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from matching.order import Level, Rules
 _STEP_ROWS = 2**20
 _FIRST_ROWS = 4096
 _FIRST_WIDTH = 4
+_WIDE_SLOTS = 4
 
 
 class Tables:
@@ -33,6 +34,7 @@ class Tables:
         self.indices: dict[int, int] = {}
         self.slots: dict[int, int] = {}
         self._free_slots: list[int] = []
+        self._limits: NDArray[np.int64] = np.zeros((max(nodes, 510) + 2, 2), np.int64)  # by index, for new slots
         self._areas = self._hubs = self._slots_used = self._slots_size = 0
         prices = rules.cap_ticks - rules.floor_ticks
         bits = max(1, prices.bit_length())
@@ -46,7 +48,7 @@ class Tables:
         self.memory.reserve("keys_free", 64)
         self.memory.reserve("aheads", kernel.AHEAD_COMMANDS)
         self._fill("terms", np.array(days, np.int64))
-        self._fill("fees", np.minimum([0, *rules.fee_ticks], prices + 1))
+        self._fill("fees", np.minimum([0, *rules.fee_ticks], prices + 1))  # more, and no two orders fit either
         self._fill("fitting", _fitting(days, int(mem["classes"])))
         self._known = {"slot_map": 0, "node_map": 0}
         self._clear_map("slot_map", 1024)
@@ -96,6 +98,9 @@ class Tables:
             area["node"] = index
             area["hub"], area["rank"] = self._join(parent)
         self._put("node_map", name, index)
+        if index >= len(self._limits):
+            self._limits = np.concatenate([self._limits, np.zeros_like(self._limits)])
+        self.put_limits(index, up_lots, down_lots)
         links, size = self.memory.view("links"), int(self.row["node_size"])
         for slot in self.slots.values():
             links[slot * size + index]["up_lots"], links[slot * size + index]["down_lots"] = up_lots, down_lots
@@ -120,8 +125,12 @@ class Tables:
 
     # -------------------------------------------------------------------------------------------- slots
 
-    def make_slot(self, slot: int, limits: Iterable[tuple[int, int]]) -> None:
-        """A book for a slot that has its first order; ``limits`` of all nodes, in order of connection."""
+    def put_limits(self, index: int, up_lots: int, down_lots: int) -> None:
+        """What a link's limits are in slots that have no book yet."""
+        self._limits[index] = up_lots, down_lots
+
+    def make_slot(self, slot: int, limits: Mapping[int, tuple[int, int]]) -> None:
+        """A book for a slot that has its first order; ``limits``, by index, are those for this slot alone."""
         if self._free_slots:
             index = self._free_slots.pop()
         else:
@@ -131,11 +140,16 @@ class Tables:
         self.slots[slot] = index
         self.memory.view("slots")[index]["name"] = slot
         size = int(self.row["node_size"])
-        links = self.memory.view("links")[index * size + 1 : index * size + 1 + len(self.indices)]
-        links["up_lots"], links["down_lots"] = np.array([*limits], np.int64).reshape(-1, 2).T
+        nodes = len(self.indices) + 1
+        links = self.memory.view("links")[index * size : index * size + nodes]
+        links["up_lots"], links["down_lots"] = self._limits[:nodes].T
+        for node, (up_lots, down_lots) in limits.items():
+            links[node]["up_lots"], links[node]["down_lots"] = up_lots, down_lots
+        links = links[1:]
         blocked = (links["up_lots"] <= 0).sum() + (links["down_lots"] <= 0).sum()
         self.memory.view("slots")[index]["blocked"] = blocked
         self.put_slot(slot, index)
+        self.row["is_wide"] = len(self.slots) >= _WIDE_SLOTS
 
     def free_slot(self, slot: int) -> None:
         """All that the slot has is given back."""

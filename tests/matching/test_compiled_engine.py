@@ -170,3 +170,23 @@ def test_a_basket_that_is_cut_is_refused():
         engine.apply_rows(np.concatenate([rows[:-2], rows[-1:]]))
     engine.apply_rows(rows)
     assert list(engine.open_orders()) == []
+
+
+def test_what_is_shown_counts_a_fee_that_no_price_can_pay():
+    rules = Rules(fee_ticks=(0, 5, 9), floor_ticks=0, cap_ticks=1)
+    engine, reference = Engine(rules), ReferenceEngine(rules)
+    commands: list[Command] = [
+        Connect(0, -1, Level.SUBSTATION),
+        Connect(1, 0, Level.FEEDER),
+        Connect(2, 0, Level.FEEDER),
+        Connect(3, 1, Level.METER),
+        Connect(4, 1, Level.METER),
+        Connect(5, 2, Level.METER),
+        New(1, 1, 3, Side.SELL, 0, 1, 1),
+        New(2, 2, 5, Side.SELL, 0, 1, 0),
+    ]
+    assert engine.apply(commands) == reference.apply(commands)
+    depth = reference.depth(0, 4)
+    assert [(quote.price_ticks, quote.level) for quote in depth.asks] == [(6, Level.FEEDER), (9, Level.SUBSTATION)]
+    assert engine.depth(0, 4) == depth
+    assert engine.best_quotes(0, 4) == ((6, Level.FEEDER), None)
