@@ -8,6 +8,7 @@ mutant runs tests until the first that fails. Prints a line for each and exits 1
 import argparse
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -22,7 +23,8 @@ from tools.weaving import weave
 ROOT = Path(__file__).resolve().parent.parent
 MATCHING = "tests/matching"
 COPIED = ("matching", "data", "tests", "pyproject.toml")
-LONGEST_RUN_S = 300
+LONGEST_SILENCE_S = 60
+MOST_BYTES = 6 * 2**30  # some mutants would never have enough
 
 SUITES = {
     "reference": [
@@ -137,10 +139,12 @@ def try_mutant(tree: Path, suite: str, number: int) -> Outcome:
     child = os.fork()
     if child == 0:
         _test(out, suite, number)
-    deadline = time.monotonic() + LONGEST_RUN_S
+    heard, size = time.monotonic(), 0
     ended, status = os.waitpid(child, os.WNOHANG)
-    while ended == 0 and time.monotonic() < deadline:
+    while ended == 0 and time.monotonic() < heard + LONGEST_SILENCE_S:
         time.sleep(0.05)
+        if out.exists() and out.stat().st_size != size:
+            heard, size = time.monotonic(), out.stat().st_size
         ended, status = os.waitpid(child, os.WNOHANG)
     if ended == 0:
         os.kill(child, signal.SIGKILL)
@@ -158,6 +162,8 @@ def _test(out: Path, suite: str, number: int) -> None:
     log = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     mutation_switch.CELL[0] = number
     options = ["-x", "-v", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore"]
     ended = pytest.main([*options, *SUITES[suite]])
