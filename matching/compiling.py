@@ -32,10 +32,11 @@ class _NoEngine:
         """Nothing to set."""
 
 
-class _PartLibrary(_Library):  # type: ignore[misc]
+class _PartLibrary(_Library):  # type: ignore[misc] # numba carries no types
     """A library that stays in LLVM's language until an entry takes it in, with all that it calls."""
 
     _inlining = "noinline"
+    _shared_module: Any
 
     @property
     def codegen(self) -> _NoEngine:
@@ -58,7 +59,7 @@ class _PartLibrary(_Library):  # type: ignore[misc]
 
     def _get_module_for_linking(self) -> Any:
         """The part and all that it calls, once."""
-        if self._shared_module is None:
+        if not self._shared_module:
             whole = self._final_module.clone()
             for library in self._called({self}):
                 is_part = isinstance(library, _PartLibrary)
@@ -96,7 +97,7 @@ _UNNEEDED = {
 """Passes for what no part has: comprehensions, closures, literal arguments, expressions over whole arrays."""
 
 
-class _PartCompiler(_Compiler):  # type: ignore[misc]
+class _PartCompiler(_Compiler):  # type: ignore[misc] # numba carries no types
     _library = _PartLibrary
 
     def define_pipelines(self) -> list[Any]:

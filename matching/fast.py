@@ -331,7 +331,9 @@ class FastEngine:
         tables = self._tables
         if self._fees_beyond_prices.any():  # the kernel takes them for one and the same
             depth = self.depth(slot, meter)
-            ask, bid = ((quotes[0].price_ticks, quotes[0].level) if quotes else None for quotes in (depth.asks, depth.bids))
+            ask, bid = (
+                (quotes[0].price_ticks, quotes[0].level) if quotes else None for quotes in (depth.asks, depth.bids)
+            )
             return ask, bid
         ask, bid = (
             kernel.best_quote(tables.at, tables.slots[slot], tables.indices[meter], side)

@@ -213,7 +213,7 @@ POOLS = {
     "hubs": HUB,
     "slots": SLOT,
     "tables": TABLE,
-    "ids": np.dtype("i4"),  # page * 16 + digit: the row that the order rests in, if it does; -1: it never did; 0: unused
+    "ids": np.dtype("i4"),  # page * 16 + digit: the row of the order while it rests; -1: none; 0: unused
     "aheads": AHEAD,  # of the commands that come next
     "id_buckets": np.dtype("i4"),
     "id_entries": ENTRY,
@@ -372,6 +372,7 @@ _event = _rows(EVENT)
 _command = _rows(COMMAND)
 _i32s = _cells(types.int32)
 _i64s = _cells(types.int64)
+
 
 @inlined
 def _fee(mem: Memory, level: int) -> int:
@@ -2123,7 +2124,8 @@ def _look_ahead(mem: Memory, at: int, end: int) -> None:
     other is most of their cost. All that changes before their turn is who rests."""
     heads, ids = _i32s(mem.heads), _i32s(mem.ids)
     end = min(end, at + AHEAD_COMMANDS)
-    name, slot = _command(mem.commands, at).slot, _look_up(mem.slot_map, mem.slot_map_mask, _command(mem.commands, at).slot)
+    name = _command(mem.commands, at).slot
+    slot = _look_up(mem.slot_map, mem.slot_map_mask, name)
     for each in range(at, end):
         command = _command(mem.commands, each)
         ahead = _ahead(mem.aheads, each - at)

@@ -18,7 +18,10 @@ _TABLES = {"id_buckets": (IDS, "buckets"), "id_entries": (IDS, "entries")}
 _TABLES |= {"pair_buckets": (PAIRS, "buckets"), "pair_entries": (PAIRS, "entries")}
 
 
-_DENSE = {"orders", "id_entries", "id_buckets", "words", "children", "rungs", "ids", "links", "heads", "events", "ladders", "keys", "winners"}
+_DENSE = {
+    *("orders", "ids", "id_entries", "id_buckets", "ladders", "rungs", "words", "children", "keys", "winners"),
+    *("links", "heads", "events"),
+}
 """Pools that fill from the start, without holes: in large pages, where the system has them, they are found faster."""
 
 

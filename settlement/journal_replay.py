@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from matching.engine import Engine, GridError
+from matching.engine import Engine, EngineLimitError, GridError
 from matching.order import (
     Accepted,
     Amended,
@@ -102,7 +102,7 @@ class JournalReplay:
             commands = decode_commands(link.commands)
             self._note(commands)
             events = self._engine.apply(commands)
-        except (msgspec.DecodeError, GridError) as error:
+        except (msgspec.DecodeError, GridError, EngineLimitError, OverflowError) as error:
             return Contradiction("journal", str(link.batch), "commands", f"are none that an engine takes: {error}")
         if self._engine.sequence != link.last_sequence:
             return differs(

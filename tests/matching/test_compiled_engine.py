@@ -5,7 +5,7 @@ import pytest
 
 from matching import kernel, order, tables
 from matching.arrays import events_of, rows_of
-from matching.engine import ReferenceEngine
+from matching.reference import ReferenceEngine
 from matching.fast import EngineLimitError
 from matching.fast import FastEngine as Engine
 from matching.order import Basket, Cancel, Capacity, Close, Command, Connect, Level, New, Rules, Side, Tif

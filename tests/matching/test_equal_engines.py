@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 
-from matching.engine import ReferenceEngine
+from matching.reference import ReferenceEngine
 from matching.fast import FastEngine as Engine
 from matching.order import Basket, Capacity, Command, Connect, Event, Level, Rejected, Removed, Traded
 from tests.matching import streams

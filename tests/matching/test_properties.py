@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from matching.engine import ReferenceEngine
+from matching.reference import ReferenceEngine
 from matching.order import (
     Accepted,
     Amended,
