@@ -5,10 +5,10 @@ import pytest
 
 from matching import kernel, order, tables
 from matching.arrays import events_of, rows_of
-from matching.reference import ReferenceEngine
 from matching.fast import EngineLimitError
 from matching.fast import FastEngine as Engine
 from matching.order import Basket, Cancel, Capacity, Close, Command, Connect, Level, New, Rules, Side, Tif
+from matching.reference import ReferenceEngine
 from matching.snapshot import SnapshotError
 from tests.matching.congested import MIXES, make_stream, rules_of
 

@@ -11,9 +11,9 @@ from collections import Counter
 import pytest
 from hypothesis import given
 
-from matching.reference import ReferenceEngine
 from matching.fast import FastEngine as Engine
 from matching.order import Basket, Capacity, Command, Connect, Event, Level, Rejected, Removed, Traded
+from matching.reference import ReferenceEngine
 from tests.matching import streams
 from tests.matching.congested import MIXES, any_mix, make_stream, rules_of
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from matching.reference import ReferenceEngine
 from matching.order import (
     Accepted,
     Amended,
@@ -32,6 +31,7 @@ from matching.order import (
     decode_commands,
     encode_commands,
 )
+from matching.reference import ReferenceEngine
 from tests.matching.congested import MIXES, make_stream, rules_of
 from tests.matching.market_script import ENGINES, EngineType
 from tests.matching.streams import GRID, RULES, long_stream, streams
