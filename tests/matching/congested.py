@@ -109,6 +109,7 @@ MIXES = {
         limits_lots=(2**37, 2**38, 2**60, None), most_lots=2**38, id_step=-(2**50), members=2**62, fees=(0, 1, 2)
     ),
     "full span": Mix(limits_lots=(5, 15, None), cap=63, prices=(0, 63), fees=(0, 0, 1), slots=1, closes=0.0),
+    "many slots": Mix(limits_lots=(0, 3, 6, None), slots=5, meters=6, members=40, capacities=0.2, plain=1.0),
     "growing": Mix(limits_lots=(4, 9, 30, None), connects=0.1, meters=6, members=100, cancels=0.1, baskets=0.1),
 }
 
