@@ -208,6 +208,9 @@ POOLS = {
     "rungs": RUNG,
     "ladders": LADDER,
     "candidates": CANDIDATE,  # a heap: the first is the earliest
+    "bounds": np.dtype("i8"),  # book * BUCKETS + bucket: no order up to this cost is earlier than this sequence
+    "bound_areas": np.dtype("i4"),  # where the one of that sequence was
+    "bounded": np.dtype("i8"),  # book: the settling that its bounds are of
     "nodes": NODE,
     "areas": AREA,
     "hubs": HUB,
@@ -244,6 +247,7 @@ COUNTERS = (
     *("commands_count", "row", "phase", "taker", "leg", "events_before"),  # where the kernel stands
     *("pass_cursor", "pass_traded", "pass_free"),
     *("gathering", "candidates_count", "room_gained"),
+    *("settling", "searches", "bucket_shift", "areas_count"),
     *("last_key", "last_page"),  # of the last order id that was used
     "wanted",  # commands that memory is asked for at once
     "is_wide",  # 1: there are many slots
@@ -287,10 +291,16 @@ ID_BITS = 4
 _LAST_BITS = 2**ID_BITS - 1
 """An order id is a page and a digit in it: a page is 64 bytes."""
 
+BUCKETS = 4096
+"""Of costs, in ``bounds``."""
+
 AHEAD_COMMANDS = 32
 """So many commands are looked up at once, before the first of them is carried out."""
 
 _ORDER_BYTES, _COMMAND_BYTES, _LINK_BYTES = ORDER.itemsize, COMMAND.itemsize, LINK.itemsize
+_SEARCHES = 4
+"""So many searches for an earlier order among all are made before bounds are worth their while."""
+
 _RUNG_BYTES, _LADDER_BYTES, _WORD_BYTES = RUNG.itemsize, LADDER.itemsize, WORD.itemsize
 
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
@@ -1547,6 +1557,49 @@ def _hub_has_earlier(mem: Memory, slot: int, hub: int, book: int, dearest: int, 
 
 
 @compiled
+def _set_bounds(mem: Memory, slot: int, book: int) -> None:
+    """For every bucket of costs, the earliest order of a book in the whole slot that costs no more, room or not."""
+    bounds, areas, first, shift = _i64s(mem.bounds), _i32s(mem.bound_areas), book * BUCKETS, mem.bucket_shift
+    for place in range(first, first + BUCKETS):
+        bounds[place] = NOTHING
+    for area in range(mem.areas_count):
+        ladder = _int(_i32s(mem.books)[(slot * mem.area_size + area) * 2 * mem.classes + book])
+        for each in range(ladder, ladder + 2 if ladder != 0 else ladder):
+            order = _first_from(mem, each, 0)
+            while order != 0:
+                row = _order(mem.orders, order)
+                place = first + (_int(row.cost) >> shift)
+                if row.sequence < bounds[place]:
+                    bounds[place] = row.sequence
+                    areas[place] = area
+                order = _first_from(mem, each, _int(row.cost) + 1)
+    for place in range(first + 1, first + BUCKETS):
+        if bounds[place - 1] < bounds[place]:
+            bounds[place] = bounds[place - 1]
+            areas[place] = areas[place - 1]
+    _i64s(mem.bounded)[book] = mem.settling
+
+
+@compiled
+def _slot_has_earlier(mem: Memory, slot: int, hub: int, book: int, dearest: int, sequence: int) -> bool:
+    """``_hub_has_earlier`` for the hub above all others. While held orders are settled, orders only leave: what was not
+    there when bounds were set is not there now."""
+    if dearest < 0:
+        return False
+    bounded = _i64s(mem.bounded)
+    if bounded[book] != mem.settling and mem.searches >= _SEARCHES:
+        _set_bounds(mem, slot, book)
+    if bounded[book] == mem.settling:
+        place = book * BUCKETS + min(dearest >> mem.bucket_shift, BUCKETS - 1)
+        if _i64s(mem.bounds)[place] >= sequence:
+            return False
+        if _has_earlier(mem, slot, _int(_i32s(mem.bound_areas)[place]), book, dearest, sequence):
+            return True
+    mem.searches += 1
+    return _hub_has_earlier(mem, slot, hub, book, dearest, sequence)
+
+
+@compiled
 def _is_offered(mem: Memory, tree: int, width: int, place: int, dearest: int) -> bool:
     """Whether a child shown by the tournament without room was already seen in the one with room before it."""
     key = _i64s(mem.keys)[tree - 2 * width + place]
@@ -1578,7 +1631,13 @@ def _is_held(mem: Memory, order: int) -> int:
         mask = fitting[row.book * 4 + level]
         while mask != 0:
             book = other * classes + _lowest_bit(mask)
-            if _hub_has_earlier(mem, slot, hub, book, limit - _fee(mem, level), row.sequence):
+            is_top = _hub(mem.hubs, hub).hub == 0
+            dearest = limit - _fee(mem, level)
+            if (
+                _slot_has_earlier(mem, slot, hub, book, dearest, row.sequence)
+                if is_top
+                else _hub_has_earlier(mem, slot, hub, book, dearest, row.sequence)
+            ):
                 return 2
             mask &= mask - 1
         hub = _int(_hub(mem.hubs, hub).hub)
@@ -1820,6 +1879,8 @@ def _settle(mem: Memory) -> int:
             mem.pass_cursor = -1
             mem.pass_free = mem.orders_free
             mem.room_gained = 1
+            mem.settling += 1
+            mem.searches = 0
             mem.taker = 0
             mem.phase = SETTLING
         if _pass_over_held(mem, slot) == FULL:

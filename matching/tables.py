@@ -47,6 +47,10 @@ class Tables:
         tables["count"] = tables["whole"] = 1
         self.memory.reserve("keys_free", 64)
         self.memory.reserve("aheads", kernel.AHEAD_COMMANDS)
+        mem["bucket_shift"] = max(0, bits - (kernel.BUCKETS.bit_length() - 1))
+        self.memory.reserve("bounded", 2 * int(mem["classes"]))
+        self.memory.reserve("bounds", 2 * int(mem["classes"]) * kernel.BUCKETS)
+        self.memory.reserve("bound_areas", 2 * int(mem["classes"]) * kernel.BUCKETS)
         self._fill("terms", np.array(days, np.int64))
         self._fill("fees", np.minimum([0, *rules.fee_ticks], prices + 1))  # more, and no two orders fit either
         self._fill("fitting", _fitting(days, int(mem["classes"])))
@@ -95,6 +99,7 @@ class Tables:
             area = self.memory.view("areas")[self._areas]
             node["place"] = self._areas
             self._areas += 1
+            self.row["areas_count"] = self._areas
             area["node"] = index
             area["hub"], area["rank"] = self._join(parent)
         self._put("node_map", name, index)
