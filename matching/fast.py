@@ -147,8 +147,10 @@ class FastEngine:
 
     def _tell(self, **fields: int) -> None:
         mem = self._tables.row
-        self._tables.reserve_events(int(mem["events_used"]) + 1)
-        event = self._tables.memory.view("events")[mem["events_used"]]
+        used = int(mem["events_used"])
+        self._tables.reserve_events(used + 1)
+        event = self._tables.memory.view("events")[used : used + 1]
+        event[:] = 0
         for name, value in {"sequence": self.sequence, **fields}.items():
             event[name] = value
         mem["events_used"] += 1
@@ -164,20 +166,26 @@ class FastEngine:
         if slot in self._closed:
             return
         self._closed.add(slot)
-        tables, mem = self._tables, self._tables.row
+        tables = self._tables
         if slot in tables.slots:
-            orders, used = tables.open_rows(slot), int(mem["events_used"])
-            tables.reserve_events(used + len(orders))
-            events = tables.memory.view("events")[used : used + len(orders)]
-            events["sequence"] = self.sequence
-            events["order_id"] = orders["order_id"]
-            events["quantity_lots"] = orders["remaining_lots"]
-            events["kind"] = kernel.REMOVED
-            events["reason"] = Ended.SLOT_CLOSED
-            mem["events_used"] += len(orders)
+            self._tell_expired(tables.open_rows(slot))
             tables.free_slot(slot)
         tables.put_slot(slot, kernel.CLOSED_SLOT)
         self._tell(kind=kernel.CLOSED, slot=slot)
+
+    def _tell_expired(self, orders: Rows) -> None:
+        """In a method of its own: while a view of the events is in use, their memory can not grow."""
+        mem = self._tables.row
+        used = int(mem["events_used"])
+        self._tables.reserve_events(used + len(orders))
+        events = self._tables.memory.view("events")[used : used + len(orders)]
+        events[:] = 0
+        events["sequence"] = self.sequence
+        events["order_id"] = orders["order_id"]
+        events["quantity_lots"] = orders["remaining_lots"]
+        events["kind"] = kernel.REMOVED
+        events["reason"] = Ended.SLOT_CLOSED
+        mem["events_used"] += len(orders)
 
     def _capacity(self, row: Any) -> None:
         node, limits = int(row["meter"]), Limits(int(row["quantity_lots"]), int(row["price_ticks"]))

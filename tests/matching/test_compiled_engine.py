@@ -190,3 +190,33 @@ def test_what_is_shown_counts_a_fee_that_no_price_can_pay():
     assert [(quote.price_ticks, quote.level) for quote in depth.asks] == [(6, Level.FEEDER), (9, Level.SUBSTATION)]
     assert engine.depth(0, 4) == depth
     assert engine.best_quotes(0, 4) == ((6, Level.FEEDER), None)
+
+
+@pytest.mark.parametrize("orders", [4095, 4096, 4097])
+def test_a_closed_slot_may_tell_of_as_many_orders_as_there_is_just_place_for(orders: int):
+    engine = Engine(RULES)
+    engine.apply(grid(2, 4))
+    place = int(engine._tables.row["events_size"])
+    assert place == 4096
+    engine.apply([sell(number, price_ticks=3000 + number % 7) for number in range(1, 1001)])
+    for first in range(1001, orders + 1, 1000):
+        engine.apply(
+            [sell(number, price_ticks=3000 + number % 7) for number in range(first, min(first + 1000, orders + 1))]
+        )
+    events = engine.apply([Close(0), sell(9999)])
+    assert len(events) == orders + 2
+    assert [event.order_id for event in events[:3]] == [1, 2, 3]
+    assert list(engine.open_orders()) == []
+
+
+def test_rows_of_events_hold_nothing_of_earlier_ones():
+    """The same commands give the same bytes, however they are cut."""
+    rules, commands = rules_of(MIXES["tight"]), make_stream(5, MIXES["tight"], 600)
+    whole = Engine(rules).apply_rows(rows_of(commands)).tobytes()
+    engine = Engine(rules)
+    parts = b""
+    for command in commands:
+        parts += engine.apply_rows(rows_of([command])).tobytes()
+        if engine.sequence % 50 == 0:
+            engine = Engine.restore(engine.snapshot())
+    assert parts == whole
