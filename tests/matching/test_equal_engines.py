@@ -120,7 +120,7 @@ def test_the_streams_reach_every_corner():
         engine = ReferenceEngine(rules_of(mix))
         levels: dict[int, Level] = {}
         signs: dict[tuple[int, int], int] = {}
-        for number, command in enumerate(make_stream(0, mix, 900)):
+        for number, command in enumerate(make_stream(0, mix, 700)):
             if isinstance(command, Connect):
                 levels[command.node] = command.level
                 is_high = command.level is Level.METER and levels[command.parent] is not Level.TRANSFORMER

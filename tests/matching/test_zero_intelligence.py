@@ -20,7 +20,7 @@ from tests.matching.market_script import EngineType
 
 CAP_TICKS = 200
 QUOTES_PER_UNIT = 20
-MARKETS = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 6
+MARKETS = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 4
 SLOT = 1
 
 

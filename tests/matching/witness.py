@@ -288,7 +288,7 @@ class Witness:
         left = Counter({order.place: order.left for order in self.resting.values()})
         for slot in self._slots():
             pairs, before = self._fitting_pairs(slot), -1
-            while before != len(trades):
+            while before != len(trades) and any(self._room(buy, sell) > 0 for buy, sell in pairs):
                 before = len(trades)
                 still_open = [pair for pair in pairs if left[pair[0].place] and left[pair[1].place]]
                 held = {max(pair, key=lambda order: order.place) for pair in still_open}

@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from tools.mutation import ROOT, Mutant, parse_mutants, read_mutants
+from tools.mutation import ROOT, SUITES, Mutant, parse_mutants, read_mutants
 from tools.weaving import WeavingError, weave
 
 ORIGINAL = dedent('''
@@ -59,7 +59,7 @@ def test_an_entry_is_a_rule_a_file_and_two_texts():
     ]
 
 
-@pytest.mark.parametrize("suite", ["reference"])
+@pytest.mark.parametrize("suite", SUITES)
 def test_every_mutant_can_be_made(suite: str):
     mutants = read_mutants(suite)
     assert len(mutants) > 80
