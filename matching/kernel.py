@@ -1399,7 +1399,7 @@ def _take(mem: Memory, taker: int, cause: int) -> int:
     own_cost, own_level, own_sequence = NOTHING, _int(0), _int(0)
     knows_own = False
     while row.remaining_lots > 0:
-        if mem.events_used >= mem.events_size:
+        if mem.events_used + 2 * mem.wanted + 4 >= mem.events_size:  # what is no trade has its place already
             return FULL
         counterparty, level, cost = _best(mem, taker)
         if _slot(mem.slots, row.slot).blocked > 0:
@@ -2161,9 +2161,9 @@ def _has_memory(mem: Memory, wanted: int) -> bool:
         and mem.orders_used + wanted <= mem.orders_size
         and mem.ladders_used + 2 * wanted <= mem.ladders_size
         and mem.keys_used + 8 * mem.widest * wanted <= mem.keys_size
-        # an order has a rung, and no more than one word on each step of its ladder
-        and mem.rungs_used + wanted + 1 <= mem.rungs_size
-        and mem.words_used + mem.depth * (wanted + 1) <= mem.words_size
+        # whatever moves from ladder to ladder: an order has a rung, and no more than one word on each step
+        and mem.open + wanted + 2 <= mem.rungs_size
+        and mem.depth * (mem.open + wanted + 1) + 1 <= mem.words_size
     )
 
 

@@ -208,16 +208,19 @@ class Tables:
         self._grow_pool("orders", commands, "orders", "helds")
         self._grow_pool("ladders", 2 * commands, "ladders", "candidates")
         self._grow_pool("keys", 8 * int(mem["widest"]) * commands, "keys", "winners")
-        self._grow_pool("rungs", commands + 1, "rungs")
-        self._grow_pool("words", int(mem["depth"]) * (commands + 1), "words")
+        most = int(mem["open"]) + commands + 1
+        self._grow_to("rungs", most + 1, "rungs")
+        self._grow_to("words", int(mem["depth"]) * most + 1, "words")
         memory.reserve("children", (int(mem["words_size"]) + 2) * 64)
 
     def _grow_pool(self, name: str, needed: int, *pools: str) -> None:
-        used, size = f"{name}_used", f"{name}_size"
-        if self.row[used] + needed > self.row[size]:
-            self.row[size] = _more(int(self.row[used]), needed)
+        self._grow_to(name, int(self.row[f"{name}_used"]) + needed, *pools)
+
+    def _grow_to(self, name: str, most: int, *pools: str) -> None:
+        if most > self.row[f"{name}_size"]:
+            self.row[f"{name}_size"] = _more(most, 0)
             for pool in pools:
-                self.memory.reserve(pool, int(self.row[size]) + 2)
+                self.memory.reserve(pool, int(self.row[f"{name}_size"]) + 2)
 
     def grow_for(self, next_command: Rows) -> None:
         """Whatever the next command, or what is left of the last one, found too small gets larger."""

@@ -220,3 +220,52 @@ def test_rows_of_events_hold_nothing_of_earlier_ones():
         if engine.sequence % 50 == 0:
             engine = Engine.restore(engine.snapshot())
     assert parts == whole
+
+
+@pytest.mark.parametrize("orders", [1500, 5000])
+def test_orders_that_leave_shared_prices_at_once_have_memory_to_go_to(orders: int):
+    """Two meters' orders share every price; then one of the meters' own link is full, and open again."""
+    engine = Engine(RULES)
+    engine.apply(grid(1, 2))
+    pairs = [(sell(2 * n + 1, 0, 1000 + n), sell(2 * n + 2, 0, 1000 + n, 1001)) for n in range(orders)]
+    for first in range(0, orders, 100):
+        engine.apply([order for pair in pairs[first : first + 100] for order in pair])
+    for limit_lots in (0, None, 0):
+        engine.apply([Capacity(1000, None, limit_lots, limit_lots)])
+        for pool in ("orders", "rungs", "words", "ladders", "keys"):
+            assert engine._tables.row[f"{pool}_used"] <= engine._tables.row[f"{pool}_size"], pool
+        assert Engine.restore(engine.snapshot()).state_hash() == engine.state_hash()
+    assert int(engine._tables.row["open"]) == 2 * orders
+
+
+@pytest.mark.parametrize("trades", [*range(4020, 4100, 9), 4095])
+def test_trades_leave_place_for_the_events_of_the_commands_behind_them(trades: int):
+    engine = Engine(RULES)
+    engine.apply(grid(1, 2))
+    for first in range(1, trades + 1, 500):
+        engine.apply([sell(number) for number in range(first, min(first + 500, trades + 1))])
+    assert int(engine._tables.row["events_size"]) == 4096
+    taker = buy(10_000, quantity_lots=10 * trades)
+    behind = [buy(10_001 + number, price_ticks=100) for number in range(40)]
+    events = engine.apply([taker, *behind])
+    assert len(events) == 1 + trades + len(behind)
+    assert engine._tables.row["events_used"] <= engine._tables.row["events_size"]
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_what_is_asked_for_is_enough_with_nothing_to_spare(name: str, monkeypatch: pytest.MonkeyPatch):
+    """Pools are as large as what was asked for and no larger: whoever takes more than that is found out."""
+    monkeypatch.setattr(tables, "_FIRST_ROWS", 1)
+    monkeypatch.setattr(tables, "_more", lambda used, needed: used + needed)
+    mix = MIXES[name]
+    engine, reference = Engine(rules_of(mix)), ReferenceEngine(rules_of(mix))
+    stream = make_stream(3, mix, 1200)
+    for first in range(0, len(stream), 7):
+        commands = stream[first : first + 7]
+        assert engine.apply(commands) == reference.apply(commands)
+        counts = engine._tables.row
+        for pool in ("orders", "rungs", "words", "ladders", "keys", "events"):
+            assert counts[f"{pool}_used"] <= counts[f"{pool}_size"], pool
+        for table in engine._tables.memory.view("tables"):
+            assert table["used"] <= table["size"]
+    assert engine.state_hash() == reference.state_hash()
