@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from matching.engine import Engine
 from matching.order import Rules
+from matching.replay_rehearsal import rehearse_files
 
 settings.register_profile("usual", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=5_000)
@@ -17,6 +18,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The engine is compiled once, before the workers and the servers that tests start would each do so."""
+    """What is compiled is compiled once, before the workers and the servers that tests start would each do so."""
     if not hasattr(config, "workerinput"):
         Engine(Rules(fee_ticks=(0, 0, 0)))
+        rehearse_files()
