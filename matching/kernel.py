@@ -9,7 +9,7 @@ sequence`` puts the orders of one side in priority. The grid becomes *areas* (a 
 higher: whoever meets there is at distance transformer) under one or two *hubs* (feeder, substation).
 
 - An area has one *ladder* for each slot, side and class (reach and payment terms): a tree of 64-bit words over costs
-  with a queue at each cost. Its best order is known without a search.
+  with a *rung*, a queue, at each cost. Its best order is known without a search.
 - A hub has one *tournament* for each slot, side and class over the best of its children whose link still has room.
   A taker takes the best of its own area and of its hubs: as fees never fall with distance, an order of the taker's own
   branch that also shows at a hub never beats itself nearer by.
@@ -17,8 +17,10 @@ higher: whoever meets there is at distance transformer) under one or two *hubs* 
   one with the orders of meters whose own link is full (*parked*). They tell whether an order fits at all: so an order
   that comes to rest knows whether it is held, and a taker whether one of its own member may be hidden.
 - Held orders are also listed by sequence, per ladder. When a full link gets room again, it is noted (*suspect*); at
-  the end of the command the bests above it tell whether any pair can trade; only then is the first such held order
-  looked for. A pass that can not trade costs nothing.
+  the end of the command the bests above it tell whether any pair can trade; only then are the held orders of their
+  ladders gathered, into a heap by sequence, and tried. A pass that can not trade costs nothing.
+- Commands are carried out in parts of a few. What those of a part name is looked up before the first of them, so that
+  memory has fetched it when its turn comes.
 
 **The memory.** ``mem`` is one row of ``MEMORY``, at the address that every entry gets: the addresses of the pools
 (arrays that ``matching.memory`` owns), counters and constants. Rows and cells are reached through those addresses:

@@ -63,10 +63,6 @@ class Memory:
         size = rows * POOLS[pool].itemsize
         return np.frombuffer(self._maps[pool], np.uint8, size).copy().view(POOLS[pool])
 
-    def reserved_bytes(self) -> int:
-        """What can be written to before anything has to grow; much of it is not backed by memory yet."""
-        return sum(len(each) for each in self._maps.values())
-
 
 def _map(size: int, is_dense: bool) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
