@@ -14,9 +14,9 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -59,6 +59,20 @@ class Look(PlainJob):
         return self.view(state)
 
 
+class Listener(Protocol):
+    """Who is told of every batch that is durable."""
+
+    def gather(self, state: MarketState) -> object | None:
+        """What of ``state.batch`` is news to anyone, as values of its own; None when nothing is. In the writer's
+        thread, after the commit: it must be quick, and may read ``state`` but keep nothing of it.
+        """
+        ...
+
+    def publish(self, news: Any) -> None:
+        """Pass on what ``gather`` returned; on the loop, after the answers of the batch were given."""
+        ...
+
+
 class _Waiting(NamedTuple):
     job: Job
     future: asyncio.Future[Outcome]
@@ -67,7 +81,7 @@ class _Waiting(NamedTuple):
 class Sequencer:
     """``new_state`` makes an empty market; ``sign(sequence, head)`` is the operator's signature of a receipt.
 
-    ``on_failure`` is called on the loop when the writer stops on a bug.
+    ``on_failure`` is called on the loop when the writer stops on a bug; ``listeners`` are told of durable batches.
     """
 
     def __init__(
@@ -79,9 +93,11 @@ class Sequencer:
         sign: Callable[[int, bytes], bytes],
         queue_bound: int,
         on_failure: Callable[[], None],
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self._database, self._clock, self._new_state, self._sign = database, clock, new_state, sign
         self._queue_bound, self._on_failure = queue_bound, on_failure
+        self._listeners = tuple(listeners)
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waiting_weight = 0
         self._state: MarketState | None = None
@@ -187,6 +203,15 @@ class Sequencer:
             self._loop.call_soon_threadsafe(self._answer, batch, StoppedError("the sequencer met a bug"))
             raise
         self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
+        if self._state is not None and not self._state.batch.is_empty:
+            self._tell(self._state)
+
+    def _tell(self, state: MarketState) -> None:
+        """After a failed batch there is no state, and no news."""
+        for listener in self._listeners:
+            news = listener.gather(state)
+            if news is not None:
+                self._loop.call_soon_threadsafe(listener.publish, news)
 
     def _carry_out(self, batch: list[_Waiting]) -> list[Outcome]:
         if self._state is None:

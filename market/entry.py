@@ -1,0 +1,149 @@
+"""Order entry, whatever it came in by: what is sent, what was signed, and what came of it.
+
+HTTP and WebSocket both end here. Answers are plain values, ready for JSON; refusals are raised as ProblemError. An
+order that was accepted before, sent again as it was, gets its first answer again, with the receipt that went with it.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from market import order_store, wire
+from market.context import Context
+from market.identity import Member
+from market.jobs import CancelMany, CancelOne, Placed, Repeat
+from market.order_store import FirstAnswer
+from market.placing import PlaceOrders, Signed, SignedOrder
+from market.problems import Problem, ProblemError, refuse
+from market.records import Receipt
+from market.views import order_body, result_body
+from matching.order import Level, Side, Tif
+from settlement import merkle, signatures
+from settlement.intents import ORDER_BATCH, OrderIntent, Value
+
+LARGEST_BATCH = 1000
+
+
+class OrderFields(wire.Body, frozen=True):
+    """An order as its owner signs it; see ``settlement/intents.py`` for what is signed."""
+
+    client_order_id: wire.ClientId
+    meter: wire.Name
+    side: Literal["buy", "sell"]
+    slot: str
+    quantity: str
+    price: str
+    deadline: str
+    reach: Literal["transformer", "feeder", "substation"] = "substation"
+    terms: Annotated[int, msgspec.Meta(ge=0, lt=2**16)] = 0
+    tif: Literal["gtc", "ioc", "fok"] = "gtc"
+    replaces: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9._:-]{1,64})?$")] = ""
+
+
+class OneOrder(OrderFields, frozen=True, kw_only=True):
+    signature: str
+
+
+class OrderBatch(wire.Body, frozen=True):
+    orders: Annotated[list[OrderFields], msgspec.Meta(min_length=1, max_length=LARGEST_BATCH)]
+    signature: str
+    basket: bool = False
+
+
+def intent_of(member_id: int, order: OrderFields, at: str = "") -> OrderIntent:
+    """What was signed. ``at`` stands before the field in a refusal. Raises ProblemError."""
+    quantity_lots = wire.energy_lots(order.quantity, f"{at}quantity")
+    if quantity_lots < 0:
+        raise refuse(422, "bad_quantity", "the quantity must be positive", f"{at}quantity")
+    return OrderIntent(
+        member=member_id,
+        client_order_id=order.client_order_id,
+        meter=order.meter,
+        side=Side[order.side.upper()],
+        slot=wire.instant_s(order.slot, f"{at}slot"),
+        quantity_lots=quantity_lots,
+        price_ticks=wire.price_ticks(order.price, f"{at}price"),
+        reach=Level[order.reach.upper()],
+        terms_days=order.terms,
+        tif=Tif[order.tif.upper()],
+        replaces=order.replaces,
+        deadline=wire.instant_s(order.deadline, f"{at}deadline"),
+    )
+
+
+async def place_one(context: Context, member: Member, body: OneOrder) -> dict[str, Any]:
+    """Place one order with its own signature."""
+    intent = intent_of(member.member_id, body)
+    digest = intent.digest(context.chain.domain("Clearing"))
+    signature = _checked(member, digest, body.signature)
+    signed = Signed("order", digest, b"", signature)
+    outcomes, receipt = await _place(context, PlaceOrders(member.member_id, [SignedOrder(intent, digest)], signed))
+    if isinstance(outcomes[0], Problem):
+        raise ProblemError(outcomes[0])
+    assert receipt is not None
+    return {"order": order_body(outcomes[0]), "receipt": receipt.body()}
+
+
+async def place_many(context: Context, member: Member, body: OrderBatch) -> dict[str, Any]:
+    """Place many orders under one signature over the root of their digests; independent, or a basket."""
+    domain = context.chain.domain("Clearing")
+    intents = [intent_of(member.member_id, order, f"orders[{i}].") for i, order in enumerate(body.orders)]
+    orders = [SignedOrder(intent, intent.digest(domain)) for intent in intents]
+    leaves = [merkle.leaf(order.digest) for order in orders]
+    root = merkle.root(leaves)
+    values: dict[str, Value] = {
+        "member": member.member_id,
+        "root": root,
+        "count": len(orders),
+        "basket": body.basket,
+    }
+    signature = _checked(member, ORDER_BATCH.digest(domain, values), body.signature)
+    signed = Signed("batch", root, b"".join(leaves), signature)
+    job = PlaceOrders(member.member_id, orders, signed, is_basket=body.basket)
+    outcomes, receipt = await _place(context, job)
+    results = [result_body(outcome) for outcome in outcomes]
+    return {"results": results, "receipt": receipt.body() if receipt is not None else None}
+
+
+def _checked(member: Member, digest: bytes, text: str) -> bytes:
+    signature = wire.signature(text)
+    if not signatures.is_signed(member.key, digest, signature):
+        raise refuse(422, "bad_signature", "this is not your key's signature over these fields", "signature")
+    return signature
+
+
+async def _place(context: Context, job: PlaceOrders) -> tuple[Sequence[Placed | Problem], Receipt | None]:
+    """What came of each order; a repeated one gets its first answer again, with the receipt that went with it."""
+    outcome = await context.sequencer.submit(job)
+    answers: list[Placed | Repeat | Problem] = outcome.answer
+    has_new = any(isinstance(answer, Placed) for answer in answers)
+    receipt = outcome.receipt if has_new else None
+    repeated = [answer.order_id for answer in answers if isinstance(answer, Repeat)]
+    if not repeated:
+        return [answer for answer in answers if not isinstance(answer, Repeat)], receipt
+    first = await context.in_thread(order_store.first_answers, context.database, repeated)
+    if receipt is None:
+        receipt = _receipt_of(max(first.values(), key=lambda answer: answer.link.batch))
+    return [first[answer.order_id].placed if isinstance(answer, Repeat) else answer for answer in answers], receipt
+
+
+def _receipt_of(first: FirstAnswer) -> Receipt:
+    return Receipt(first.link.last_sequence, first.link.head, first.link.signature)
+
+
+async def cancel_one(context: Context, member: Member, client_order_id: str) -> dict[str, Any]:
+    """Cancel one open order."""
+    outcome = await context.sequencer.submit(CancelOne(member.member_id, client_order_id))
+    if isinstance(outcome.answer, Problem):
+        raise ProblemError(outcome.answer)
+    assert outcome.receipt is not None
+    return {"order": order_body(outcome.answer), "receipt": outcome.receipt.body()}
+
+
+async def cancel_many(context: Context, member: Member, slot: int | None) -> dict[str, Any]:
+    """Cancel all open orders, or those of one slot."""
+    outcome = await context.sequencer.submit(CancelMany(member.member_id, slot))
+    orders: list[Placed] = outcome.answer
+    receipt = outcome.receipt.body() if outcome.receipt is not None and orders else None
+    return {"orders": [order_body(order) for order in orders], "receipt": receipt}
