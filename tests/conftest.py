@@ -1,16 +1,20 @@
-"""What all tests share: how many random cases Hypothesis tries, and a compiled engine.
+"""What all tests share: how many random cases Hypothesis tries, a compiled engine, and databases of both kinds.
 
 No deadlines: a slow machine is no bug. ``make soak`` chooses the profile ``soak`` through HYPOTHESIS_PROFILE.
 """
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from data.database import sqlite_url
 from matching.engine import Engine
 from matching.order import Rules
 from matching.replay_rehearsal import rehearse_files
+from tests.postgresql import TEMPLATE, Cluster, cluster, with_template
 
 settings.register_profile("usual", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=5_000)
@@ -22,3 +26,27 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         Engine(Rules(fee_ticks=(0, 0, 0)))
         rehearse_files()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """One PostgreSQL for all tests of this process; none where no test asks."""
+    with cluster() as made:
+        yield with_template(made)
+
+
+@pytest.fixture
+def postgresql_url(postgresql: Cluster) -> Iterator[str]:
+    """A new market database on PostgreSQL, without rows."""
+    url = postgresql.new_database(TEMPLATE)
+    yield url
+    postgresql.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new market database; a test that takes it runs once on each kind. On SQLite the file is not made yet."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "market.db")
+    url: str = request.getfixturevalue("postgresql_url")
+    return url

@@ -9,16 +9,17 @@ import pytest
 from data import frames, store
 from market import report
 from tests.data.small_market import TIME_ZONE, WANG, small_market
-from tests.postgresql import postgresql
+from tests.postgresql import TEMPLATE, Cluster
 
 FACTS = report.Facts("a day", TIME_ZONE, 15, 5224, 4012, 8000)
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with postgresql() as found:
-        small_market(found).dispose()
-        yield found
+def url(postgresql: Cluster) -> Iterator[str]:
+    made = postgresql.new_database(TEMPLATE)
+    small_market(made).dispose()
+    yield made
+    postgresql.drop_database(made)
 
 
 @pytest.fixture
