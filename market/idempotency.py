@@ -1,7 +1,8 @@
 """``Idempotency-Key``: a repeated POST gets the first answer; the same key with another body is a conflict.
 
-Kept are answers that are final (below 500) to members who are logged in. Orders have an id of their own with the same
-rule, and a log-in is never repeated: both pass by.
+Kept are answers that are final to members who are logged in: not those from 500 on, nor those to whom a better token
+would be let through (401, 403). Orders have an id of their own with the same rule, and a log-in is never repeated:
+both pass by.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ HEADER = "Idempotency-Key"
 LONGEST_KEY = 200
 _EXEMPT = ("/v1/orders", "/v1/sessions")
 
+_NOT_FINAL = (401, 403)
+
 _UNDER_WAY: web.AppKey[set[tuple[int, str]]] = web.AppKey("idempotency", set)
 
 
@@ -31,10 +34,10 @@ async def answer_once(request: web.Request, handler: Handler) -> web.StreamRespo
     if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise refuse(400, "bad_idempotency_key", f"a key is 1 to {LONGEST_KEY} printable characters", HEADER)
     token = token_of(request)
-    member = request.app[DIRECTORY].find(token) if token else None
-    if member is None:
+    access = request.app[DIRECTORY].find(token) if token else None
+    if access is None:
         return await handler(request)
-    under_way, name = request.app[_UNDER_WAY], (member.member_id, key)
+    under_way, name = request.app[_UNDER_WAY], (access.member.member_id, key)
     if name in under_way:
         raise ProblemError(Problem(409, "in_progress", "the first request with this key is not answered yet", None, 1))
     under_way.add(name)
@@ -56,7 +59,7 @@ async def _answer(request: web.Request, handler: Handler, name: tuple[int, str])
     try:
         response = await handler(request)
     except ProblemError as error:
-        if error.problem.status >= 500 or error.problem.retry_after_s is not None:
+        if error.problem.status in _NOT_FINAL or error.problem.status >= 500 or error.problem.retry_after_s is not None:
             raise
         response = problem_response(error.problem, request[REQUEST_ID])
     if response.status < 500 and isinstance(response, web.Response) and isinstance(response.body, bytes):

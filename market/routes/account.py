@@ -25,7 +25,7 @@ class LimitsBody(wire.Body, frozen=True):
 
 async def account(request: web.Request) -> web.Response:
     """Cash is free; escrow stands behind orders: ``reserved`` of it is taken by open orders and unsettled trades."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="read")
     wire.query(request)
     position = await context.sequencer.look(lambda state: state.exposures.account(member.member_id))
     free_micro, arrears_micro = await context.read(
@@ -46,7 +46,7 @@ async def account(request: web.Request) -> web.Response:
 
 async def set_credit_limits(request: web.Request) -> web.Response:
     """How far a bank lets members buy on terms. Lowering it undoes nothing; it stops what comes next."""
-    require(request, "bank")
+    require(request, "bank", scope="finance")
     context = request.app[CONTEXT]
     body = await wire.read(request, LimitsBody)
     limits: dict[int, int] = {}
@@ -68,7 +68,7 @@ async def set_credit_limits(request: web.Request) -> web.Response:
 
 async def statements(request: web.Request) -> web.Response:
     """One's own lines, by cycle; ``?day=`` chooses a local day. Each slot's lines of all members add up to zero."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="read")
     parameters = wire.query(request, "day", "limit", "cursor")
     day, limit, after = parameters.get("day"), wire.page_limit(parameters), wire.cursor(parameters)
     if day is not None:

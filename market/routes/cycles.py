@@ -25,7 +25,7 @@ class VerdictBody(wire.Body, frozen=True):
 
 async def show_cycles(request: web.Request) -> web.Response:
     """All cycles and their states, the oldest first."""
-    require(request)
+    require(request, scope="read")
     wire.query(request)
     rows = await request.app[CONTEXT].read(cycle_store.cycles_in)
     items = [
@@ -45,7 +45,7 @@ async def show_cycles(request: web.Request) -> web.Response:
 
 async def show_cycle(request: web.Request) -> web.Response:
     """A cycle with all that a checker needs to compute it again; see ``settlement/published.py``."""
-    require(request, *_OVERSEERS)
+    require(request, *_OVERSEERS, scope="read")
     context, number = request.app[CONTEXT], _number(request)
     found = await context.read(lambda connection: publish_store.published_cycle(connection, number))
     if found is None:
@@ -55,7 +55,7 @@ async def show_cycle(request: web.Request) -> web.Response:
 
 async def judge_cycle(request: web.Request) -> web.Response:
     """The checker signs a drafted cycle, or says why not; the same word again changes nothing."""
-    checker = require(request, "checker")
+    checker = require(request, "checker", scope="office")
     context, number = request.app[CONTEXT], _number(request)
     body = await wire.read(request, VerdictBody)
     await _judge(
@@ -73,7 +73,7 @@ async def judge_cycle(request: web.Request) -> web.Response:
 
 async def show_periods(request: web.Request) -> web.Response:
     """All billing periods and their states, the oldest first."""
-    require(request)
+    require(request, scope="read")
     wire.query(request)
     rows = await request.app[CONTEXT].read(period_store.periods_in)
     columns = ("period", "first_day", "last_day", "first_cycle", "last_cycle", "state")
@@ -83,7 +83,7 @@ async def show_periods(request: web.Request) -> web.Response:
 
 async def show_period(request: web.Request) -> web.Response:
     """A period with all that a checker needs to compute it again; see ``finance/published.py``."""
-    require(request, *_OVERSEERS)
+    require(request, *_OVERSEERS, scope="read")
     context, number = request.app[CONTEXT], _number(request)
     found = await context.read(lambda connection: periods.published_period(connection, number))
     if found is None:
@@ -93,7 +93,7 @@ async def show_period(request: web.Request) -> web.Response:
 
 async def judge_period(request: web.Request) -> web.Response:
     """The checker signs a drafted period, or says why not; the same word again changes nothing."""
-    checker = require(request, "checker")
+    checker = require(request, "checker", scope="office")
     context, number = request.app[CONTEXT], _number(request)
     body = await wire.read(request, VerdictBody)
     await _judge(

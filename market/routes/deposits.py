@@ -40,7 +40,7 @@ def mint_of(deposit: Deposit) -> Mint:
 
 async def deposit(request: web.Request) -> web.Response:
     """Accept deposits that the custodian signed; the same ones again change nothing."""
-    custodian = require(request, "custodian")
+    custodian = require(request, "custodian", scope="office")
     context = request.app[CONTEXT]
     body = await wire.read(request, DepositsBody)
     deposits = [_deposit(each, f"deposits[{index}].") for index, each in enumerate(body.deposits)]

@@ -26,7 +26,7 @@ def routes() -> list[web.RouteDef]:
 
 async def export(request: web.Request) -> web.StreamResponse:
     """The file, in pieces, of one snapshot of the database."""
-    member = require(request, "analyst", "operator")
+    member = require(request, "analyst", "operator", scope="read")
     question = EXPORTS.get(request.match_info["name"])
     if question is None:
         raise not_found("export")

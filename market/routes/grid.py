@@ -64,7 +64,7 @@ class LimitsBody(wire.Body, frozen=True):
 
 async def connect_nodes(request: web.Request) -> web.Response:
     """Add nodes, parents before children; all of them or none."""
-    require(request, "operator")
+    require(request, "operator", scope="office")
     body = await wire.read(request, NodesBody)
     context = request.app[CONTEXT]
     nodes = [
@@ -84,7 +84,7 @@ async def connect_nodes(request: web.Request) -> web.Response:
 
 async def connect_meters(request: web.Request) -> web.Response:
     """Add meters, each under a node and of a member; all of them or none."""
-    require(request, "operator")
+    require(request, "operator", scope="office")
     body = await wire.read(request, MetersBody)
     context = request.app[CONTEXT]
     nodes = [
@@ -105,7 +105,7 @@ async def connect_meters(request: web.Request) -> web.Response:
 
 async def set_limits(request: web.Request) -> web.Response:
     """Change limits while the market runs; the latest word on a link holds."""
-    require(request, "operator", "grid_company")
+    require(request, "operator", "grid_company", scope="office")
     body = await wire.read(request, LimitsBody)
     context = request.app[CONTEXT]
     limits = [

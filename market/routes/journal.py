@@ -10,7 +10,7 @@ from settlement import hexjson, publish_store
 
 async def show(request: web.Request) -> web.Response:
     """The links after batch ``?after=``; see ``settlement/published.py``."""
-    require(request, "checker", "operator", "regulator")
+    require(request, "checker", "operator", "regulator", scope="read")
     context = request.app[CONTEXT]
     parameters = wire.query(request, "after", "limit")
     after = wire.whole_number(parameters.get("after", "0"), "after")

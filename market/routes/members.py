@@ -61,7 +61,7 @@ async def register(request: web.Request) -> web.Response:
 
 async def register_admitted(request: web.Request) -> web.Response:
     """Register and admit many at once; all of them or none."""
-    require(request, "operator")
+    require(request, "operator", scope="office")
     context = request.app[CONTEXT]
     body = await wire.read(request, AdmittedMany)
     keys: list[PublicKey] = []
@@ -94,7 +94,7 @@ async def register_admitted(request: web.Request) -> web.Response:
 
 async def admit(request: web.Request) -> web.Response:
     """Admit a member who asked; admitting again changes nothing."""
-    require(request, "operator")
+    require(request, "operator", scope="office")
     context = request.app[CONTEXT]
     body = await wire.read(request, AdmissionBody)
     member = _named(context, request)
@@ -118,7 +118,7 @@ async def admit(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """A member to itself, and to those who oversee."""
-    context, asking = request.app[CONTEXT], require(request)
+    context, asking = request.app[CONTEXT], require(request, scope="read")
     member = _named(context, request)
     if asking.member_id != member.member_id and not asking.roles & {"operator", "regulator", "checker"}:
         raise not_found("member")

@@ -40,7 +40,7 @@ class OfferRequest(SignedBody, frozen=True):
 
 async def make(request: web.Request) -> web.Response:
     """A bank offers. The market computes the amounts from the quote; the signature must be over the same ones."""
-    bank, body = require(request, "bank"), await wire.read(request, OfferRequest)
+    bank, body = require(request, "bank", scope="finance"), await wire.read(request, OfferRequest)
     context = request.app[CONTEXT]
     word, quote = word_of(bank, body), _quote(body)
     receivable_id = wire.hex_bytes(body.receivable, 32, "receivable", "bad_receivable")
@@ -76,7 +76,7 @@ def _rate_ppm(text: str, field: str) -> int:
 
 async def show_all(request: web.Request) -> web.Response:
     """A bank's own offers, or those that a seller got; ``?receivable=`` and ``?state=open|accepted|lapsed`` choose."""
-    viewer, context = viewer_of(require(request)), request.app[CONTEXT]
+    viewer, context = viewer_of(require(request, scope="read")), request.app[CONTEXT]
     parameters = wire.query(request, "receivable", "state", "limit", "cursor")
     limit, after, now_s = wire.page_limit(parameters), wire.cursor(parameters), context.clock.now_s()
     state = one_of(parameters, "state", ("open", "accepted", "lapsed"))
@@ -93,7 +93,7 @@ async def show_all(request: web.Request) -> web.Response:
 
 async def accept(request: web.Request) -> web.Response:
     """The seller takes an offer: its signature over the bank's. Answered 202: the chain makes the exchange."""
-    seller, body = require(request), await wire.read(request, SignedBody)
+    seller, body = require(request, scope="finance", is_moving=True), await wire.read(request, SignedBody)
     context, offer_id = request.app[CONTEXT], wire.whole_number(request.match_info["offer"], "offer")
     word, now_s = word_of(seller, body), context.clock.now_s()
     book = Book(context.chain.domain("Receivables"))

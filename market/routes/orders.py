@@ -15,31 +15,31 @@ _STATES = ("open", "filled", *(ended.code for ended in Ended))
 
 async def place(request: web.Request) -> web.Response:
     """One order with its own signature."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.place_one(context, member, await wire.read(request, OneOrder)), status=201)
 
 
 async def place_batch(request: web.Request) -> web.Response:
     """Many orders under one signature over the root of their digests; independent, or a basket."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.place_many(context, member, await wire.read(request, OrderBatch)))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel one open order."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.cancel_one(context, member, _client_order_id(request)))
 
 
 async def cancel_many(request: web.Request) -> web.Response:
     """Cancel all open orders, or those of ``?slot=``."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.cancel_many(context, member, _slot(wire.query(request, "slot"))))
 
 
 async def show(request: web.Request) -> web.Response:
     """One order as it stands."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="read")
     name = _client_order_id(request)
     found = await context.in_thread(order_store.order_of, context.database, member.member_id, name)
     if found is None:
@@ -49,7 +49,7 @@ async def show(request: web.Request) -> web.Response:
 
 async def show_all(request: web.Request) -> web.Response:
     """Own orders, oldest first; ``?state=`` and ``?slot=`` choose among them."""
-    context, member = request.app[CONTEXT], require(request)
+    context, member = request.app[CONTEXT], require(request, scope="read")
     parameters = wire.query(request, "state", "slot", "limit", "cursor")
     state, limit = parameters.get("state"), wire.page_limit(parameters)
     if state is not None and state not in _STATES:

@@ -34,7 +34,7 @@ class ReadingsBody(wire.Body, frozen=True):
 
 async def submit(request: web.Request) -> web.Response:
     """Take readings under the meter operator's signature; the answer says what became of each, in order."""
-    signer = require(request, "meter_operator")
+    signer = require(request, "meter_operator", scope="office")
     context = request.app[CONTEXT]
     body = await wire.read(request, ReadingsBody)
     submitted = [_submitted(each, f"readings[{index}].") for index, each in enumerate(body.readings)]
@@ -76,7 +76,7 @@ def _result(verdict: Verdict) -> dict[str, str]:
 
 async def show(request: web.Request) -> web.Response:
     """All readings of a local day with their signatures, for who checks; see ``settlement/published.py``."""
-    require(request, "checker", "meter_operator", "operator", "regulator")
+    require(request, "checker", "meter_operator", "operator", "regulator", scope="read")
     context = request.app[CONTEXT]
     day = local_day(wire.query(request, "day").get("day"))
     zone = context.config.market.time_zone

@@ -54,7 +54,7 @@ class RepayBody(SignedBody, frozen=True):
 
 async def show_all(request: web.Request) -> web.Response:
     """What the member may see, the longest unchanged first."""
-    viewer, context = viewer_of(require(request)), request.app[CONTEXT]
+    viewer, context = viewer_of(require(request, scope="read")), request.app[CONTEXT]
     filters = ("state", "standing", "creditor", "debtor", "holder", "updated_after")
     parameters = wire.query(request, *filters, "limit", "cursor")
     asked, limit, after = _filter(parameters), wire.page_limit(parameters), wire.cursor(parameters)
@@ -68,7 +68,11 @@ async def show_all(request: web.Request) -> web.Response:
 
 async def show_one(request: web.Request) -> web.Response:
     """One receivable with its history, each change with its actor and the block that made it."""
-    viewer, context, receivable_id = viewer_of(require(request)), request.app[CONTEXT], receivable_id_of(request)
+    viewer, context, receivable_id = (
+        viewer_of(require(request, scope="read")),
+        request.app[CONTEXT],
+        receivable_id_of(request),
+    )
 
     def look(connection: Connection) -> tuple[Row[Any], Sequence[Row[Any]]]:
         return _seen(connection, viewer, receivable_id), store.history(connection, receivable_id)
@@ -80,7 +84,11 @@ async def show_one(request: web.Request) -> web.Response:
 
 async def show_evidence(request: web.Request) -> web.Response:
     """All that it takes to check a receivable without the market; see ``finance/evidence.py``."""
-    viewer, context, receivable_id = viewer_of(require(request)), request.app[CONTEXT], receivable_id_of(request)
+    viewer, context, receivable_id = (
+        viewer_of(require(request, scope="read")),
+        request.app[CONTEXT],
+        receivable_id_of(request),
+    )
 
     def gather(connection: Connection) -> bytes:
         return hexjson.dumps(evidence_of(connection, _seen(connection, viewer, receivable_id)))
@@ -121,7 +129,7 @@ def _filter(parameters: dict[str, str]) -> Filter:
 
 async def acknowledge(request: web.Request) -> web.Response:
     """The debtor agrees to owe up to 100 receivables, with one signature over them in this order."""
-    member, body = require(request), await wire.read(request, AcknowledgeBody)
+    member, body = require(request, scope="finance"), await wire.read(request, AcknowledgeBody)
     ids = [
         wire.hex_bytes(each, 32, f"receivables[{index}]", "bad_receivable")
         for index, each in enumerate(body.receivables)
@@ -134,7 +142,7 @@ async def acknowledge(request: web.Request) -> web.Response:
 
 async def reject(request: web.Request) -> web.Response:
     """The debtor does not owe this; the optional ``reason`` stands in the history."""
-    member, body = require(request), await wire.read(request, RejectBody)
+    member, body = require(request, scope="finance"), await wire.read(request, RejectBody)
     word, receivable_id = word_of(member, body), receivable_id_of(request)
 
     def act(book: Book, connection: Connection, now_s: int) -> None:
@@ -154,7 +162,7 @@ async def withdraw(request: web.Request) -> web.Response:
 
 
 async def _set_listed(request: web.Request, *, listed: bool) -> web.Response:
-    member, body = require(request), await wire.read(request, SignedBody)
+    member, body = require(request, scope="finance", is_moving=True), await wire.read(request, SignedBody)
     word, receivable_id = word_of(member, body), receivable_id_of(request)
 
     def act(book: Book, connection: Connection, now_s: int) -> None:
@@ -165,7 +173,7 @@ async def _set_listed(request: web.Request, *, listed: bool) -> web.Response:
 
 async def repay(request: web.Request) -> web.Response:
     """The debtor pays ``amount``, whole fen, out of its cash."""
-    member, body = require(request), await wire.read(request, RepayBody)
+    member, body = require(request, scope="finance"), await wire.read(request, RepayBody)
     word, receivable_id = word_of(member, body), receivable_id_of(request)
     amount_fen = money_fen(body.amount, "amount")
 

@@ -1,10 +1,13 @@
 """Sessions: a nonce to sign, a short-lived bearer token for the signature, and its end."""
 
+from typing import Annotated
+
+import msgspec
 from aiohttp import web
 
 from market import member_store, wire
 from market.context import CONTEXT
-from market.identity import Session, hash_of, require, token_of
+from market.identity import SCOPES, Member, Scope, access_of, hash_of, scopes_of, token_of
 from market.problems import refuse
 from settlement import signatures
 from settlement.intents import LOGIN
@@ -15,9 +18,12 @@ class ChallengeBody(wire.Body, frozen=True):
 
 
 class SessionBody(wire.Body, frozen=True):
+    """``scopes`` bind the token; left out, it may do all that its member may."""
+
     member: wire.Id
     nonce: str
     signature: str
+    scopes: Annotated[list[Scope], msgspec.Meta(min_length=1, max_length=len(SCOPES))] | None = None
 
 
 async def challenge(request: web.Request) -> web.Response:
@@ -37,36 +43,35 @@ async def log_in(request: web.Request) -> web.Response:
     digest = LOGIN.digest(context.chain.domain("Members"), {"member": body.member, "nonce": nonce})
     if member is None or not has_challenge or not signatures.is_signed(member.key, digest, signature):
         raise refuse(401, "bad_login", "unknown member, spent nonce, or not this member's signature over it")
-    token, session = context.directory.new_session(member.member_id, context.config.server.session_s)
-    scopes = sorted(member.roles)
-
-    def keep(kept: Session) -> None:
-        with context.database.begin() as connection:
-            member_store.add_session(connection, kept, scopes, context.directory.now_s())
-
-    await context.in_thread(keep, session)
+    scopes = _granted(member, body.scopes)
+    token, session = context.directory.new_session(member.member_id, context.config.server.session_s, scopes)
+    now_s = context.directory.now_s()
+    await context.write(lambda connection: member_store.add_session(connection, session, now_s))
     context.directory.keep(session)
     return wire.reply(
-        {"token": token, "expires": wire.time_text(session.expires_s), "scopes": scopes},
+        {"token": token, "expires": wire.time_text(session.expires_s), "scopes": sorted(scopes)},
         status=201,
         headers={"Cache-Control": "no-store"},
     )
 
 
+def _granted(member: Member, asked: list[Scope] | None) -> frozenset[Scope]:
+    allowed = scopes_of(member.roles)
+    if asked is None:
+        return allowed
+    if not allowed.issuperset(asked):
+        raise refuse(422, "bad_scopes", f"your roles allow: {', '.join(sorted(allowed))}", "scopes")
+    return frozenset(asked)
+
+
 async def log_out(request: web.Request) -> web.Response:
-    """End this session at once."""
-    context = request.app[CONTEXT]
-    require(request)
-    token = token_of(request)
+    """End this session at once; any token may end itself."""
+    context, token = request.app[CONTEXT], token_of(request)
+    access_of(request)
     assert token is not None
     token_hash = hash_of(token)
-
-    def end() -> None:
-        with context.database.begin() as connection:
-            member_store.end_session(connection, token_hash)
-
-    await context.in_thread(end)
-    context.directory.sessions.pop(token_hash, None)
+    await context.write(lambda connection: member_store.end_session(connection, token_hash))
+    context.directory.end(token_hash)
     return web.Response(status=204)
 
 

@@ -35,7 +35,7 @@ async def show_clock(request: web.Request) -> web.Response:
 
 async def move_clock(request: web.Request) -> web.Response:
     """Move a manual clock forward. Gates that are due are closed when this answers; settlement follows by itself."""
-    require(request, "operator")
+    require(request, "operator", scope="office")
     context = request.app[CONTEXT]
     body = await wire.read(request, ClockBody)
     now_s = wire.instant_s(body.now, "now")
@@ -55,7 +55,7 @@ async def move_clock(request: web.Request) -> web.Response:
 
 async def show_status(request: web.Request) -> web.Response:
     """How far settlement is. ``idle``: nothing is due, under way, or waiting for the checker."""
-    require(request, "operator", "regulator", "checker")
+    require(request, "operator", "regulator", "checker", scope="read")
     context = request.app[CONTEXT]
 
     def look(connection: Connection) -> dict[str, Any]:
@@ -96,7 +96,7 @@ async def show_status(request: web.Request) -> web.Response:
 
 async def halt(request: web.Request) -> web.Response:
     """Stop taking orders, or take them again; what rests can always be cancelled."""
-    require(request, "operator", "regulator")
+    require(request, "operator", "regulator", scope="office")
     body = await wire.read(request, HaltBody)
     outcome = await request.app[CONTEXT].sequencer.submit(Halt(body.halted))
     return wire.reply({"halted": outcome.answer})

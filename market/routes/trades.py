@@ -22,7 +22,7 @@ async def show_all(request: web.Request) -> web.Response:
         found = await context.in_thread(order_store.all_trades, context.database, slot=slot, after=after, limit=limit)
         last = found[-1].trade_id if len(found) == limit else None
         return wire.reply(wire.page([public_trade_body(trade) for trade in found], last))
-    member = require(request)
+    member = require(request, scope="read")
     own = await context.in_thread(
         order_store.own_trades, context.database, member.member_id, slot=slot, after=after, limit=limit
     )
@@ -33,7 +33,7 @@ async def show_all(request: web.Request) -> web.Response:
 async def show_proof(request: web.Request) -> web.Response:
     """All that a stranger needs to see that a trade, with this member's signed order, stands on the chain."""
     context = request.app[CONTEXT]
-    member = require(request)
+    member = require(request, scope="read")
     trade_id = wire.whole_number(request.match_info["trade"], "trade")
     domain = context.chain.domain("Clearing")
     found = await context.read(lambda connection: proofs.prove(connection, trade_id, member.member_id, domain))

@@ -94,7 +94,7 @@ async def test_a_session_needs_a_fresh_nonce_and_the_members_own_key(tmp_path: P
         assert (await _log_in(world, 1, KEYS["operator"], contract="Cash")).code == "bad_login"
         assert (await _log_in(world, 1, KEYS["operator"], "00" * 32)).code == "bad_login"
         answer = await _log_in(world, 1, KEYS["operator"])
-        assert (answer.status, answer.body["scopes"]) == (201, ["operator"])
+        assert (answer.status, answer.body["scopes"]) == (201, ["identity", "office", "read"])
         assert answer.headers["Cache-Control"] == "no-store"
         operator = Person(world, 1, KEYS["operator"], answer.body["token"])
         assert (await operator.get("/v1/status")).status == 200

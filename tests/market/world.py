@@ -96,17 +96,20 @@ class Person:
     token: str = ""
 
     async def log_in(self) -> "Person":
+        answer = await self.world.post("/v1/sessions", await self.login_body())
+        assert answer.status == 201, answer
+        self.token = answer.body["token"]
+        return self
+
+    async def login_body(self) -> dict[str, Any]:
+        """A challenge, signed."""
         challenge = await self.world.post("/v1/sessions/challenge", {"member": self.member})
         assert challenge.status == 200, challenge
         nonce = challenge.body["nonce"]
         digest = LOGIN.digest(
             self.world.chain.domain("Members"), {"member": self.member, "nonce": bytes.fromhex(nonce)}
         )
-        body = {"member": self.member, "nonce": nonce, "signature": self.sign(digest)}
-        answer = await self.world.post("/v1/sessions", body)
-        assert answer.status == 201, answer
-        self.token = answer.body["token"]
-        return self
+        return {"member": self.member, "nonce": nonce, "signature": self.sign(digest)}
 
     def sign(self, digest: bytes) -> str:
         return signatures.sign(self.key, digest).hex()
