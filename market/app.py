@@ -11,6 +11,7 @@ from market.identity import DIRECTORY
 from market.problems import answer_problems
 from market.routes import (
     account,
+    candles,
     cycles,
     deposits,
     exports,
@@ -29,6 +30,7 @@ from market.routes import (
 
 ROUTES: tuple[ModuleType, ...] = (
     market,
+    candles,
     members,
     sessions,
     grid,

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, Row, Select, or_, select
 
 from data.database import reading
 from data.tables import journal, nodes, orders, trades
+from market.candle_store import first_trade_from
 from market.jobs import Placed
 from market.records import JournalLink, OrderRecord, TradeRecord
 
@@ -106,10 +107,22 @@ def own_trades(database: Engine, member_id: int, *, slot: int | None, after: int
     return [OwnTrade(TradeRecord(*tuple(row)[:-3]), *tuple(row)[-3:]) for row in rows]
 
 
-def all_trades(database: Engine, *, slot: int | None, after: int, limit: int) -> list[TradeRecord]:
-    """Everyone's trades by id from the one after ``after`` on."""
+def all_trades(
+    database: Engine,
+    *,
+    slot: int | None = None,
+    from_s: int | None = None,
+    to_s: int | None = None,
+    after: int,
+    limit: int,
+) -> list[TradeRecord]:
+    """Everyone's trades by id from the one after ``after`` on; of those made in ``from_s <= traded < to_s``."""
     asked = select(*_TRADE).where(trades.c.trade_id > after)
     if slot is not None:
         asked = asked.where(trades.c.slot_s == slot)
     with reading(database) as connection:
+        if from_s is not None:
+            asked = asked.where(trades.c.trade_id >= first_trade_from(connection, from_s))
+        if to_s is not None:
+            asked = asked.where(trades.c.trade_id < first_trade_from(connection, to_s))
         return [TradeRecord(*row) for row in connection.execute(asked.order_by(trades.c.trade_id).limit(limit))]
