@@ -37,3 +37,28 @@ async def show_all(request: web.Request) -> web.Response:
         if name in parameters:
             raise refuse(400, "unknown_parameter", "only everyone's trades, public=true, are asked for by time", name)
     member = require(request, scope="read")
+    own = await context.in_thread(
+        order_store.own_trades, context.database, member.member_id, slot=slot, after=after, limit=limit
+    )
+    last = own[-1].trade.trade_id if len(own) == limit else None
+    return wire.reply(wire.page([own_trade_body(trade) for trade in own], last))
+
+
+async def show_proof(request: web.Request) -> web.Response:
+    """All that a stranger needs to see that a trade, with this member's signed order, stands on the chain."""
+    context = request.app[CONTEXT]
+    member = require(request, scope="read")
+    trade_id = wire.whole_number(request.match_info["trade"], "trade")
+    domain = context.chain.domain("Clearing")
+    found = await context.read(lambda connection: proofs.prove(connection, trade_id, member.member_id, domain))
+    if found == "not_committed":
+        raise refuse(
+            409, "not_committed", "the trade is not on its way to the chain yet; ask again in a minute", "trade"
+        )
+    if isinstance(found, str):
+        raise not_found("such a trade of yours")
+    return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
+
+
+def routes() -> list[web.RouteDef]:
+    return [web.get("/v1/trades", show_all), web.get("/v1/trades/{trade}/proof", show_proof)]
