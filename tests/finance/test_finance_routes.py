@@ -20,7 +20,7 @@ from market import app as application
 from market import member_store
 from market.clock import ManualClock
 from market.context import Context
-from market.identity import Directory
+from market.identity import SCOPES, Directory
 from market.sequencer import Sequencer
 from settlement import acts, calendar, hexjson
 from settlement.acts import Offer
@@ -70,7 +70,7 @@ class Served:
 
     async def call(self, member: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         if member not in self.tokens:
-            self.tokens[member], session = self.directory.new_session(member, 3_600)
+            self.tokens[member], session = self.directory.new_session(member, 3_600, SCOPES)
             self.directory.keep(session)
         headers = {"Authorization": f"Bearer {self.tokens[member]}", "Content-Type": "application/json"}
         payload = None if body is None else msgspec.json.encode(body)
