@@ -9,6 +9,7 @@ from market.context import CONTEXT, Context
 from market.idempotency import answer_once
 from market.identity import DIRECTORY
 from market.problems import answer_problems
+from market.requests import follow
 from market.routes import (
     account,
     candles,
@@ -19,6 +20,7 @@ from market.routes import (
     journal,
     market,
     members,
+    metrics,
     offers,
     orders,
     readings,
@@ -45,12 +47,14 @@ ROUTES: tuple[ModuleType, ...] = (
     offers,
     exports,
     status,
+    metrics,
 )
 
 
 def build(context: Context) -> web.Application:
     """The application; it starts and stops nothing by itself."""
-    app = web.Application(middlewares=[answer_problems, answer_once], client_max_size=context.config.server.body_bytes)
+    middlewares = [follow, answer_problems, answer_once]
+    app = web.Application(middlewares=middlewares, client_max_size=context.config.server.body_bytes)
     app[CONTEXT] = context
     app[DIRECTORY] = context.directory
     idempotency.install(app)

@@ -8,6 +8,7 @@ Routes run on the event loop. Whatever waits for a disk or another process goes 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -20,6 +21,7 @@ from market.clock import Clock
 from market.config import Config
 from market.identity import Directory
 from market.jobs import Learn
+from market.metrics import Metrics
 from market.scheduler import Scheduler
 from market.sequencer import Sequencer
 from market.store import read_facts
@@ -43,13 +45,15 @@ class Context:
     operator: Officer
     sequencer: Sequencer
     chain: Chain
+    metrics: Metrics = field(default_factory=Metrics)
     scheduler: Scheduler | None = None
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function off the loop; what it raises is raised here."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *args, **kwargs))
+        """Run a blocking function off the loop, for the same request; what it raises is raised here."""
+        call = partial(copy_context().run, function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
 
     async def write(self, function: Callable[[Connection], T]) -> T:
         """Run ``function(connection)`` in one writing transaction, off the loop."""

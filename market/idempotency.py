@@ -14,7 +14,7 @@ from market import idempotency_store, wire
 from market.context import CONTEXT
 from market.idempotency_store import KeptAnswer
 from market.identity import DIRECTORY, token_of
-from market.problems import REQUEST_ID, Problem, ProblemError, problem_response, refuse
+from market.problems import Problem, ProblemError, problem_response, refuse
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 200
@@ -61,7 +61,7 @@ async def _answer(request: web.Request, handler: Handler, name: tuple[int, str])
     except ProblemError as error:
         if error.problem.status in _NOT_FINAL or error.problem.status >= 500 or error.problem.retry_after_s is not None:
             raise
-        response = problem_response(error.problem, request[REQUEST_ID])
+        response = problem_response(error.problem)
     if response.status < 500 and isinstance(response, web.Response) and isinstance(response.body, bytes):
         answer = KeptAnswer(body_hash, response.status, response.body)
         await context.write(lambda connection: idempotency_store.keep(connection, *name, answer))

@@ -6,17 +6,23 @@ Fields are ids, codes, counts and durations. Bodies, tokens, names, signatures a
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import msgspec
 
 _logger = logging.getLogger("jinsha")
 
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Whose work this is: set once for each request, and in every line that is logged for it."""
+
 
 def log(level: int, event: str, *, trace: bool = False, **fields: str | int | float | bool | None) -> None:
     """One line. With ``trace`` the exception being handled goes along, as one field."""
     if not _logger.isEnabledFor(level):
         return
+    if (request_id := REQUEST_ID.get()) is not None:
+        fields["id"] = request_id
     if trace:
         fields["trace"] = traceback.format_exc()
     _logger.log(level, event, extra={"fields": fields})

@@ -7,19 +7,17 @@ large or too slow, an outage, and a bug, which is logged with its trace under th
 
 import asyncio
 import logging
-import time
 from http import HTTPStatus
-from uuid import uuid4
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from sqlalchemy.exc import DBAPIError
 
-from market.logs import log
+from market.logs import REQUEST_ID, log
 
-REQUEST_ID_HEADER = "X-Request-Id"
-REQUEST_ID = web.RequestKey("request_id", str)
+PROBLEM_CODE = web.ResponseKey("problem_code", str)
+"""On an answer: the code of the problem that it tells of."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -31,7 +29,7 @@ class Problem(msgspec.Struct, frozen=True):
     field: str | None = None
     retry_after_s: int | None = None
 
-    def body(self, request_id: str | None = None) -> dict[str, object]:
+    def body(self) -> dict[str, object]:
         """The members of the problem+json object."""
         members: dict[str, object] = {
             "type": "about:blank",
@@ -42,8 +40,6 @@ class Problem(msgspec.Struct, frozen=True):
         }
         if self.field is not None:
             members["field"] = self.field
-        if request_id is not None:
-            members["request_id"] = request_id
         return members
 
 
@@ -78,15 +74,20 @@ def unavailable(code: str, detail: str, retry_after_s: int = 1) -> ProblemError:
     return ProblemError(Problem(503, code, detail, retry_after_s=retry_after_s))
 
 
-def problem_response(problem: Problem, request_id: str | None = None) -> web.Response:
-    """The problem as an HTTP answer."""
+def problem_response(problem: Problem) -> web.Response:
+    """The problem as an answer to the request that is being served, whose id is in it."""
+    members = problem.body()
+    if (request_id := REQUEST_ID.get()) is not None:
+        members["request_id"] = request_id
     headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s is not None else None
-    return web.Response(
+    response = web.Response(
         status=problem.status,
-        body=msgspec.json.encode(problem.body(request_id)),
+        body=msgspec.json.encode(members),
         content_type="application/problem+json",
         headers=headers,
     )
+    response[PROBLEM_CODE] = problem.code
+    return response
 
 
 _OF_STATUS = {
@@ -112,43 +113,23 @@ def _of_outage(error: Exception) -> Problem:
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Outermost middleware: gives each request its id, logs one line for it, and answers every failure in one shape."""
-    request_id = uuid4().hex[:16]
-    request[REQUEST_ID] = request_id
-    started = time.monotonic()
-    response = await _answer(request, handler, request_id)
-    if not response.prepared:
-        response.headers[REQUEST_ID_HEADER] = request_id
-    route = request.match_info.route.resource
-    log(
-        logging.INFO,
-        "request",
-        id=request_id,
-        method=request.method,
-        route=route.canonical if route is not None else "unknown",
-        status=response.status,
-        ms=round(1000 * (time.monotonic() - started), 1),
-    )
-    return response
-
-
-async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    """Answers every failure in one shape."""
     try:
         response: web.StreamResponse = await handler(request)
     except ProblemError as error:
-        return problem_response(error.problem, request_id)
+        return problem_response(error.problem)
     except web.HTTPException as error:
-        response = problem_response(_of_http_error(error), request_id)
+        response = problem_response(_of_http_error(error))
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         return response
     except (StoppedError, NotRecordedError, TimeoutError, DBAPIError) as error:
-        log(logging.ERROR, "outage", id=request_id, error=f"{type(error).__name__}: {error}".splitlines()[0])
-        return problem_response(_of_outage(error), request_id)
+        log(logging.ERROR, "outage", error=type(error).__name__)
+        return problem_response(_of_outage(error))
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:  # noqa: BLE001 - the last resort: a bug is logged whole and answered without its trace
-        log(logging.ERROR, "bug", id=request_id, trace=True)
+        log(logging.ERROR, "bug", trace=True)
         bug = Problem(500, "internal_error", "a fault on our side; it is recorded under this request's id")
-        return problem_response(bug, request_id)
+        return problem_response(bug)
     return response

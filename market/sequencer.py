@@ -14,6 +14,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -26,6 +27,7 @@ from market import store
 from market.clock import Clock
 from market.jobs import Job, PlainJob
 from market.logs import log
+from market.metrics import BatchSeen, Metrics
 from market.problems import NotRecordedError, StoppedError, unavailable
 from market.records import JournalLink, Receipt
 from market.recovery import rebuild
@@ -76,12 +78,14 @@ class Listener(Protocol):
 class _Waiting(NamedTuple):
     job: Job
     future: asyncio.Future[Outcome]
+    since_s: float
 
 
 class Sequencer:
     """``new_state`` makes an empty market; ``sign(sequence, head)`` is the operator's signature of a receipt.
 
-    ``on_failure`` is called on the loop when the writer stops on a bug; ``listeners`` are told of durable batches.
+    ``on_failure`` is called on the loop when the writer stops on a bug; ``listeners`` are told of durable batches;
+    ``metrics`` counts them.
     """
 
     def __init__(
@@ -94,10 +98,12 @@ class Sequencer:
         queue_bound: int,
         on_failure: Callable[[], None],
         listeners: Sequence[Listener] = (),
+        metrics: Metrics | None = None,
     ) -> None:
         self._database, self._clock, self._new_state, self._sign = database, clock, new_state, sign
         self._queue_bound, self._on_failure = queue_bound, on_failure
         self._listeners = tuple(listeners)
+        self._metrics = metrics or Metrics()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waiting_weight = 0
         self._state: MarketState | None = None
@@ -116,6 +122,11 @@ class Sequencer:
     def is_running(self) -> bool:
         return self._thread.is_alive() and not self._has_stopped
 
+    @property
+    def waiting_weight(self) -> int:
+        """How many orders wait or are being carried out."""
+        return self._waiting_weight
+
     async def submit(self, job: Job) -> Outcome:
         """Have a job carried out; returns once what it did is durable.
 
@@ -127,7 +138,7 @@ class Sequencer:
             raise unavailable("queue_full", "more is waiting than can be finished in time; nothing was accepted")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting_weight += job.weight
-        self._queue.put(_Waiting(job, future))
+        self._queue.put(_Waiting(job, future, time.perf_counter()))
         return await future
 
     async def look(self, view: Callable[[MarketState], T]) -> T:
@@ -197,6 +208,7 @@ class Sequencer:
             outcomes = self._carry_out(batch)
         except (DBAPIError, OSError) as error:
             self._state = None
+            self._metrics.failed_batches.inc()
             log(logging.ERROR, "batch_not_recorded", jobs=len(batch), error=type(error).__name__)
             outcomes = NotRecordedError("the database failed; nothing was acknowledged")
         except BaseException:
@@ -214,6 +226,7 @@ class Sequencer:
                 self._loop.call_soon_threadsafe(listener.publish, news)
 
     def _carry_out(self, batch: list[_Waiting]) -> list[Outcome]:
+        begun_s = time.perf_counter()
         if self._state is None:
             self._state = self._rebuilt()
         state = self._state
@@ -225,7 +238,18 @@ class Sequencer:
         for waiting in batch:
             waiting.job.run(state)
         answers = [waiting.job.answer(state) for waiting in batch]
+        matched_s = time.perf_counter()
         receipt = self._record(state)
+        seen = BatchSeen(
+            jobs=len(batch),
+            batch=state.batch,
+            answers=answers,
+            open_orders=len(state.open),
+            oldest_wait_s=begun_s - batch[0].since_s,
+            match_s=matched_s - begun_s,
+            commit_s=time.perf_counter() - matched_s,
+        )
+        self._metrics.batch(seen)
         return [Outcome(answer, receipt) for answer in answers]
 
     def _record(self, state: MarketState) -> Receipt | None:

@@ -16,6 +16,7 @@ from market.context import Context
 from market.identity import Directory, Member
 from market.logs import log
 from market.member_store import Registration
+from market.metrics import Metrics
 from market.scheduler import Scheduler, Step
 from market.sequencer import Sequencer
 from market.state import MarketState
@@ -89,6 +90,7 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
         directory.put(member_store.read_members(connection))
         for session in member_store.read_sessions(connection, directory.now_s()):
             directory.keep(session)
+    metrics = Metrics()
     sequencer = Sequencer(
         database=database,
         clock=clock,
@@ -96,9 +98,10 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
         sign=receipt_signer(parts.operator, parts.chain),
         queue_bound=config.server.queue_bound,
         on_failure=parts.on_failure,
+        metrics=metrics,
     )
     sequencer.start(loop)
-    return Context(config, database, clock, config.timing, directory, parts.operator, sequencer, parts.chain)
+    return Context(config, database, clock, config.timing, directory, parts.operator, sequencer, parts.chain, metrics)
 
 
 def receipt_signer(operator: Officer, chain: Chain) -> Callable[[int, bytes], bytes]:
