@@ -138,15 +138,13 @@ orders = Table(
     Column("basket", BigInteger),  # order id of the first leg; null: no basket
     Column("state", String(20), nullable=False),  # open, filled, or how it ended
     Column("remaining_lots", BigInteger, nullable=False),
+    Column("reduced_lots", BigInteger, nullable=False, server_default="0"),  # taken back by its owner while open
     Column("changed_sequence", BigInteger, nullable=False, default=0),  # of the command that last changed the order
     Column("received_s", BigInteger, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
     Column("signature_id", ForeignKey("signatures.signature_id"), nullable=False),
     Column("leaf_index", BigInteger, nullable=False),  # place among the digests under one signature
     UniqueConstraint("member_id", "client_order_id"),
-    Index(None, "state", "slot_s"),
-    Index(None, "slot_s"),
-    Index(None, "signature_id"),
 )
 
 signatures = Table(

@@ -9,6 +9,8 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from market.problems import Problem
 from market.records import NodeRecord, OrderRecord, TradeRecord
 from market.risk import Facts
@@ -29,8 +31,7 @@ class Job(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """An order as it stood when the batch that accepted or changed it was recorded, with its trades so far in it."""
 
     order: OrderRecord
@@ -38,8 +39,7 @@ class Placed:
     meter: str
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(msgspec.Struct, frozen=True, gc=False):
     """The same order was accepted before, in an earlier batch: its first answer is in the record."""
 
     order_id: int

@@ -1,7 +1,6 @@
 """SQL for looking at orders, trades and the journal, off the sequencer's way. Each function is one snapshot."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Select, or_, select
@@ -12,8 +11,8 @@ from market.candle_store import first_trade_from
 from market.jobs import Placed
 from market.records import JournalLink, OrderRecord, TradeRecord
 
-_ORDER = [orders.c[field.name] for field in fields(OrderRecord)]
-_TRADE = [trades.c[field.name] for field in fields(TradeRecord)]
+_ORDER = [orders.c[name] for name in OrderRecord.__struct_fields__]
+_TRADE = [trades.c[name] for name in TradeRecord.__struct_fields__]
 
 
 class FirstAnswer(NamedTuple):

@@ -9,12 +9,14 @@ are a basket: then the first bad leg gets its reason and every other leg ``baske
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from market.jobs import Placed, Repeat, placed
 from market.problems import Problem
 from market.records import MeterRecord, OrderRecord, SignatureRecord
 from market.risk import Refusal
 from market.state import MarketState, stake_of
-from matching.order import Basket, Cancel, Command, Level, New, Reason, Rejected, Rules, Side, Tif
+from matching.order import Basket, Cancel, Command, Level, New, Rules, Side, Tif
 from settlement.intents import OrderIntent
 
 _DETAILS = {
@@ -62,8 +64,7 @@ def problem_of(code: str) -> Problem:
     return Problem(_STATUS.get(code, 422), str(code), _DETAILS[code], _FIELDS.get(code))
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOrder:
+class SignedOrder(msgspec.Struct, frozen=True, gc=False):
     """An order whose signature, alone or with its batch, has been verified."""
 
     intent: OrderIntent
@@ -149,12 +150,13 @@ class PlaceOrders:
 
     def _cover(self, state: MarketState, record: OrderRecord, meter: MeterRecord) -> OrderRecord | Problem:
         """The record, with all it needs reserved, or why it can not be."""
-        replaced = self._replaced(state, record.replaces)
-        refused = state.exposures.refusal(stake_of(record), _capacity_lots(record, meter), replaced)
+        stake = stake_of(record)
+        capacity_lots = meter.export_lots if record.side == Side.SELL else meter.import_lots
+        refused = state.exposures.refusal(stake, capacity_lots, self._replaced(state, record.replaces))
         if refused is not None:
             return problem_of(refused)
         state.next_order += 1
-        state.expect(record)
+        state.expect(record, stake)
         self.mine[record.client_order_id] = record
         return record
 
@@ -162,11 +164,7 @@ class PlaceOrders:
         """The engine's own refusals, of what no check above saw, are answered as such."""
         if not commands:
             return
-        reasons = {
-            event.order_id: event.reason
-            for event in state.apply(commands)
-            if isinstance(event, Rejected) and event.reason is not Reason.NOT_OPEN
-        }
+        reasons = state.apply(commands)
         if reasons:
             self.outcomes = [
                 problem_of(reasons[outcome.order_id].code)
@@ -250,29 +248,30 @@ class PlaceOrders:
         self, state: MarketState, order: SignedOrder, meter: MeterRecord, signature_id: int, leaf_index: int
     ) -> OrderRecord:
         intent = order.intent
-        return OrderRecord(
-            order_id=state.next_order,
-            member_id=self.member_id,
-            client_order_id=intent.client_order_id,
-            sequence=0,
-            node_id=meter.node_id,
-            side=intent.side,
-            slot_s=intent.slot,
-            quantity_lots=intent.quantity_lots,
-            price_ticks=intent.price_ticks,
-            tif=intent.tif,
-            reach=intent.reach,
-            terms_days=intent.terms_days,
-            replaces=intent.replaces,
-            deadline_s=intent.deadline,
-            basket=None,
-            received_s=state.now_s,
-            digest=order.digest,
-            signature_id=signature_id,
-            leaf_index=leaf_index,
-            state="open",
-            remaining_lots=intent.quantity_lots,
-            changed_sequence=0,
+        return OrderRecord(  # by place, for this runs once for each order: see the fields of OrderRecord
+            state.next_order,
+            self.member_id,
+            intent.client_order_id,
+            0,
+            meter.node_id,
+            intent.side,
+            intent.slot,
+            intent.quantity_lots,
+            intent.price_ticks,
+            intent.tif,
+            intent.reach,
+            intent.terms_days,
+            intent.replaces,
+            intent.deadline,
+            None,
+            state.now_s,
+            order.digest,
+            signature_id,
+            leaf_index,
+            "open",
+            intent.quantity_lots,
+            0,
+            0,
         )
 
 
@@ -296,21 +295,22 @@ def _value_refusal(rules: Rules, intent: OrderIntent) -> str | None:
     return None if intent.terms_days in rules.terms_days else "bad_terms"
 
 
-def _capacity_lots(record: OrderRecord, meter: MeterRecord) -> int:
-    return meter.export_lots if record.side == Side.SELL else meter.import_lots
-
-
 def command_of(record: OrderRecord) -> New:
     """The command that an order becomes."""
     return New(
         record.order_id,
         record.member_id,
         record.node_id,
-        Side(record.side),
+        _SIDES[record.side],
         record.slot_s,
         record.quantity_lots,
         record.price_ticks,
-        Tif(record.tif),
-        Level(record.reach),
+        _TIFS[record.tif],
+        _LEVELS[record.reach],
         record.terms_days,
     )
+
+
+_SIDES = {int(side): side for side in Side}
+_TIFS = {int(tif): tif for tif in Tif}
+_LEVELS = {int(level): level for level in Level}

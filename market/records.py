@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
 from matching.order import Command, Side
 
 
-@dataclass(slots=True)
-class OrderRecord:
-    """One accepted order, column for column as ``orders`` keeps it. Only the last three change after acceptance."""
+class OrderRecord(msgspec.Struct, gc=False):
+    """One accepted order, column for column as ``orders`` keeps it. Only the last four change after acceptance."""
 
     order_id: int
     member_id: int
@@ -31,11 +32,11 @@ class OrderRecord:
     leaf_index: int
     state: str
     remaining_lots: int
+    reduced_lots: int
     changed_sequence: int
 
 
-@dataclass(slots=True)
-class TradeRecord:
+class TradeRecord(msgspec.Struct, gc=False):
     """One trade, column for column as ``trades`` keeps it."""
 
     trade_id: int
@@ -60,8 +61,7 @@ class TradeRecord:
         return Side.BUY if self.buy_order == order_id else Side.SELL
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureRecord:
+class SignatureRecord(msgspec.Struct, frozen=True):
     """A member's signature over one order (``kind`` order) or over the root of many (``kind`` batch)."""
 
     signature_id: int
@@ -74,8 +74,7 @@ class SignatureRecord:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRecord:
+class NodeRecord(msgspec.Struct, frozen=True):
     """One node of the grid. Limits in kW as they were given; None is no limit."""
 
     node_id: int
@@ -86,8 +85,7 @@ class NodeRecord:
     import_kw: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class MeterRecord:
+class MeterRecord(msgspec.Struct, frozen=True):
     """A meter, which is a node too; capacities of its connection in lots per slot."""
 
     node_id: int

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from market import store
 from market.logs import log
 from market.records import JournalLink, NodeRecord, OrderRecord, TradeRecord
-from market.state import MarketState
+from market.state import MarketState, stake_of
 from matching.order import Basket, Command, Connect, New, decode_commands
 from settlement.journal import next_head
 
@@ -73,7 +73,8 @@ def _replay(state: MarketState, command: Command) -> None:
     legs = command.legs if isinstance(command, Basket) else (command,) if isinstance(command, New) else ()
     for leg in legs:
         basket = legs[0].order_id if isinstance(command, Basket) else None
-        state.expect(_bare_record(state, leg, basket))
+        record = _bare_record(state, leg, basket)
+        state.expect(record, stake_of(record))
         state.next_order = max(state.next_order, leg.order_id + 1)
     state.apply([command])
 
@@ -86,12 +87,12 @@ def _bare_record(state: MarketState, new: New, basket: int | None) -> OrderRecor
         client_order_id=f"#{new.order_id}",
         sequence=0,
         node_id=new.meter,
-        side=new.side,
+        side=int(new.side),
         slot_s=new.slot,
         quantity_lots=new.quantity_lots,
         price_ticks=new.price_ticks,
-        tif=new.tif,
-        reach=new.reach,
+        tif=int(new.tif),
+        reach=int(new.reach),
         terms_days=new.terms_days,
         replaces="",
         deadline_s=0,
@@ -102,6 +103,7 @@ def _bare_record(state: MarketState, new: New, basket: int | None) -> OrderRecor
         leaf_index=0,
         state="open",
         remaining_lots=new.quantity_lots,
+        reduced_lots=0,
         changed_sequence=0,
     )
 

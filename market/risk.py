@@ -23,7 +23,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from matching.order import Side
+
+_BUY = int(Side.BUY)
+"""Stakes may carry their side as a plain number: a million look-ups of a name in an enumeration are not free."""
 
 
 class Refusal(StrEnum):
@@ -35,13 +40,12 @@ class Refusal(StrEnum):
     OVER_CAPACITY = "over_capacity"
 
 
-@dataclass(slots=True)
-class Stake:
+class Stake(msgspec.Struct, gc=False):
     """The part of an order that matters here. ``remaining_lots`` is what is still open."""
 
     member: int
     meter: int
-    side: Side
+    side: int
     slot: int
     price_ticks: int
     terms_days: int
@@ -83,19 +87,21 @@ class Account:
 
 def cash_ticks(stake: Stake, shortfall_ticks: int) -> int:
     """Cash that one open lot reserves, in ticks."""
-    if stake.side is Side.BUY:
+    if stake.side == _BUY:
         return 0 if stake.terms_days else stake.price_ticks
     return seller_cash_ticks(stake.price_ticks, stake.terms_days, shortfall_ticks)
 
 
 def credit_ticks(stake: Stake) -> int:
     """Credit that one open lot reserves, in ticks."""
-    return stake.price_ticks if stake.side is Side.BUY and stake.terms_days else 0
+    return stake.price_ticks if stake.terms_days and stake.side == _BUY else 0
 
 
 def seller_cash_ticks(price_ticks: int, terms_days: int, shortfall_ticks: int) -> int:
     """What a seller must be able to add for a lot that it sold at this price and does not deliver."""
-    return shortfall_ticks if terms_days else max(0, shortfall_ticks - price_ticks)
+    if terms_days:
+        return shortfall_ticks
+    return shortfall_ticks - price_ticks if shortfall_ticks > price_ticks else 0
 
 
 class Exposures:
@@ -110,7 +116,7 @@ class Exposures:
         self._committed_cash: defaultdict[int, int] = defaultdict(int)
         self._committed_by_slot: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._owed: defaultdict[int, int] = defaultdict(int)
-        self._lots: defaultdict[int, defaultdict[tuple[int, Side], int]] = defaultdict(lambda: defaultdict(int))
+        self._lots: defaultdict[int, defaultdict[tuple[int, int], int]] = defaultdict(lambda: defaultdict(int))
 
     def learn(self, facts: Facts) -> None:
         """Take over new facts; what was committed for slots that are settled by now is released."""
@@ -124,14 +130,17 @@ class Exposures:
     def account(self, member: int) -> Account:
         """A member's position now."""
         facts = self._facts
-        owed_micro = self._owed.get(member, 0) - facts.paid_micro.get(member, 0)
         return Account(
             escrow_micro=facts.escrow_micro.get(member, 0),
             reserved_micro=self._reserved_cash.get(member, 0),
             committed_micro=self._committed_cash.get(member, 0),
             credit_limit_micro=facts.credit_limit_micro.get(member, 0),
-            credit_used_micro=self._reserved_credit.get(member, 0) + owed_micro,
+            credit_used_micro=self._credit_used_micro(member),
         )
+
+    def _credit_used_micro(self, member: int) -> int:
+        owed_micro = self._owed.get(member, 0) - self._facts.paid_micro.get(member, 0)
+        return self._reserved_credit.get(member, 0) + owed_micro
 
     def refusal(self, stake: Stake, capacity_lots: int, releasing: int | None = None) -> Refusal | None:
         """Why a new order can not be covered, None when it can. ``capacity_lots`` is that of its meter, its direction.
@@ -144,18 +153,25 @@ class Exposures:
             lots -= old.remaining_lots
         if lots > capacity_lots:
             return Refusal.OVER_CAPACITY
-        account = self.account(stake.member)
         cash_micro = stake.remaining_lots * cash_ticks(stake, self._shortfall_ticks)
+        if cash_micro:
+            freed_micro = old.remaining_lots * cash_ticks(old, self._shortfall_ticks) if old is not None else 0
+            if cash_micro > self._available_micro(stake.member) + freed_micro:
+                return Refusal.INSUFFICIENT_FUNDS if stake.side == _BUY else Refusal.INSUFFICIENT_COVER
         credit_micro = stake.remaining_lots * credit_ticks(stake)
-        freed_cash = old.remaining_lots * cash_ticks(old, self._shortfall_ticks) if old is not None else 0
-        freed_credit = old.remaining_lots * credit_ticks(old) if old is not None else 0
-        if cash_micro and cash_micro > account.available_micro + freed_cash:
-            return Refusal.INSUFFICIENT_FUNDS if stake.side is Side.BUY else Refusal.INSUFFICIENT_COVER
-        if credit_micro and credit_micro > account.credit_available_micro + freed_credit:
-            return Refusal.INSUFFICIENT_CREDIT
+        if credit_micro:
+            freed_micro = old.remaining_lots * credit_ticks(old) if old is not None else 0
+            limit_micro = self._facts.credit_limit_micro.get(stake.member, 0)
+            if credit_micro > limit_micro - self._credit_used_micro(stake.member) + freed_micro:
+                return Refusal.INSUFFICIENT_CREDIT
         return None
 
-    def lots_used(self, meter: int, slot: int, side: Side) -> int:
+    def _available_micro(self, member: int) -> int:
+        """The ``available_micro`` of ``account``, without making one."""
+        escrow_micro = self._facts.escrow_micro.get(member, 0)
+        return escrow_micro - self._reserved_cash.get(member, 0) - self._committed_cash.get(member, 0)
+
+    def lots_used(self, meter: int, slot: int, side: int) -> int:
         """Open and traded lots of a meter in a slot, one direction."""
         used = self._lots.get(slot)
         return used.get((meter, side), 0) if used is not None else 0
@@ -189,19 +205,30 @@ class Exposures:
         cover_ticks = seller_cash_ticks(seller_price_ticks, buy.terms_days, self._shortfall_ticks)
         self._commit_cash(sell.slot, sell.member, quantity_lots * cover_ticks)
 
+    def reduce(self, order_id: int, quantity_lots: int) -> None:
+        """The owner of an open order took some of it back."""
+        stake = self._stakes[order_id]
+        assert quantity_lots <= stake.remaining_lots
+        self._change(stake, -quantity_lots)
+        self._lots[stake.slot][stake.meter, stake.side] -= quantity_lots
+        stake.remaining_lots -= quantity_lots
+
     def release(self, order_id: int) -> None:
         """An order is no longer open; what it had not traded is free again."""
         stake = self._stakes.pop(order_id)
-        self._change(stake, -stake.remaining_lots)
-        self._lots[stake.slot][stake.meter, stake.side] -= stake.remaining_lots
+        if stake.remaining_lots:
+            self._change(stake, -stake.remaining_lots)
+            self._lots[stake.slot][stake.meter, stake.side] -= stake.remaining_lots
 
     def stakes(self) -> Mapping[int, Stake]:
         """The open orders, by id."""
         return self._stakes
 
     def _change(self, stake: Stake, lots: int) -> None:
-        self._reserved_cash[stake.member] += lots * cash_ticks(stake, self._shortfall_ticks)
-        self._reserved_credit[stake.member] += lots * credit_ticks(stake)
+        if stake.terms_days and stake.side == _BUY:
+            self._reserved_credit[stake.member] += lots * stake.price_ticks
+        else:
+            self._reserved_cash[stake.member] += lots * cash_ticks(stake, self._shortfall_ticks)
 
     def _commit_cash(self, slot: int, member: int, amount_micro: int) -> None:
         if amount_micro and slot >= self._facts.applied_until_s:

@@ -17,11 +17,10 @@ from matching.order import (
     Amended,
     Closed,
     Command,
-    Event,
+    Reason,
     Rejected,
     Removed,
     Rules,
-    Side,
     Traded,
     sequences_of,
 )
@@ -64,9 +63,9 @@ class MarketState:
 
     # ----------------------------------------------------------------------------------------- commands
 
-    def expect(self, record: OrderRecord) -> None:
-        """Reserve what a new order needs, before its command is applied."""
-        self.exposures.reserve(record.order_id, stake_of(record))
+    def expect(self, record: OrderRecord, stake: Stake) -> None:
+        """Reserve what a new order needs (its ``stake_of``), before its command is applied."""
+        self.exposures.reserve(record.order_id, stake)
         self.batch.orders[record.order_id] = record
 
     def forget(self, record: OrderRecord) -> None:
@@ -74,27 +73,32 @@ class MarketState:
         self.exposures.release(record.order_id)
         del self.batch.orders[record.order_id]
 
-    def apply(self, commands: Sequence[Command]) -> list[Event]:
-        """Carry out commands; what they change is changed here and noted in the batch."""
+    def apply(self, commands: Sequence[Command]) -> dict[int, Reason]:
+        """Carry out commands; what they change is changed here and noted in the batch.
+
+        Returns, by order id, why the engine refused an order. Cancelling what is not open is no such refusal.
+        """
         first = self.engine.sequence + 1
         events = self.engine.apply(commands)
         assert self.engine.sequence == first + sum(map(sequences_of, commands)) - 1
         self.batch.commands.extend(commands)
+        refused: dict[int, Reason] = {}
         for event in events:
             match event:
                 case Accepted():
                     self._accepted(event)
-                case Rejected():
-                    self._rejected(event)
                 case Traded():
                     self._traded(event)
                 case Removed():
                     self._removed(event)
+                case Amended():
+                    self._amended(event)
                 case Closed():
                     self.live_slots.discard(event.slot)
-                case Amended():
-                    raise AssertionError("no command of this market amends")
-        return events
+                case Rejected() if event.reason is not Reason.NOT_OPEN:
+                    refused[event.order_id] = event.reason
+                    self._rejected(event)
+        return refused
 
     def _rejected(self, event: Rejected) -> None:
         record = self.batch.orders.get(event.order_id)
@@ -127,8 +131,8 @@ class MarketState:
             quantity_lots=event.quantity_lots,
             seller_price_ticks=event.seller_price_ticks,
             buyer_price_ticks=event.buyer_price_ticks,
-            taker=event.taker,
-            level=event.level,
+            taker=int(event.taker),
+            level=int(event.level),
             terms_days=buy.terms_days,
             traded_s=self.now_s,
             salts=os.urandom(SALTS_BYTES),
@@ -141,6 +145,16 @@ class MarketState:
             self._note(order, event.sequence)
             if not order.remaining_lots:
                 self._end(order, "filled")
+
+    def _amended(self, event: Amended) -> None:
+        """Only reductions are sent to the engine: the price stays, and so does the order's place in time."""
+        record = self.open[event.order_id]
+        less_lots = record.remaining_lots - event.remaining_lots
+        assert less_lots > 0 and event.price_ticks == record.price_ticks
+        record.remaining_lots = event.remaining_lots
+        record.reduced_lots += less_lots
+        self.exposures.reduce(record.order_id, less_lots)
+        self._note(record, event.sequence)
 
     def _removed(self, event: Removed) -> None:
         record = self.open[event.order_id]
@@ -170,7 +184,7 @@ def stake_of(record: OrderRecord) -> Stake:
     return Stake(
         record.member_id,
         record.node_id,
-        Side(record.side),
+        record.side,
         record.slot_s,
         record.price_ticks,
         record.terms_days,

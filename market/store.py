@@ -1,13 +1,14 @@
 """SQL of the market itself: the journal with orders, trades and grid; written by the sequencer alone, read by all."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, func, insert, select, tuple_, update
+from msgspec.structs import astuple
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from data.bulk import insert_rows, rows_with_keys, update_rows
 from data.tables import (
     cash,
     cycles,
@@ -33,7 +34,6 @@ from market.records import (
 )
 from market.risk import Facts
 
-NAMES_AT_ONCE = 400
 CLOCK = "clock_s"
 """The setting that holds where a manual clock stands."""
 
@@ -46,46 +46,30 @@ ADVISORY_LOCK = 0x6A696E736861
 def write_batch(connection: Connection, batch: Batch, link: JournalLink | None) -> None:
     """All rows of one batch, in one transaction of the caller's. ``link`` is None when there were no commands."""
     if link is not None:
-        connection.execute(insert(journal), link._asdict())
+        insert_rows(connection, journal, JournalLink._fields, [link])
     _insert(connection, nodes, batch.nodes)
     _insert(connection, meters, batch.meters)
-    if batch.limits:
-        connection.execute(_SET_LIMITS, [_columns(node, "at_", _LIMIT_COLUMNS) for node in batch.limits])
+    update_rows(connection, nodes, "node_id", _LIMITS, [(n.node_id, n.export_kw, n.import_kw) for n in batch.limits])
     _insert(connection, signatures, batch.signatures)
     _insert(connection, orders, list(batch.orders.values()))
-    if batch.changed:
-        changed = [_columns(order, "at_", _ORDER_COLUMNS) for order in batch.changed.values()]
-        connection.execute(_CHANGE_ORDER, changed)
+    update_rows(
+        connection,
+        orders,
+        "order_id",
+        _CHANGING,
+        [(o.order_id, o.state, o.remaining_lots, o.reduced_lots, o.changed_sequence) for o in batch.changed.values()],
+    )
     _insert(connection, trades, batch.trades)
     put_settings(connection, batch.settings)
 
 
-_LIMIT_COLUMNS = ("node_id", "export_kw", "import_kw")
-_SET_LIMITS = (
-    update(nodes)
-    .where(nodes.c.node_id == bindparam("at_node_id"))
-    .values(export_kw=bindparam("at_export_kw"), import_kw=bindparam("at_import_kw"))
-)
-_ORDER_COLUMNS = ("order_id", "state", "remaining_lots", "changed_sequence")
-_CHANGE_ORDER = (
-    update(orders)
-    .where(orders.c.order_id == bindparam("at_order_id"))
-    .values(
-        state=bindparam("at_state"),
-        remaining_lots=bindparam("at_remaining_lots"),
-        changed_sequence=bindparam("at_changed_sequence"),
-    )
-)
+_LIMITS = ("export_kw", "import_kw")
+_CHANGING = ("state", "remaining_lots", "reduced_lots", "changed_sequence")
 
 
-def _columns(record: object, prefix: str, names: Iterable[str]) -> dict[str, Any]:
-    return {prefix + name: getattr(record, name) for name in names}
-
-
-def _insert(connection: Connection, table: Table, records: Sequence[Any]) -> None:
+def _insert(connection: Connection, table: Table, records: Sequence[msgspec.Struct]) -> None:
     if records:
-        names = [field.name for field in fields(records[0])]
-        connection.execute(insert(table), [_columns(record, "", names) for record in records])
+        insert_rows(connection, table, records[0].__struct_fields__, [astuple(record) for record in records])
 
 
 def put_settings(connection: Connection, values: dict[str, Any]) -> None:
@@ -146,8 +130,8 @@ def last_signature_id(connection: Connection) -> int:
     return connection.scalar(select(func.coalesce(func.max(signatures.c.signature_id), 0))) or 0
 
 
-def _of(table: Table, record: type) -> list[Any]:
-    return [table.c[field.name] for field in fields(record)]
+def _of(table: Table, record: type[msgspec.Struct]) -> list[Any]:
+    return [table.c[name] for name in record.__struct_fields__]
 
 
 # --------------------------------------------------------------------------------------- what others decide
@@ -182,15 +166,9 @@ def read_facts(connection: Connection) -> Facts:
 
 def known_orders(connection: Connection, names: Sequence[tuple[int, str]]) -> dict[tuple[int, str], tuple[int, bytes]]:
     """Order id and digest of every (member, client order id) that was accepted before."""
-    found = {}
-    name = tuple_(orders.c.member_id, orders.c.client_order_id)
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        asked = select(orders.c.member_id, orders.c.client_order_id, orders.c.order_id, orders.c.digest).where(
-            name.in_(names[start : start + NAMES_AT_ONCE])
-        )
-        for member, client_order_id, order_id, digest in connection.execute(asked):
-            found[member, client_order_id] = (order_id, digest)
-    return found
+    asked = ("member_id", "client_order_id", "order_id", "digest")
+    rows = rows_with_keys(connection, orders, ("member_id", "client_order_id"), names, asked)
+    return {(member, client_order_id): (order_id, digest) for member, client_order_id, order_id, digest in rows}
 
 
 def latest_time_s(connection: Connection) -> int:

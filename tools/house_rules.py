@@ -19,7 +19,7 @@ PACKAGES = ("market", "finance", "settlement", "matching", "data")
 LONGEST_FILE_LINES = 450
 LONG_ON_PURPOSE = ("matching/kernel.py",)  # compiled code is cached by file: its first lines say more
 
-SQL_FILES = ("*/store.py", "*_store.py", "data/tables.py", "data/frames.py", "settlement/outbox.py")
+SQL_FILES = ("*/store.py", "*_store.py", "data/tables.py", "data/frames.py", "data/bulk.py", "settlement/outbox.py")
 SQL_BUILDERS = {"select", "insert", "update", "delete", "text"}
 RAW_SQL = re.compile(r"\s*(SELECT|INSERT INTO|INSERT OR|UPDATE|DELETE FROM|CREATE TABLE|DROP TABLE)\s", re.ASCII)
 

@@ -1,9 +1,10 @@
 """Exposures against a plain recomputation from every order and trade there ever was."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from market.risk import Exposures, Facts, Refusal, Stake
 from matching.order import Side

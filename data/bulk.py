@@ -1,0 +1,104 @@
+"""Many rows in few statements: what a database does well, and a loop over rows in Python does not.
+
+A statement for each row costs a turn of the interpreter's lock for each row: with an event loop busy beside the
+writer, every turn can be a wait. Here a thousand rows are one or two statements (SQLite: ``VALUES`` of many rows;
+PostgreSQL: ``COPY``). Rows are tuples in the order of ``columns``, of values that the driver itself takes: whole
+numbers, text, bytes, booleans, None. All of it belongs to the caller's transaction.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+AT_ONCE = 512
+"""Rows of one statement. SQLite bears 32,766 values in one, our widest table has some thirty columns."""
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def insert_rows(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
+    """Insert all rows, or raise DBAPIError."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, columns, rows)
+        return
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        connection.exec_driver_sql(_insert(table.name, columns, len(some)), tuple(chain.from_iterable(some)))
+
+
+def update_rows(connection: Connection, table: Table, key: str, columns: tuple[str, ...], rows: Rows) -> None:
+    """Set ``columns`` of the rows whose ``key`` is the first value of each tuple; the others follow in order."""
+    names = (key, *columns)
+    types = _types(connection, table, names)
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        statement = _update(table.name, names, types, len(some))
+        connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
+
+
+def rows_with_keys(
+    connection: Connection, table: Table, keys: tuple[str, ...], wanted: Rows, columns: tuple[str, ...]
+) -> list[tuple[Any, ...]]:
+    """``columns`` of the rows whose ``keys`` are one of the tuples ``wanted``, in no order."""
+    found: list[tuple[Any, ...]] = []
+    types = _types(connection, table, keys)
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        statement = _select(table.name, keys, columns, types, len(some))
+        found += [tuple(row) for row in connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))]
+    return found
+
+
+def _types(connection: Connection, table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
+    """PostgreSQL's types, for it takes what stands in ``VALUES`` for text; on SQLite there are none."""
+    if connection.dialect.name != "postgresql":
+        return ()
+    return tuple(table.c[name].type.compile(connection.dialect) for name in names)
+
+
+def _copy(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY {table.name} ({', '.join(map(_quoted, columns))}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            copy.write_row(row)
+
+
+@lru_cache(maxsize=1024)
+def _insert(table: str, columns: tuple[str, ...], count: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(map(_quoted, columns))}) VALUES {', '.join([row] * count)}"
+
+
+@lru_cache(maxsize=1024)
+def _update(table: str, names: tuple[str, ...], types: tuple[str, ...], count: int) -> str:
+    changes = ", ".join(f"{_quoted(name)} = given.column{place}" for place, name in enumerate(names[1:], start=2))
+    values = _values(len(names), types, count)
+    return f"UPDATE {table} SET {changes} FROM ({values}) AS given WHERE {table}.{_quoted(names[0])} = given.column1"
+
+
+@lru_cache(maxsize=1024)
+def _select(table: str, keys: tuple[str, ...], columns: tuple[str, ...], types: tuple[str, ...], count: int) -> str:
+    asked = ", ".join(map(_quoted, columns))
+    return (
+        f"SELECT {asked} FROM {table} WHERE ({', '.join(map(_quoted, keys))}) IN ({_values(len(keys), types, count)})"
+    )
+
+
+def _values(width: int, types: tuple[str, ...], count: int) -> str:
+    """``VALUES`` of so many rows; the first one's types hold for all."""
+    mark = "%s" if types else "?"
+    plain = f"({', '.join([mark] * width)})"
+    first = f"({', '.join(f'{mark}::{kind}' for kind in types)})" if types else plain
+    return f"VALUES {', '.join([first, *[plain] * (count - 1)])}"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
