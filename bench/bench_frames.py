@@ -17,15 +17,16 @@ import pyarrow as pa
 from sqlalchemy import Engine, insert, select
 
 from data import frames, store, tables
-from data.database import create_tables, open_database
+from data.database import open_database
 from data.export import Format, encode
+from data.schema import bring_forward
 
 MEMBERS, FIRST_SLOT_S, CHUNK = 300, 1_782_835_200, 20_000
 
 
 def fill(database: Engine, trades: int) -> None:
     """Members, one meter each, one order, and so many random trades (fixed seed)."""
-    create_tables(database)
+    bring_forward(database)
     random = np.random.default_rng(7)
     word = bytes(32)
     with database.begin() as connection:

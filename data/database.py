@@ -12,8 +12,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
-from data.tables import metadata
-
 LOCK_WAIT_S = 30
 
 
@@ -32,15 +30,13 @@ def open_database(url: str) -> Engine:
     return engine
 
 
-def create_tables(database: Engine) -> None:
-    """Make every table that is not there yet."""
-    metadata.create_all(database)
-
-
 @contextmanager
 def reading(database: Engine) -> Iterator[Connection]:
     """A read-only snapshot: what is read inside belongs together, and no writer waits for it."""
-    with database.connect().execution_options(jinsha_reading=True) as connection, connection.begin():
+    options: dict[str, Any] = {"jinsha_reading": True}
+    if database.dialect.name != "sqlite":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with database.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 

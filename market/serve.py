@@ -18,7 +18,8 @@ from aiohttp import web
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from data.database import create_tables, open_database, reading, sqlite_url
+from data.database import open_database, reading, sqlite_url
+from data.schema import SchemaError
 from data.units import format_instant
 from market import app, config, serving, settling, store
 from market.clock import ManualClock, WallClock, read_clock
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     start_logging()
     try:
         return _serve(arguments)
-    except (ConfigError, AlreadyServedError, RecordError, ChainError) as error:
+    except (ConfigError, AlreadyServedError, SchemaError, RecordError, ChainError) as error:
         sys.stderr.write(f"jinsha serve: {error}\n")
     except (DBAPIError, OSError) as error:
         sys.stderr.write(f"jinsha serve: {str(error).splitlines()[0]}\n")
@@ -76,7 +77,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with ExitStack() as held:
         held.callback(database.dispose)
         held.enter_context(served_alone(database))
-        create_tables(database)
+        serving.make_tables(database)
         clock = _clock(arguments.clock, database)
         node = None
         if arguments.chain is None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from data.database import create_tables, reading
+from data.database import reading
+from data.schema import bring_forward
 from market import member_store, store
 from market.clock import Clock
 from market.config import INSTITUTIONS, Config, ConfigError
@@ -29,8 +30,11 @@ GENESIS = "genesis"
 
 
 def prepare(database: Engine, config: Config, chain: Chain, now_s: int) -> None:
-    """Make the tables and, in a new database, the market's beginning. Raises ConfigError when it began otherwise."""
-    create_tables(database)
+    """Make the tables and, in a new database, the market's beginning.
+
+    Raises SchemaError when a newer release made the database, ConfigError when the market began otherwise.
+    """
+    make_tables(database)
     with database.begin() as connection:
         begun = store.read_settings(connection).get(GENESIS)
         fixed = genesis_of(config, chain)
@@ -42,6 +46,13 @@ def prepare(database: Engine, config: Config, chain: Chain, now_s: int) -> None:
             raise ConfigError(
                 f"market.toml or the chain is not what this market began with: {', '.join(changed)} changed"
             )
+
+
+def make_tables(database: Engine) -> None:
+    """The tables of this release, out of none or of an earlier release's. Raises SchemaError."""
+    done = bring_forward(database)
+    if done is not None:
+        log(logging.INFO, "schema_brought_forward", before=done.before, after=done.after)
 
 
 def genesis_of(config: Config, chain: Chain) -> dict[str, object]:
@@ -82,7 +93,10 @@ class Parts:
 
 
 def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
-    """A context whose sequencer runs. Blocks while the journal is replayed. Raises RecordError, ConfigError."""
+    """A context whose sequencer runs. Blocks while the journal is replayed.
+
+    Raises SchemaError, RecordError, ConfigError.
+    """
     config, database, clock = parts.config, parts.database, parts.clock
     prepare(database, config, parts.chain, clock.now_s())
     directory = Directory()

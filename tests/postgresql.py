@@ -22,7 +22,8 @@ from pathlib import Path
 
 import psycopg
 
-from data.database import create_tables, open_database
+from data.database import open_database
+from data.schema import bring_forward
 
 ROLE = "jinsha"
 TEMPLATE = "jinsha_template"
@@ -147,7 +148,7 @@ def with_template(made: Cluster) -> Cluster:
     with psycopg.connect(made.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0".encode())
     database = open_database(made.url(TEMPLATE))
-    create_tables(database)
+    bring_forward(database)
     database.dispose()
     return made
 

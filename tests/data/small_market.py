@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Engine, Table, insert
 
 from data import tables
-from data.database import create_tables, open_database
+from data.database import open_database
+from data.schema import bring_forward
 
 TIME_ZONE = "Asia/Shanghai"
 MIDNIGHT_S = 1_782_835_200
@@ -74,12 +75,19 @@ RECEIVABLE_ID = bytes(range(32))
 def small_market(url: str) -> Engine:
     """Make the tables and the rows."""
     database = open_database(url)
-    create_tables(database)
+    bring_forward(database)
     with database.begin() as connection:
-        for table, columns, rows in _content():
-            given = [dict(zip(columns.split(), row, strict=True)) for row in rows]
-            connection.execute(insert(table), [_filler(table) | row for row in given])
+        for name, rows in rows_by_table().items():
+            connection.execute(insert(tables.metadata.tables[name]), rows)
     return database
+
+
+def rows_by_table() -> dict[str, list[dict[str, Any]]]:
+    """The rows, in an order in which they can be inserted."""
+    return {
+        table.name: [_filler(table) | dict(zip(columns.split(), row, strict=True)) for row in rows]
+        for table, columns, rows in _content()
+    }
 
 
 def _content() -> list[tuple[Table, str, list[tuple[Any, ...]]]]:

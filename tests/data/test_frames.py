@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from data import columns, frames, store, tables
-from data.database import create_tables, open_database
+from data.database import open_database
+from data.schema import bring_forward
 from matching.order import Level, Side, Tif
 from tests.data.small_market import (
     LI,
@@ -51,7 +52,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[frames.Market]:
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[frames.Market]:
     database = open_database(f"sqlite:///{tmp_path}/market.db")
-    create_tables(database)
+    bring_forward(database)
     yield frames.Market(database, TIME_ZONE)
     database.dispose()
 

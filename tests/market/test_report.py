@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from data import tables
-from data.database import create_tables, open_database
+from data.database import open_database
+from data.schema import bring_forward
 from market import report, report_figures
 from market.report import Facts
 from market.report_figures import Benefit, Figures, Flow, Lines, SlotEnergy, benefits, energy_by_slot, link_uses
@@ -286,7 +287,7 @@ def test_names_are_text_and_nothing_else(tmp_path: Path) -> None:
 
 def test_an_empty_market_has_a_report(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/market.db")
-    create_tables(database)
+    bring_forward(database)
     made = report.build(str(database.url), replace(FACTS, elapsed_s=None, audit=""))
     database.dispose()
     assert "0.00 kWh" in made.text and "WRONG" not in made.text

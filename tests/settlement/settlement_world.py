@@ -16,7 +16,8 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import insert, update
 
 from data import tables
-from data.database import create_tables, open_database, sqlite_url
+from data.database import open_database, sqlite_url
+from data.schema import bring_forward
 from matching.engine import Engine
 from matching.order import (
     Accepted,
@@ -318,7 +319,7 @@ class World:
 def new_world(folder: Path, domain: Domain = DOMAIN) -> World:
     """A populated market in a fresh database."""
     database = open_database(sqlite_url(folder / "market.db"))
-    create_tables(database)
+    bring_forward(database)
     world = World(database, domain)
     world.populate()
     return world

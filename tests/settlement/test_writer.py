@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from data.database import create_tables, open_database, reading, sqlite_url
+from data.database import open_database, reading, sqlite_url
+from data.schema import bring_forward
 from data.tables import outbox as table
 from settlement import calls, outbox, writer
 from settlement.chain import Call, ChainUnavailableError, Receipt
@@ -36,7 +37,7 @@ def chain(node: Node) -> RpcChain:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
     database = open_database(sqlite_url(tmp_path / "market.db"))
-    create_tables(database)
+    bring_forward(database)
     yield database
     database.dispose()
 

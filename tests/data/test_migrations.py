@@ -1,0 +1,124 @@
+"""The revisions lead to the tables, from nothing and from the first release, and lose no row on the way."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, MetaData, insert, inspect, select, text
+
+from data import schema
+from data.database import open_database, sqlite_url
+from data.schema import Forwarded, SchemaError, bring_forward
+from data.tables import metadata
+from tests.data.small_market import rows_by_table
+from tests.postgresql import Cluster
+
+OF_ALEMBIC = "alembic_version"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables."""
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "market.db")
+        return
+    server: Cluster = request.getfixturevalue("postgresql")
+    url = server.new_database()
+    yield url
+    server.drop_database(url)
+
+
+def first_release(database: Engine, *, keeps_revision: bool) -> dict[str, list[dict[str, Any]]]:
+    """Make a database as the first release left it, with a market in it; its rows by table."""
+    with database.begin() as connection:
+        command.upgrade(schema._config(connection), "0001")
+        if not keeps_revision:
+            connection.execute(text(f"DROP TABLE {OF_ALEMBIC}"))
+        tables = MetaData()
+        tables.reflect(connection)
+        for name, rows in rows_by_table().items():
+            columns = tables.tables[name].c
+            kept = [{column: value for column, value in row.items() if column in columns} for row in rows]
+            connection.execute(insert(tables.tables[name]), kept)
+        return rows_in(connection, tables)
+
+
+def rows_in(connection: Connection, tables: MetaData) -> dict[str, list[dict[str, Any]]]:
+    """Every row of these tables, in these columns."""
+    return {
+        table.name: [dict(row._mapping) for row in connection.execute(select(table).order_by(*table.primary_key))]
+        for table in tables.sorted_tables
+        if table.name != OF_ALEMBIC
+    }
+
+
+def differences(database: Engine) -> list[Any]:
+    with database.connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+
+def test_the_revisions_lead_to_the_tables(empty_url: str) -> None:
+    database = open_database(empty_url)
+    assert bring_forward(database) == Forwarded(None, schema._newest())
+    assert differences(database) == []
+    assert bring_forward(database) is None
+    database.dispose()
+
+
+@pytest.mark.parametrize("keeps_revision", [True, False])
+def test_a_market_of_the_first_release_comes_forward_whole(empty_url: str, keeps_revision: bool) -> None:
+    database = open_database(empty_url)
+    before = first_release(database, keeps_revision=keeps_revision)
+    assert before["trades"] and before["receivables"]
+    first = MetaData()
+    first.reflect(database)
+    assert bring_forward(database) == Forwarded("0001", schema._newest())
+    assert differences(database) == []
+    with database.connect() as connection:
+        assert rows_in(connection, first) == before
+    database.dispose()
+
+
+def test_a_newer_database_is_left_alone(empty_url: str) -> None:
+    database = open_database(empty_url)
+    bring_forward(database)
+    with database.begin() as connection:
+        connection.execute(text(f"UPDATE {OF_ALEMBIC} SET version_num = '9999'"))
+    with pytest.raises(SchemaError, match="of schema 9999 and this release knows none after"):
+        bring_forward(database)
+    database.dispose()
+
+
+def test_what_fails_half_way_changes_nothing(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = open_database(empty_url)
+    before = first_release(database, keeps_revision=False)
+
+    def fail(_: Connection) -> None:
+        raise SchemaError("after the last revision, before the commit")
+
+    monkeypatch.setattr(schema, "_check_references", fail)
+    with pytest.raises(SchemaError):
+        bring_forward(database)
+    tables = MetaData()
+    tables.reflect(database)
+    assert not inspect(database).has_table(OF_ALEMBIC)
+    with database.connect() as connection:
+        assert rows_in(connection, tables) == before
+    database.dispose()
+
+
+def test_a_reference_left_behind_is_noticed(tmp_path: Path) -> None:
+    """SQLite looks at references only at the end of a migration; PostgreSQL at every step."""
+    database = open_database(sqlite_url(tmp_path / "market.db"))
+    first_release(database, keeps_revision=True)
+    with closing(sqlite3.connect(tmp_path / "market.db")) as driver, driver:  # checks no references by itself
+        driver.execute("DELETE FROM members WHERE member_id = (SELECT min(member_id) FROM orders)")
+    with pytest.raises(SchemaError, match="without members"):
+        bring_forward(database)
+    database.dispose()
