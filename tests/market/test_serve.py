@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from data.database import open_database, sqlite_url
+from data.schema import bring_forward
 from market import config
 from market.client import Client
 from market.config import INSTITUTIONS
@@ -191,3 +193,14 @@ def test_commands_explain_themselves(
         ended_with = int(end.code or 0)
     assert ended_with == code
     assert said in capsys.readouterr().err
+
+
+def test_a_database_of_a_newer_release_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    initialise(tmp_path, read_tariff(ROOT / "data/sample/tariff.toml"), 7)
+    database = open_database(sqlite_url(tmp_path / "market.db"))
+    bring_forward(database)
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    database.dispose()
+    assert main(["serve", str(tmp_path)]) == 2
+    assert "a newer release has served it" in capsys.readouterr().err
