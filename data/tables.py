@@ -63,6 +63,24 @@ member_keys = Table(
     Column("y", LargeBinary(32), nullable=False),
 )
 
+member_controls = Table(
+    "member_controls",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # the last of a member holds
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("change", String(10), nullable=False),  # limits, kill, lift
+    Column("changed_s", BigInteger, nullable=False),
+    Column("changed_by", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("open_orders", BigInteger),  # this and the next three: null is the market's
+    Column("batch_orders", BigInteger),
+    Column("messages_per_s", BigInteger),
+    Column("message_burst", BigInteger),
+    Column("stopped", String(10)),  # by operator or member; null: it may place orders
+    Index(None, "member_id"),
+    comment="What each member may do beside the rules for all; every change is a row that stays",
+)
+
 sessions = Table(
     "sessions",
     metadata,

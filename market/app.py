@@ -6,6 +6,7 @@ from aiohttp import web
 
 from market import idempotency
 from market.context import CONTEXT, Context
+from market.holding import hold_strangers
 from market.idempotency import answer_once
 from market.identity import DIRECTORY
 from market.problems import answer_problems
@@ -13,6 +14,7 @@ from market.requests import follow
 from market.routes import (
     account,
     candles,
+    controls,
     cycles,
     deposits,
     exports,
@@ -35,6 +37,7 @@ ROUTES: tuple[ModuleType, ...] = (
     candles,
     members,
     sessions,
+    controls,
     grid,
     orders,
     trades,
@@ -53,7 +56,7 @@ ROUTES: tuple[ModuleType, ...] = (
 
 def build(context: Context) -> web.Application:
     """The application; it starts and stops nothing by itself."""
-    middlewares = [follow, answer_problems, answer_once]
+    middlewares = [follow, answer_problems, hold_strangers, answer_once]
     app = web.Application(middlewares=middlewares, client_max_size=context.config.server.body_bytes)
     app[CONTEXT] = context
     app[DIRECTORY] = context.directory

@@ -99,6 +99,21 @@ class Server(_Section, frozen=True):
     session_s: _Count = 3600
 
 
+class Limits(_Section, frozen=True):
+    """What each member may do unless its own controls say otherwise, and each address that has not logged in.
+
+    Messages are orders, those of a batch each for itself; cancels are counted apart at the same pace. This may change
+    between two starts.
+    """
+
+    open_orders: _Count = 10_000
+    batch_orders: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1_000
+    messages_per_s: _Count = 1_000
+    message_burst: _Count = 10_000
+    stranger_posts_per_s: _Count = 100
+    stranger_post_burst: _Count = 2_000
+
+
 class Institution(_Section, frozen=True):
     name: str
     public_key: Jwk
@@ -112,6 +127,7 @@ class Config(_Section, frozen=True):
     institutions: dict[str, Institution]
     settlement: Settlement = Settlement()
     server: Server = Server()
+    limits: Limits = Limits()
 
     @cached_property
     def rules(self) -> Rules:

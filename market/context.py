@@ -22,6 +22,7 @@ from market.config import Config
 from market.identity import Directory
 from market.jobs import Learn
 from market.metrics import Metrics
+from market.rate import MessageRates
 from market.scheduler import Scheduler
 from market.sequencer import Sequencer
 from market.store import read_facts
@@ -35,7 +36,9 @@ T = TypeVar("T")
 
 @dataclass
 class Context:
-    """``operator`` signs receipts, commitments, proposals and admissions; ``scheduler`` does what is due."""
+    """``operator`` signs receipts, commitments, proposals and admissions; ``scheduler`` does what is due; ``rates`` is
+    asked before an order is read closely.
+    """
 
     config: Config
     database: Engine
@@ -47,6 +50,7 @@ class Context:
     chain: Chain
     metrics: Metrics = field(default_factory=Metrics)
     scheduler: Scheduler | None = None
+    rates: MessageRates = field(default_factory=MessageRates)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -74,6 +74,7 @@ def intent_of(member_id: int, order: OrderFields, at: str = "") -> OrderIntent:
 
 async def place_one(context: Context, member: Member, body: OneOrder) -> dict[str, Any]:
     """Place one order with its own signature."""
+    context.rates.orders(member.member_id)
     intent = intent_of(member.member_id, body)
     digest = intent.digest(context.chain.domain("Clearing"))
     signature = _checked(member, digest, body.signature)
@@ -87,6 +88,7 @@ async def place_one(context: Context, member: Member, body: OneOrder) -> dict[st
 
 async def place_many(context: Context, member: Member, body: OrderBatch) -> dict[str, Any]:
     """Place many orders under one signature over the root of their digests; independent, or a basket."""
+    context.rates.orders(member.member_id, len(body.orders))
     domain = context.chain.domain("Clearing")
     intents = [intent_of(member.member_id, order, f"orders[{i}].") for i, order in enumerate(body.orders)]
     orders = [SignedOrder(intent, intent.digest(domain)) for intent in intents]
@@ -134,6 +136,7 @@ def _receipt_of(first: FirstAnswer) -> Receipt:
 
 async def cancel_one(context: Context, member: Member, client_order_id: str) -> dict[str, Any]:
     """Cancel one open order."""
+    context.rates.cancels(member.member_id)
     outcome = await context.sequencer.submit(CancelOne(member.member_id, client_order_id))
     if isinstance(outcome.answer, Problem):
         raise ProblemError(outcome.answer)
@@ -143,6 +146,7 @@ async def cancel_one(context: Context, member: Member, client_order_id: str) -> 
 
 async def cancel_many(context: Context, member: Member, slot: int | None) -> dict[str, Any]:
     """Cancel all open orders, or those of one slot."""
+    context.rates.cancels(member.member_id)
     outcome = await context.sequencer.submit(CancelMany(member.member_id, slot))
     orders: list[Placed] = outcome.answer
     receipt = outcome.receipt.body() if outcome.receipt is not None and orders else None

@@ -27,7 +27,7 @@ _HOUR_S = 3600
 
 _HEAD = """\
 # A Jinsha market. Prices are decimals in CNY/kWh. What stands in [market], [fees], [prices], [settlement], [chain] and
-# [institutions] is fixed when the market is first served; [server] may change between two starts.
+# [institutions] is fixed when the market is first served; [server] and [limits] may change between two starts.
 """
 
 

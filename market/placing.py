@@ -1,9 +1,9 @@
 """Placing orders: every check that stands before the engine, in a fixed order, and what came of each order.
 
 Checks: the id (a repeat of the same order gets its first answer, another order under a used id is refused), the
-member's standing, halt, deadline, meter and its owner, slot, quantity, price, terms, the order it replaces, cover.
-Only what passes them all becomes a command in the journal. A batch's orders are independent of each other, unless they
-are a basket: then the first bad leg gets its reason and every other leg ``basket_rejected``.
+member's standing, stop, halt, deadline, meter and its owner, slot, quantity, price, terms, the order it replaces, how
+many are open, cover. Only what passes them all becomes a command in the journal. A batch's orders are independent of
+each other, unless they are a basket: then the first bad leg gets its reason and every other leg ``basket_rejected``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +22,8 @@ from settlement.intents import OrderIntent
 _DETAILS = {
     "not_admitted": "the operator has not admitted this member yet",
     "frozen": "this member may not place orders; open orders can be cancelled",
+    "member_stopped": "this member was stopped; open orders can be cancelled, see /v1/members/{member}/controls",
+    "too_many_open_orders": "as many orders are open as this member may have; cancel some first",
     "market_halted": "the operator has halted the market; open orders can be cancelled",
     "duplicate_order_id": "another order was placed under this id; choose a new one",
     "deadline_passed": "the order's own deadline has passed",
@@ -56,7 +58,7 @@ _FIELDS = {
     Refusal.OVER_CAPACITY: "quantity",
 }
 
-_STATUS = {"not_admitted": 403, "frozen": 403, "duplicate_order_id": 409}
+_STATUS = {"not_admitted": 403, "frozen": 403, "member_stopped": 403, "duplicate_order_id": 409}
 
 
 def problem_of(code: str) -> Problem:
@@ -152,7 +154,10 @@ class PlaceOrders:
         """The record, with all it needs reserved, or why it can not be."""
         stake = stake_of(record)
         capacity_lots = meter.export_lots if record.side == Side.SELL else meter.import_lots
-        refused = state.exposures.refusal(stake, capacity_lots, self._replaced(state, record.replaces))
+        replaced = self._replaced(state, record.replaces)
+        if replaced is None and record.tif == Tif.GTC and state.controls.is_full(self.member_id):
+            return problem_of("too_many_open_orders")
+        refused = state.exposures.refusal(stake, capacity_lots, replaced)
         if refused is not None:
             return problem_of(refused)
         state.next_order += 1
@@ -239,6 +244,8 @@ class PlaceOrders:
             return "not_admitted"
         if not member.is_admitted:
             return "frozen"
+        if self.member_id in state.controls.stopped:
+            return "member_stopped"
         return "market_halted" if state.is_halted else None
 
     def _replaced(self, state: MarketState, replaces: str) -> int | None:

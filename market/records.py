@@ -1,9 +1,11 @@
 """What one batch of commands leaves behind: the rows that are written, and the receipts that are given, for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
+from sqlalchemy import Connection
 
 from matching.order import Command, Side
 
@@ -139,7 +141,9 @@ class Batch:
     limits: list[NodeRecord] = field(default_factory=list)
     meters: list[MeterRecord] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    writes: list[Callable[[Connection], None]] = field(default_factory=list)
+    """What else the same transaction writes, by functions of the stores."""
 
     @property
     def is_empty(self) -> bool:
-        return not (self.commands or self.settings)
+        return not (self.commands or self.settings or self.writes)

@@ -10,14 +10,15 @@ from sqlalchemy import Connection, Engine
 
 from data.database import reading
 from data.schema import bring_forward
-from market import member_store, store
+from market import control_store, member_store, store
 from market.clock import Clock
-from market.config import INSTITUTIONS, Config, ConfigError
+from market.config import INSTITUTIONS, Config, ConfigError, Limits
 from market.context import Context
 from market.identity import Directory, Member
 from market.logs import log
 from market.member_store import Registration
 from market.metrics import Metrics
+from market.rate import MessageRates, Pace
 from market.scheduler import Scheduler, Step
 from market.sequencer import Sequencer
 from market.state import MarketState
@@ -108,14 +109,34 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
     sequencer = Sequencer(
         database=database,
         clock=clock,
-        new_state=lambda: MarketState(config.rules, config.timing, config.shortfall_ticks, directory.members),
+        new_state=lambda: MarketState(
+            config.rules,
+            config.timing,
+            config.shortfall_ticks,
+            directory.members,
+            open_orders=config.limits.open_orders,
+        ),
         sign=receipt_signer(parts.operator, parts.chain),
         queue_bound=config.server.queue_bound,
         on_failure=parts.on_failure,
         metrics=metrics,
     )
     sequencer.start(loop)
-    return Context(config, database, clock, config.timing, directory, parts.operator, sequencer, parts.chain, metrics)
+    rates = rates_of(config.limits)
+    with reading(database) as connection:
+        rates.set_own(control_store.read_all(connection))
+    return Context(
+        config, database, clock, config.timing, directory, parts.operator, sequencer, parts.chain, metrics, rates=rates
+    )
+
+
+def rates_of(limits: Limits) -> MessageRates:
+    """How fast members and strangers may send."""
+    return MessageRates(
+        members=Pace(limits.messages_per_s, limits.message_burst),
+        batch_orders=limits.batch_orders,
+        strangers=Pace(limits.stranger_posts_per_s, limits.stranger_post_burst),
+    )
 
 
 def receipt_signer(operator: Officer, chain: Chain) -> Callable[[int, bytes], bytes]:

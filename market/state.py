@@ -7,6 +7,7 @@ same ``apply`` runs when commands come in and when they are replayed from the jo
 import os
 from collections.abc import Mapping, Sequence
 
+from market.guards import UNLIMITED, ControlBook
 from market.identity import Member
 from market.records import Batch, MeterRecord, NodeRecord, OrderRecord, TradeRecord
 from market.risk import Exposures, Stake
@@ -30,9 +31,17 @@ SALTS_BYTES = 96
 
 
 class MarketState:
-    """See the module. ``members`` is the directory's, read only."""
+    """See the module. ``members`` is the directory's, read only; ``open_orders`` the most that each may have."""
 
-    def __init__(self, rules: Rules, timing: Timing, shortfall_ticks: int, members: Mapping[int, Member]) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        timing: Timing,
+        shortfall_ticks: int,
+        members: Mapping[int, Member],
+        *,
+        open_orders: int = UNLIMITED,
+    ) -> None:
         self.rules, self.timing, self.members = rules, timing, members
         self.engine = Engine(rules)
         self.exposures = Exposures(shortfall_ticks)
@@ -45,6 +54,7 @@ class MarketState:
         self.head, self.journal_batch = GENESIS_HEAD, 0
         self.next_order, self.next_trade, self.next_signature = 1, 1, 1
         self.is_halted = False
+        self.controls = ControlBook(open_orders)
         self.now_s = 0
         self.batch = Batch(first_sequence=1)
         self.known: Mapping[tuple[int, str], tuple[int, bytes]] = {}
@@ -66,11 +76,13 @@ class MarketState:
     def expect(self, record: OrderRecord, stake: Stake) -> None:
         """Reserve what a new order needs (its ``stake_of``), before its command is applied."""
         self.exposures.reserve(record.order_id, stake)
+        self.controls.opened(record.member_id)
         self.batch.orders[record.order_id] = record
 
     def forget(self, record: OrderRecord) -> None:
         """Take back ``expect`` of an order whose command is not applied after all."""
         self.exposures.release(record.order_id)
+        self.controls.ended(record.member_id)
         del self.batch.orders[record.order_id]
 
     def apply(self, commands: Sequence[Command]) -> dict[int, Reason]:
@@ -165,6 +177,7 @@ class MarketState:
     def _end(self, record: OrderRecord, state: str) -> None:
         record.state = state
         self.exposures.release(record.order_id)
+        self.controls.ended(record.member_id)
         del self.open[record.order_id]
         del self.open_by_client[record.member_id, record.client_order_id]
 

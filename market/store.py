@@ -61,6 +61,8 @@ def write_batch(connection: Connection, batch: Batch, link: JournalLink | None) 
     )
     _insert(connection, trades, batch.trades)
     put_settings(connection, batch.settings)
+    for write in batch.writes:
+        write(connection)
 
 
 _LIMITS = ("export_kw", "import_kw")

@@ -27,6 +27,7 @@ from market.config import (
     Config,
     Fees,
     Institution,
+    Limits,
     MarketTerms,
     Prices,
     Server,
@@ -57,7 +58,7 @@ class NamedChain:
         return Domain(self.chain_id, self.addresses[contract], SALT)
 
 
-def config_of(**server: Any) -> Config:
+def config_of(limits: Limits | None = None, **server: Any) -> Config:
     config = Config(
         market=MarketTerms(time_zone="Asia/Shanghai", floor="0", cap="2", terms=(0, 30, 60)),
         fees=Fees("0.02", "0.05", "0.11"),
@@ -68,6 +69,7 @@ def config_of(**server: Any) -> Config:
             for role, key in KEYS.items()
         },
         server=Server(**server),
+        limits=limits or Limits(),
     )
     check(config)
     return config
@@ -280,12 +282,12 @@ def order(client_order_id: str, meter: str, side: str, *quantity_price_slot: str
 
 @asynccontextmanager
 async def open_market(
-    folder: Path, *, now: str = START, database: Engine | None = None, **server: Any
+    folder: Path, *, now: str = START, database: Engine | None = None, limits: Limits | None = None, **server: Any
 ) -> AsyncIterator[World]:
     """A server of this process, on a free port; the same folder again is the same market."""
     failures: list[str] = []
     parts = Parts(
-        config_of(**server),
+        config_of(limits, **server),
         database or open_database(sqlite_url(folder / "market.db")),
         ManualClock(parse_instant_s(now)),
         NamedChain(),  # type: ignore[arg-type]
