@@ -20,6 +20,7 @@ a number off the step is refused, never rounded. The steps are those of ``docs/m
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 ENERGY_DECIMALS = 2
 PRICE_DECIMALS = 4
@@ -31,6 +32,9 @@ TICKS_PER_CNY = 10_000
 MICRO_PER_CNY = 1_000_000
 MICRO_PER_FEN = 10_000
 SECONDS_PER_HOUR = 3600
+
+REMEMBERED = 32_768
+"""Texts and numbers that each conversion remembers: a market's prices, slots and quantities come again and again."""
 
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
@@ -62,11 +66,13 @@ def format_steps(steps: int, decimals: int) -> str:
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{sign}{digits}"
 
 
+@lru_cache(maxsize=REMEMBERED)
 def parse_energy_lots(text: str) -> int:
     """kWh, a decimal string, to lots. Raises UnitError."""
     return parse_steps(text, ENERGY_DECIMALS)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def parse_price_ticks(text: str) -> int:
     """CNY/kWh, a decimal string, to ticks. Raises UnitError."""
     return parse_steps(text, PRICE_DECIMALS)
@@ -82,16 +88,19 @@ def parse_money_fen(text: str) -> int:
     return parse_steps(text, FEN_DECIMALS)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def format_energy(energy_lots: int) -> str:
     """Lots to kWh, a decimal string with two places."""
     return format_steps(energy_lots, ENERGY_DECIMALS)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def format_price(price_ticks: int) -> str:
     """Ticks to CNY/kWh, a decimal string with four places."""
     return format_steps(price_ticks, PRICE_DECIMALS)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def format_money(amount_micro: int) -> str:
     """Micro-yuan to CNY, a decimal string with six places."""
     return format_steps(amount_micro, MONEY_DECIMALS)
@@ -113,6 +122,7 @@ def floor_fen(amount_micro: int) -> int:
     return amount_micro // MICRO_PER_FEN
 
 
+@lru_cache(maxsize=REMEMBERED)
 def parse_instant_s(text: str) -> int:
     """An RFC 3339 instant in UTC, ``2026-07-01T10:15:00Z``, to seconds since the epoch. Raises UnitError."""
     if not _INSTANT.fullmatch(text):
@@ -123,6 +133,7 @@ def parse_instant_s(text: str) -> int:
         raise UnitError(f"{text!r} is not a date that exists") from error
 
 
+@lru_cache(maxsize=REMEMBERED)
 def format_instant(instant_s: int) -> str:
     """Seconds since the epoch to an RFC 3339 instant in UTC, ``2026-07-01T10:15:00Z``."""
     return datetime.fromtimestamp(instant_s, UTC).replace(tzinfo=None).isoformat() + "Z"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from data.units import UnitError, parse_energy_lots, parse_instant_s, parse_price_ticks
 from market import order_store, wire
 from market.context import Context
 from market.identity import Member
@@ -23,6 +24,10 @@ from settlement import merkle, signatures
 from settlement.intents import ORDER_BATCH, OrderIntent, Value
 
 LARGEST_BATCH = 1000
+
+_SIDES = {side.name.lower(): int(side) for side in Side}
+_LEVELS = {level.name.lower(): int(level) for level in Level}
+_TIFS = {tif.name.lower(): int(tif) for tif in Tif}
 
 
 class OrderFields(wire.Body, frozen=True):
@@ -53,23 +58,41 @@ class OrderBatch(wire.Body, frozen=True):
 
 def intent_of(member_id: int, order: OrderFields, at: str = "") -> OrderIntent:
     """What was signed. ``at`` stands before the field in a refusal. Raises ProblemError."""
-    quantity_lots = wire.energy_lots(order.quantity, f"{at}quantity")
-    if quantity_lots < 0:
-        raise refuse(422, "bad_quantity", "the quantity must be positive", f"{at}quantity")
-    return OrderIntent(
-        member=member_id,
-        client_order_id=order.client_order_id,
-        meter=order.meter,
-        side=Side[order.side.upper()],
-        slot=wire.instant_s(order.slot, f"{at}slot"),
-        quantity_lots=quantity_lots,
-        price_ticks=wire.price_ticks(order.price, f"{at}price"),
-        reach=Level[order.reach.upper()],
-        terms_days=order.terms,
-        tif=Tif[order.tif.upper()],
-        replaces=order.replaces,
-        deadline=wire.instant_s(order.deadline, f"{at}deadline"),
+    try:
+        quantity_lots = parse_energy_lots(order.quantity)
+        price_ticks = parse_price_ticks(order.price)
+        slot, deadline = parse_instant_s(order.slot), parse_instant_s(order.deadline)
+    except UnitError:
+        quantity_lots, price_ticks, slot, deadline = -1, -1, -1, -1
+    if quantity_lots < 0 or slot < 0 or deadline < 0:
+        raise _fault_of(order, at)
+    return OrderIntent(  # by place, for this runs once for each order: see the fields of OrderIntent
+        member_id,
+        order.client_order_id,
+        order.meter,
+        _SIDES[order.side],
+        slot,
+        quantity_lots,
+        price_ticks,
+        _LEVELS[order.reach],
+        order.terms,
+        _TIFS[order.tif],
+        order.replaces,
+        deadline,
     )
+
+
+def _fault_of(order: OrderFields, at: str) -> ProblemError:
+    """The first of an order's numbers and times that is none, as a refusal."""
+    try:
+        if wire.energy_lots(order.quantity, f"{at}quantity") < 0:
+            return refuse(422, "bad_quantity", "the quantity must be positive", f"{at}quantity")
+        wire.instant_s(order.slot, f"{at}slot")
+        wire.price_ticks(order.price, f"{at}price")
+        wire.instant_s(order.deadline, f"{at}deadline")
+    except ProblemError as error:
+        return error
+    raise AssertionError("an order with no fault was refused")
 
 
 async def place_one(context: Context, member: Member, body: OneOrder) -> dict[str, Any]:

@@ -17,13 +17,13 @@ def order_body(placed: Placed) -> dict[str, Any]:
     return {
         "client_order_id": order.client_order_id,
         "meter": placed.meter,
-        "side": Side(order.side).name.lower(),
+        "side": _SIDES[order.side],
         "slot": format_instant(order.slot_s),
         "quantity": format_energy(order.quantity_lots),
         "price": format_price(order.price_ticks),
-        "reach": Level(order.reach).name.lower(),
+        "reach": _LEVELS[order.reach],
         "terms": order.terms_days,
-        "tif": Tif(order.tif).name.lower(),
+        "tif": _TIFS[order.tif],
         "replaces": order.replaces,
         "deadline": format_instant(order.deadline_s),
         "sequence": order.sequence,
@@ -34,6 +34,11 @@ def order_body(placed: Placed) -> dict[str, Any]:
     }
 
 
+_SIDES = {int(side): side.name.lower() for side in Side}
+_LEVELS = {int(level): level.name.lower() for level in Level}
+_TIFS = {int(tif): tif.name.lower() for tif in Tif}
+
+
 def _own_trade(trade: TradeRecord, side: Side) -> dict[str, Any]:
     """``price`` is what this side pays, or gets, for each kWh in all."""
     price_ticks = trade.buyer_price_ticks if side is Side.BUY else trade.seller_price_ticks
@@ -42,7 +47,7 @@ def _own_trade(trade: TradeRecord, side: Side) -> dict[str, Any]:
         "quantity": format_energy(trade.quantity_lots),
         "price": format_price(price_ticks),
         "amount": format_money(trade.quantity_lots * price_ticks),
-        "level": Level(trade.level).name.lower(),
+        "level": _LEVELS[trade.level],
         "terms": trade.terms_days,
         "at": format_instant(trade.traded_s),
     }
@@ -68,7 +73,7 @@ def public_trade_body(trade: TradeRecord) -> dict[str, Any]:
         "quantity": format_energy(trade.quantity_lots),
         "seller_price": format_price(trade.seller_price_ticks),
         "buyer_price": format_price(trade.buyer_price_ticks),
-        "level": Level(trade.level).name.lower(),
+        "level": _LEVELS[trade.level],
         "at": format_instant(trade.traded_s),
     }
 
@@ -82,7 +87,7 @@ def _quote(quote: Quote) -> dict[str, str]:
     return {
         "price": format_price(quote.price_ticks),
         "quantity": format_energy(quote.quantity_lots),
-        "level": Level(quote.level).name.lower(),
+        "level": _LEVELS[quote.level],
     }
 
 

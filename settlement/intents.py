@@ -9,7 +9,7 @@ Source: EIP-712, "Definition of hashStruct" and "Definition of domainSeparator".
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -135,6 +135,39 @@ class OrderIntent(msgspec.Struct, frozen=True):
     deadline: int
 
     def digest(self, domain: Domain) -> bytes:
-        """The 32 bytes to sign; also the order's leaf content when a batch is signed by its root."""
-        values = (getattr(self, field) for field in self.__struct_fields__)
-        return ORDER.digest(domain, dict(zip(ORDER.fields, values, strict=True)))
+        """The 32 bytes to sign; also the order's leaf content when a batch is signed by its root.
+
+        The same as ``ORDER.digest``, written out, for a market's orders all pass here.
+        """
+        return keccak(
+            b"\x19\x01"
+            + domain_separator(domain)
+            + keccak(
+                b"".join(
+                    (
+                        ORDER.type_hash,
+                        self.member.to_bytes(32, "big"),
+                        keccak(self.client_order_id.encode()),
+                        _hash_of_name(self.meter),
+                        self.side.to_bytes(32, "big"),
+                        self.slot.to_bytes(32, "big"),
+                        self.quantity_lots.to_bytes(32, "big"),
+                        self.price_ticks.to_bytes(32, "big", signed=True),
+                        self.reach.to_bytes(32, "big"),
+                        self.terms_days.to_bytes(32, "big"),
+                        self.tif.to_bytes(32, "big"),
+                        keccak(self.replaces.encode()) if self.replaces else _HASH_OF_NOTHING,
+                        self.deadline.to_bytes(32, "big"),
+                    )
+                )
+            )
+        )
+
+
+_HASH_OF_NOTHING = keccak(b"")
+
+
+@lru_cache(maxsize=65_536)
+def _hash_of_name(name: str) -> bytes:
+    """Of a meter: the same ones come again and again."""
+    return keccak(name.encode())
