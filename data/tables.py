@@ -12,7 +12,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
-    MetaData,
     SmallInteger,
     String,
     Table,
@@ -20,14 +19,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+from data import identity_tables
+from data.metadata import shared
+
+metadata = shared
 
 settings = Table(
     "settings",
@@ -81,14 +76,8 @@ member_controls = Table(
     comment="What each member may do beside the rules for all; every change is a row that stays",
 )
 
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("token_hash", LargeBinary(32), primary_key=True),
-    Column("member_id", ForeignKey("members.member_id"), nullable=False),
-    Column("scopes", Text, nullable=False),  # JSON list
-    Column("expires_s", BigInteger, nullable=False),
-)
+sessions = identity_tables.sessions
+api_keys = identity_tables.api_keys
 
 idempotency = Table(
     "idempotency",

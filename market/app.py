@@ -13,6 +13,7 @@ from market.problems import answer_problems
 from market.requests import follow
 from market.routes import (
     account,
+    api_keys,
     candles,
     controls,
     cycles,
@@ -38,6 +39,7 @@ ROUTES: tuple[ModuleType, ...] = (
     members,
     sessions,
     controls,
+    api_keys,
     grid,
     orders,
     trades,
@@ -61,6 +63,7 @@ def build(context: Context) -> web.Application:
     app[CONTEXT] = context
     app[DIRECTORY] = context.directory
     idempotency.install(app)
+    app.cleanup_ctx.append(api_keys.writing_used)
     for module in ROUTES:
         app.add_routes(module.routes())
     return app

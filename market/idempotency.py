@@ -1,8 +1,7 @@
 """``Idempotency-Key``: a repeated POST gets the first answer; the same key with another body is a conflict.
 
 Kept are answers that are final to members who are logged in: not those from 500 on, nor those to whom a better token
-would be let through (401, 403). Orders have an id of their own with the same rule, and a log-in is never repeated:
-both pass by.
+would be let through (401, 403). Orders have an id of their own with the same XX
 """
 
 import hashlib
@@ -18,7 +17,7 @@ from market.problems import Problem, ProblemError, problem_response, refuse
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 200
-_EXEMPT = ("/v1/orders", "/v1/sessions")
+_EXEMPT = ("/v1/orders", "/v1/sessions", "/v1/api-keys")
 
 _NOT_FINAL = (401, 403)
 
@@ -34,7 +33,7 @@ async def answer_once(request: web.Request, handler: Handler) -> web.StreamRespo
     if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise refuse(400, "bad_idempotency_key", f"a key is 1 to {LONGEST_KEY} printable characters", HEADER)
     token = token_of(request)
-    access = request.app[DIRECTORY].find(token) if token else None
+    access = request.app[DIRECTORY].find(token, request.remote) if token else None
     if access is None:
         return await handler(request)
     under_way, name = request.app[_UNDER_WAY], (access.member.member_id, key)

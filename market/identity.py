@@ -1,20 +1,22 @@
-"""Who asks: members, their live keys and roles, and the short-lived bearer tokens of their sessions.
+"""Who asks: members, their live keys and roles, and the bearer tokens of their sessions and machines.
 
-A token is 32 random bytes; only its SHA-256 is kept. All of it is held in memory, on the event loop's thread, and
-written to the database before it is used, so that a question of identity never waits for a disk.
+All of it is held in memory, on the event loop's thread, and written to the database before it is used, so that a
+question of identity never waits for a disk. ``tokens.py`` says what a token is, ``scopes.py`` what it may do.
 """
 
-import hashlib
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from aiohttp import web
 
 from market.problems import Problem, ProblemError, refuse
+from market.scopes import FOR_ADMITTED, Scope, scopes_of
+from market.tokens import API_KEY_PREFIX, ApiKey, Session, hash_of, new_id, new_token
 from settlement.signatures import PublicKey
 
 FIRST_ORDINARY_ID = 100
@@ -23,54 +25,14 @@ FIRST_ORDINARY_ID = 100
 SESSION_SWEEP = 10_000
 """Sessions in memory at which those that have expired are swept out."""
 
+SESSIONS_AT_ONCE = 50
+"""Live sessions of one member; one more ends the oldest."""
+
+USED_STEP_S = 60
+"""To what an API key's time of last use is rounded down."""
+
 CHALLENGE_S = 120
 CHALLENGE_BOUND = 100_000
-
-ROLES = (
-    "producer",
-    "consumer",
-    "bank",
-    "grid_company",
-    "meter_operator",
-    "custodian",
-    "checker",
-    "operator",
-    "regulator",
-    "governance",
-    "analyst",
-)
-OPEN_ROLES = frozenset({"producer", "consumer", "bank", "analyst"})
-"""Roles that a newcomer may ask for; the others are given at genesis or by governance."""
-
-Scope = Literal["read", "trade", "money", "finance", "office", "identity"]
-"""What a token may do: see what its member may see; place and cancel orders; move money; owe, sell and lend; act in
-an institution's office; manage keys, factors and sessions."""
-
-SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
-
-_EVERYONE: tuple[Scope, ...] = ("read", "identity")
-_OFFICE: tuple[Scope, ...] = (*_EVERYONE, "office")
-_SCOPES_OF_ROLE: dict[str, tuple[Scope, ...]] = {
-    "producer": (*_EVERYONE, "trade", "money", "finance"),
-    "consumer": (*_EVERYONE, "trade", "money", "finance"),
-    "bank": (*_EVERYONE, "money", "finance"),
-    "grid_company": (*_OFFICE, "money"),
-    "meter_operator": _OFFICE,
-    "custodian": _OFFICE,
-    "checker": _OFFICE,
-    "operator": _OFFICE,
-    "regulator": _OFFICE,
-    "governance": _OFFICE,
-    "analyst": _EVERYONE,
-}
-
-_FOR_ADMITTED: frozenset[Scope] = frozenset({"money", "office"})
-"""Scopes of admitted members alone. Whoever is suspended still sees, cancels, changes its key, and pays its debts."""
-
-
-def scopes_of(roles: Iterable[str]) -> frozenset[Scope]:
-    """All that holders of these roles may have their tokens do."""
-    return frozenset(scope for role in roles for scope in _SCOPES_OF_ROLE[role])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +52,12 @@ class Member:
         return self.status == "admitted"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    token_hash: bytes
-    member_id: int
-    expires_s: int
-    scopes: frozenset[Scope]
-
-
 class Access(NamedTuple):
-    """Who a token speaks for, and what it may do."""
+    """Who a token speaks for, and what it may do. ``session`` is None for an API key."""
 
     member: Member
     scopes: frozenset[Scope]
+    session: Session | None
 
     def allow(self, *roles: str, scope: Scope, is_moving: bool = False) -> Member:
         """The member, when all of it is allowed; see ``require``. Raises ProblemError."""
@@ -111,7 +66,7 @@ class Access(NamedTuple):
             raise refuse(403, "forbidden", f"this is for {' or '.join(roles)}, once admitted")
         if scope not in self.scopes:
             raise refuse(403, "scope_missing", f"this token does not carry the scope '{scope}'; log in with it")
-        if (is_moving or scope in _FOR_ADMITTED) and not member.is_admitted:
+        if (is_moving or scope in FOR_ADMITTED) and not member.is_admitted:
             raise refuse(403, "forbidden", f"this is for admitted members; you are {member.status}")
         return member
 
@@ -121,11 +76,14 @@ class Directory:
     """Everyone the market knows. ``now_s`` is the wall's time: sessions do not run on the market clock.
 
     ``on_change`` are called on the loop with a member's id when its tokens, key, roles or status changed: whoever keeps
-    a copy of an ``Access`` drops it then. An access also ends by time, which nobody is told of.
+    a copy of an ``Access`` drops it then. An access also ends by time, which nobody is told of. ``used_s`` is when API
+    keys were last used, by hash, to the minute.
     """
 
     members: dict[int, Member] = field(default_factory=dict)
     sessions: dict[bytes, Session] = field(default_factory=dict)
+    api_keys: dict[bytes, ApiKey] = field(default_factory=dict)
+    used_s: dict[bytes, int] = field(default_factory=dict)
     challenges: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     now_s: Callable[[], int] = lambda: int(time.time())
     on_change: list[Callable[[int], None]] = field(default_factory=list)
@@ -133,6 +91,7 @@ class Directory:
     _claimed: set[PublicKey] = field(default_factory=set)
     _next_id: int = FIRST_ORDINARY_ID
     _sweep_at: int = SESSION_SWEEP
+    _sessions_of: defaultdict[int, set[bytes]] = field(default_factory=lambda: defaultdict(set))
 
     def put(self, members: Iterable[Member]) -> None:
         for member in members:
@@ -190,40 +149,80 @@ class Directory:
         whose, expires_s = self.challenges.pop(nonce, (-1, 0))
         return whose == member_id and expires_s > self.now_s()
 
+    # -------------------------------------------------------------------------------------------- tokens
+
     def new_session(self, member_id: int, lasts_s: int, scopes: Iterable[Scope] | None = None) -> tuple[str, Session]:
         """A token and its session, not in force until it is kept with ``keep``; by default for all that it may do."""
-        token = secrets.token_urlsafe(32)
+        token, now_s = new_token(), self.now_s()
         granted = scopes_of(self.members[member_id].roles) if scopes is None else frozenset(scopes)
-        return token, Session(hash_of(token), member_id, self.now_s() + lasts_s, granted)
+        return token, Session(hash_of(token), member_id, now_s + lasts_s, granted, now_s, new_id())
 
     def keep(self, session: Session) -> None:
+        """A session is in force, or has changed."""
         if len(self.sessions) >= self._sweep_at:
             now_s = self.now_s()
-            self.sessions = {kept: each for kept, each in self.sessions.items() if each.expires_s > now_s}
+            for old in [each for each in self.sessions.values() if each.expires_s <= now_s]:
+                self.end(old)
             self._sweep_at = max(SESSION_SWEEP, 2 * len(self.sessions))
+        is_new = session.token_hash not in self.sessions
         self.sessions[session.token_hash] = session
-
-    def end(self, token_hash: bytes) -> None:
-        """A session is over; nothing happens when it was not there."""
-        session = self.sessions.pop(token_hash, None)
-        if session is not None:
+        self._sessions_of[session.member_id].add(session.token_hash)
+        if not is_new:
             self.changed(session.member_id)
 
-    def find(self, token: str) -> Access | None:
-        """What a token that is in force gives access to."""
+    def sessions_of(self, member_id: int) -> list[Session]:
+        """A member's sessions in force, the oldest first."""
+        found = (self.sessions.get(token_hash) for token_hash in self._sessions_of.get(member_id, ()))
+        now_s = self.now_s()
+        live = (session for session in found if session is not None and session.expires_s > now_s)
+        return sorted(live, key=lambda session: (session.opened_s, session.session_id))
+
+    def crowded_out(self, member_id: int) -> list[Session]:
+        """The sessions that end because the member opens one more."""
+        return self.sessions_of(member_id)[: 1 - SESSIONS_AT_ONCE or None]
+
+    def end(self, session: Session) -> None:
+        """A session is over."""
+        self.sessions.pop(session.token_hash, None)
+        hashes = self._sessions_of.get(session.member_id, set())
+        hashes.discard(session.token_hash)
+        if not hashes:
+            self._sessions_of.pop(session.member_id, None)
+        self.changed(session.member_id)
+
+    def keep_api_key(self, api_key: ApiKey) -> None:
+        self.api_keys[api_key.key_hash] = api_key
+
+    def api_keys_of(self, member_id: int) -> list[ApiKey]:
+        """A member's API keys, the oldest first; those that have expired too."""
+        found = (each for each in self.api_keys.values() if each.member_id == member_id)
+        return sorted(found, key=lambda each: (each.created_s, each.api_key_id))
+
+    def revoke(self, api_key: ApiKey) -> None:
+        """An API key is over."""
+        self.api_keys.pop(api_key.key_hash, None)
+        self.used_s.pop(api_key.key_hash, None)
+        self.changed(api_key.member_id)
+
+    def find(self, token: str, address: str | None) -> Access | None:
+        """What a token that is in force gives access to; ``address`` is where it came from."""
+        if token.startswith(API_KEY_PREFIX):
+            return self._find_api_key(hash_of(token), address)
         session = self.sessions.get(hash_of(token))
         if session is None:
             return None
         if session.expires_s <= self.now_s():
-            self.end(session.token_hash)
+            self.end(session)
             return None
         member = self.members.get(session.member_id)
-        return None if member is None else Access(member, session.scopes)
+        return None if member is None else Access(member, session.scopes, session)
 
-
-def hash_of(token: str) -> bytes:
-    """What is kept of a token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+    def _find_api_key(self, key_hash: bytes, address: str | None) -> Access | None:
+        api_key, now_s = self.api_keys.get(key_hash), self.now_s()
+        if api_key is None or not api_key.is_good(address, now_s):
+            return None
+        self.used_s[key_hash] = now_s - now_s % USED_STEP_S
+        return Access(self.members[api_key.member_id], api_key.scopes, None)
 
 
 DIRECTORY = web.AppKey("directory", Directory)
@@ -247,7 +246,16 @@ def require(request: web.Request, *roles: str, scope: Scope, is_moving: bool = F
 def access_of(request: web.Request) -> Access:
     """Who asks, and what its token may do. Raises ProblemError 401 ``not_logged_in``."""
     token = token_of(request)
-    access = request.app[DIRECTORY].find(token) if token else None
+    access = request.app[DIRECTORY].find(token, request.remote) if token else None
     if access is None:
         raise refuse(401, "not_logged_in", "send Authorization: Bearer <token>; POST /v1/sessions gives one")
     return access
+
+
+def require_fresh(request: web.Request) -> None:
+    """Let a sensitive act pass: it takes a session, and a second factor shown just now where one is enrolled.
+
+    Raises ProblemError: 401 ``not_logged_in``, 403 ``session_needed``.
+    """
+    if access_of(request).session is None:
+        raise refuse(403, "session_needed", "an API key may not do this; log in, POST /v1/sessions gives a token")

@@ -1,13 +1,13 @@
-"""SQL of who takes part: members, their keys, sessions, credit limits."""
+"""SQL of who takes part: members, their keys, credit limits."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
-from data.tables import member_keys, members, outbox, sessions
-from market.identity import SCOPES, Member, Scope, Session
+from data.tables import member_keys, members, outbox
+from market.identity import Member
 from settlement.acts import FUND
 from settlement.signatures import PublicKey
 
@@ -123,32 +123,3 @@ def member_times(connection: Connection, member_id: int) -> tuple[int, int | Non
         select(members.c.registered_s, members.c.admitted_s).where(members.c.member_id == member_id)
     ).one()
     return row.registered_s, row.admitted_s
-
-
-def add_session(connection: Connection, session: Session, now_s: int) -> None:
-    """Keep a session; those that have expired go."""
-    connection.execute(delete(sessions).where(sessions.c.expires_s <= now_s))
-    connection.execute(
-        insert(sessions).values(
-            token_hash=session.token_hash,
-            member_id=session.member_id,
-            scopes=msgspec.json.encode(sorted(session.scopes)).decode(),
-            expires_s=session.expires_s,
-        )
-    )
-
-
-def end_session(connection: Connection, token_hash: bytes) -> None:
-    connection.execute(delete(sessions).where(sessions.c.token_hash == token_hash))
-
-
-def read_sessions(connection: Connection, now_s: int) -> list[Session]:
-    """Sessions in force."""
-    rows = connection.execute(select(sessions).where(sessions.c.expires_s > now_s))
-    return [Session(row.token_hash, row.member_id, row.expires_s, _scopes(row.scopes)) for row in rows]
-
-
-def _scopes(text: str) -> frozenset[Scope]:
-    """Scopes as they are kept; a name that is no scope any more grants nothing."""
-    kept = set(msgspec.json.decode(text, type=list[str]))
-    return frozenset(scope for scope in SCOPES if scope in kept)

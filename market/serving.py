@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from data.database import reading
 from data.schema import bring_forward
-from market import control_store, member_store, store
+from market import control_store, member_store, store, token_store
 from market.clock import Clock
 from market.config import INSTITUTIONS, Config, ConfigError, Limits
 from market.context import Context
@@ -103,8 +103,7 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
     directory = Directory()
     with reading(database) as connection:
         directory.put(member_store.read_members(connection))
-        for session in member_store.read_sessions(connection, directory.now_s()):
-            directory.keep(session)
+        token_store.fill(connection, directory)
     metrics = Metrics()
     sequencer = Sequencer(
         database=database,

@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from market import member_store, wire
 from market.admission import put_admissions
 from market.context import CONTEXT, Context
-from market.identity import OPEN_ROLES, Member, require
+from market.identity import Member, require
 from market.member_store import Registration
 from market.problems import not_found, refuse
+from market.scopes import OPEN_ROLES
 from settlement.jwk import Jwk, to_jwk
 from settlement.signatures import PublicKey
 

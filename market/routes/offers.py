@@ -13,7 +13,7 @@ from finance.offer import Quote, parse_rate_ppm
 from finance.offers import OfferBook
 from market import wire
 from market.context import CONTEXT
-from market.identity import require
+from market.identity import require, require_fresh
 from market.problems import refuse
 from market.receivable_views import (
     SignedBody,
@@ -93,7 +93,9 @@ async def show_all(request: web.Request) -> web.Response:
 
 async def accept(request: web.Request) -> web.Response:
     """The seller takes an offer: its signature over the bank's. Answered 202: the chain makes the exchange."""
-    seller, body = require(request, scope="finance", is_moving=True), await wire.read(request, SignedBody)
+    seller = require(request, scope="finance", is_moving=True)
+    require_fresh(request)
+    body = await wire.read(request, SignedBody)
     context, offer_id = request.app[CONTEXT], wire.whole_number(request.match_info["offer"], "offer")
     word, now_s = word_of(seller, body), context.clock.now_s()
     book = Book(context.chain.domain("Receivables"))

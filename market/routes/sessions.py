@@ -1,16 +1,21 @@
-"""Sessions: a nonce to sign, a short-lived bearer token for the signature, and its end."""
+"""Sessions: a nonce to sign, a short-lived bearer token for the signature, what is open, and its end."""
 
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from sqlalchemy import Connection
 
-from market import member_store, wire
-from market.context import CONTEXT
-from market.identity import SCOPES, Member, Scope, access_of, hash_of, scopes_of, token_of
-from market.problems import refuse
+from market import token_store, wire
+from market.context import CONTEXT, Context
+from market.identity import Member, access_of, require
+from market.problems import not_found, refuse
+from market.scopes import SCOPES, Scope, scopes_of
+from market.tokens import ApiKey, Session
 from settlement import signatures
 from settlement.intents import LOGIN
+
+Scopes = Annotated[list[Scope], msgspec.Meta(min_length=1, max_length=len(SCOPES))]
 
 
 class ChallengeBody(wire.Body, frozen=True):
@@ -23,7 +28,7 @@ class SessionBody(wire.Body, frozen=True):
     member: wire.Id
     nonce: str
     signature: str
-    scopes: Annotated[list[Scope], msgspec.Meta(min_length=1, max_length=len(SCOPES))] | None = None
+    scopes: Scopes | None = None
 
 
 async def challenge(request: web.Request) -> web.Response:
@@ -43,41 +48,119 @@ async def log_in(request: web.Request) -> web.Response:
     digest = LOGIN.digest(context.chain.domain("Members"), {"member": body.member, "nonce": nonce})
     if member is None or not has_challenge or not signatures.is_signed(member.key, digest, signature):
         raise refuse(401, "bad_login", "unknown member, spent nonce, or not this member's signature over it")
-    scopes = _granted(member, body.scopes)
-    token, session = context.directory.new_session(member.member_id, context.config.server.session_s, scopes)
-    now_s = context.directory.now_s()
-    await context.write(lambda connection: member_store.add_session(connection, session, now_s))
-    context.directory.keep(session)
+    return await _open(context, member, body.scopes)
+
+
+async def _open(context: Context, member: Member, asked: list[Scope] | None) -> web.Response:
+    directory = context.directory
+    scopes = granted(scopes_of(member.roles), asked)
+    token, session = directory.new_session(member.member_id, context.config.server.session_s, scopes)
+    crowded_out, now_s = directory.crowded_out(member.member_id), directory.now_s()
+
+    def write(connection: Connection) -> None:
+        token_store.end_sessions(connection, crowded_out)
+        token_store.add_session(connection, session, now_s)
+
+    await context.write(write)
+    for old in crowded_out:
+        directory.end(old)
+    directory.keep(session)
     return wire.reply(
-        {"token": token, "expires": wire.time_text(session.expires_s), "scopes": sorted(scopes)},
+        {
+            "token": token,
+            "session": session.session_id,
+            "expires": wire.time_text(session.expires_s),
+            "scopes": sorted(scopes),
+        },
         status=201,
         headers={"Cache-Control": "no-store"},
     )
 
 
-def _granted(member: Member, asked: list[Scope] | None) -> frozenset[Scope]:
-    allowed = scopes_of(member.roles)
+def granted(allowed: frozenset[Scope], asked: list[Scope] | None) -> frozenset[Scope]:
+    """The scopes of a new token: those asked for, or all. Raises ProblemError ``bad_scopes``."""
     if asked is None:
         return allowed
     if not allowed.issuperset(asked):
-        raise refuse(422, "bad_scopes", f"your roles allow: {', '.join(sorted(allowed))}", "scopes")
+        raise refuse(422, "bad_scopes", f"you may choose from: {', '.join(sorted(allowed))}", "scopes")
     return frozenset(asked)
 
 
+async def show_all(request: web.Request) -> web.Response:
+    """Own sessions in force, the oldest first."""
+    member, current = require(request, scope="read"), access_of(request).session
+    wire.query(request)
+    items = [
+        {
+            "session": session.session_id,
+            "opened": wire.time_text(session.opened_s),
+            "expires": wire.time_text(session.expires_s),
+            "scopes": sorted(session.scopes),
+            "current": session == current,
+        }
+        for session in request.app[CONTEXT].directory.sessions_of(member.member_id)
+    ]
+    return wire.reply(wire.page(items, None))
+
+
 async def log_out(request: web.Request) -> web.Response:
-    """End this session at once; any token may end itself."""
-    context, token = request.app[CONTEXT], token_of(request)
-    access_of(request)
-    assert token is not None
-    token_hash = hash_of(token)
-    await context.write(lambda connection: member_store.end_session(connection, token_hash))
-    context.directory.end(token_hash)
+    """End this session at once; any token of a session may end itself."""
+    session = access_of(request).session
+    if session is None:
+        raise refuse(403, "session_needed", "this is an API key; DELETE /v1/api-keys/{api_key} revokes it")
+    await end_tokens(request.app[CONTEXT], [session])
     return web.Response(status=204)
+
+
+async def end_one(request: web.Request) -> web.Response:
+    """End one of one's own sessions at once."""
+    context, member = request.app[CONTEXT], require(request, scope="identity")
+    asked = request.match_info["session"]
+    found = [each for each in context.directory.sessions_of(member.member_id) if each.session_id == asked]
+    if not found:
+        raise not_found("session")
+    await end_tokens(context, found)
+    return web.Response(status=204)
+
+
+async def end_all(request: web.Request) -> web.Response:
+    """End all sessions of a member, by itself or by the operator; with ``?api_keys=true`` revoke its API keys too."""
+    context, asking = request.app[CONTEXT], access_of(request).member
+    member_id = wire.whole_number(request.match_info["member"], "member")
+    require(request, scope="identity") if asking.member_id == member_id else require(
+        request, "operator", scope="office"
+    )
+    text = wire.query(request, "api_keys").get("api_keys", "false")
+    if text not in ("true", "false"):
+        raise refuse(400, "bad_flag", "api_keys is true or false", "api_keys")
+    if member_id not in context.directory.members:
+        raise not_found("member")
+    api_keys = context.directory.api_keys_of(member_id) if text == "true" else []
+    await end_tokens(context, context.directory.sessions_of(member_id), api_keys)
+    return web.Response(status=204)
+
+
+async def end_tokens(context: Context, sessions: list[Session], api_keys: list[ApiKey] | None = None) -> None:
+    """End them in the record, then here."""
+    revoked = api_keys or []
+
+    def write(connection: Connection) -> None:
+        token_store.end_sessions(connection, sessions)
+        token_store.revoke_api_keys(connection, revoked)
+
+    await context.write(write)
+    for session in sessions:
+        context.directory.end(session)
+    for api_key in revoked:
+        context.directory.revoke(api_key)
 
 
 def routes() -> list[web.RouteDef]:
     return [
         web.post("/v1/sessions/challenge", challenge),
         web.post("/v1/sessions", log_in),
+        web.get("/v1/sessions", show_all),
         web.delete("/v1/sessions", log_out),
+        web.delete("/v1/sessions/{session}", end_one),
+        web.delete("/v1/members/{member}/sessions", end_all),
     ]

@@ -20,7 +20,8 @@ from market import app as application
 from market import member_store
 from market.clock import ManualClock
 from market.context import Context
-from market.identity import SCOPES, Directory
+from market.identity import Directory
+from market.scopes import SCOPES
 from market.sequencer import Sequencer
 from settlement import acts, calendar, hexjson
 from settlement.acts import Offer

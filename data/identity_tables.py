@@ -1,0 +1,32 @@
+"""Tables of how members show who they are: tokens and second factors. ``tables.py`` has them too."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table, Text
+
+from data.metadata import shared as metadata
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("session_id", String(16), nullable=False, unique=True),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("scopes", Text, nullable=False),  # JSON list
+    Column("opened_s", BigInteger, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+    Column("fresh_until_s", BigInteger, nullable=False),  # until when its second factor counts; 0: none was shown
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_hash", LargeBinary(32), primary_key=True),
+    Column("api_key_id", String(16), nullable=False, unique=True),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("scopes", Text, nullable=False),  # JSON list
+    Column("networks", Text, nullable=False),  # JSON list of CIDR blocks; empty: from anywhere
+    Column("created_s", BigInteger, nullable=False),
+    Column("expires_s", BigInteger),  # null: until it is revoked
+    Column("used_s", BigInteger),  # to the minute, written now and then
+    Index(None, "member_id"),
+)

@@ -1,0 +1,45 @@
+"""What second factors, API keys and a change of keys need."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    _tokens()
+
+
+def _tokens() -> None:
+    """Sessions of the release before end: they last an hour, and their scopes meant something else."""
+    op.drop_table("sessions")
+    op.create_table(
+        "sessions",
+        sa.Column("token_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("session_id", sa.String(length=16), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("opened_s", sa.BigInteger(), nullable=False),
+        sa.Column("expires_s", sa.BigInteger(), nullable=False),
+        sa.Column("fresh_until_s", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_sessions_member_id"),
+        sa.PrimaryKeyConstraint("token_hash", name="pk_sessions"),
+        sa.UniqueConstraint("session_id", name="uq_sessions_session_id"),
+    )
+    op.create_table(
+        "api_keys",
+        sa.Column("key_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("api_key_id", sa.String(length=16), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("networks", sa.Text(), nullable=False),
+        sa.Column("created_s", sa.BigInteger(), nullable=False),
+        sa.Column("expires_s", sa.BigInteger()),
+        sa.Column("used_s", sa.BigInteger()),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_api_keys_member_id"),
+        sa.PrimaryKeyConstraint("key_hash", name="pk_api_keys"),
+        sa.UniqueConstraint("api_key_id", name="uq_api_keys_api_key_id"),
+    )
+    op.create_index("ix_api_keys_member_id", "api_keys", ["member_id"])
