@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from market import idempotency_store, wire
 from market.context import CONTEXT
 from market.idempotency_store import KeptAnswer
-from market.identity import DIRECTORY, token_of
+from market.identity import known
 from market.problems import Problem, ProblemError, problem_response, refuse
 
 HEADER = "Idempotency-Key"
@@ -32,8 +32,7 @@ async def answer_once(request: web.Request, handler: Handler) -> web.StreamRespo
         return await handler(request)
     if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise refuse(400, "bad_idempotency_key", f"a key is 1 to {LONGEST_KEY} printable characters", HEADER)
-    token = token_of(request)
-    access = request.app[DIRECTORY].find(token, request.remote) if token else None
+    access = known(request)
     if access is None:
         return await handler(request)
     under_way, name = request.app[_UNDER_WAY], (access.member.member_id, key)

@@ -226,6 +226,7 @@ class Directory:
 
 
 DIRECTORY = web.AppKey("directory", Directory)
+_ACCESS = web.RequestKey("access", Access)
 
 
 def token_of(request: web.Request) -> str | None:
@@ -245,10 +246,20 @@ def require(request: web.Request, *roles: str, scope: Scope, is_moving: bool = F
 
 def access_of(request: web.Request) -> Access:
     """Who asks, and what its token may do. Raises ProblemError 401 ``not_logged_in``."""
-    token = token_of(request)
-    access = request.app[DIRECTORY].find(token, request.remote) if token else None
+    access = known(request)
     if access is None:
         raise refuse(401, "not_logged_in", "send Authorization: Bearer <token>; POST /v1/sessions gives one")
+    return access
+
+
+def known(request: web.Request) -> Access | None:
+    """Who asks, None for a stranger; the same throughout a request."""
+    access = request.get(_ACCESS)
+    token = token_of(request)
+    if access is None and token:
+        access = request.app[DIRECTORY].find(token, request.remote)
+        if access is not None:
+            request[_ACCESS] = access
     return access
 
 
