@@ -257,6 +257,42 @@ deposits = Table(
     Column("outbox_id", ForeignKey("outbox.outbox_id"), nullable=False),
 )
 
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("withdrawal", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("source", String(10), nullable=False),  # escrow: left in two steps; cash: it is free already
+    Column("amount_micro", BigInteger, nullable=False),  # asked for
+    Column("nonce", BigInteger, nullable=False),
+    Column("deadline_s", BigInteger, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),  # of RequestExit; empty: cash
+    Column("requested_s", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),  # requested, waiting, replaced, refused, free, signed, confirmed, paid
+    Column("changed_s", BigInteger, nullable=False),
+    Column("outbox_id", ForeignKey("outbox.outbox_id")),  # of request_exit, later of burn
+    Column("payable_micro", BigInteger),  # what left escrow
+    Column("payout_nonce", BigInteger),
+    Column("payout_deadline_s", BigInteger),
+    Column("payout_signature", LargeBinary(64)),  # the member's, of Burn
+    Column("bank_reference", String(100), unique=True),  # of the custodian's payment
+    Column("refusal", Text),  # why a contract did not take the last call
+    UniqueConstraint("member_id", "nonce"),
+    Index(None, "state"),
+)
+
+exits = Table(
+    "exits",
+    metadata,
+    Column("member_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("amount_micro", BigInteger, nullable=False),
+    Column("requested_s", BigInteger, nullable=False),  # of the block
+    Column("horizon_s", BigInteger, nullable=False),  # once slots up to here are applied, it is due
+    Column("outbox_id", ForeignKey("outbox.outbox_id")),  # of exit
+    Column("tried_s", BigInteger),
+    comment="Mirror of Clearing.exit_of: what may leave escrow as soon as it is due",
+)
+
 # --------------------------------------------------------------------------------- delivery and settlement
 
 readings = Table(

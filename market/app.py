@@ -31,6 +31,7 @@ from market.routes import (
     sessions,
     status,
     trades,
+    withdrawals,
 )
 
 ROUTES: tuple[ModuleType, ...] = (
@@ -45,6 +46,7 @@ ROUTES: tuple[ModuleType, ...] = (
     trades,
     account,
     deposits,
+    withdrawals,
     readings,
     journal,
     cycles,

@@ -57,13 +57,16 @@ class Facts:
     """What others decide: the chain (escrow, payments, cycles applied) and the banks (credit limits).
 
     Micro-yuan by member; ``paid_micro`` is all that was ever paid on debts that arose from buys on terms. Slots that
-    start before ``applied_until_s`` are settled.
+    start before ``applied_until_s`` are settled. ``leaving_micro`` is escrow whose way out has begun, by requests up to
+    ``last_withdrawal`` and by what the chain says itself.
     """
 
     escrow_micro: Mapping[int, int] = field(default_factory=dict)
     credit_limit_micro: Mapping[int, int] = field(default_factory=dict)
     paid_micro: Mapping[int, int] = field(default_factory=dict)
     applied_until_s: int = 0
+    leaving_micro: Mapping[int, int] = field(default_factory=dict)
+    last_withdrawal: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,11 @@ class Account:
     committed_micro: int
     credit_limit_micro: int
     credit_used_micro: int
+    leaving_micro: int = 0
 
     @property
     def available_micro(self) -> int:
-        return self.escrow_micro - self.reserved_micro - self.committed_micro
+        return self.escrow_micro - self.reserved_micro - self.committed_micro - self.leaving_micro
 
     @property
     def credit_available_micro(self) -> int:
@@ -117,10 +121,18 @@ class Exposures:
         self._committed_by_slot: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._owed: defaultdict[int, int] = defaultdict(int)
         self._lots: defaultdict[int, defaultdict[tuple[int, int], int]] = defaultdict(lambda: defaultdict(int))
+        self._leaving: dict[int, int] = {}
+        self._new_leavers: dict[int, tuple[int, int]] = {}
 
     def learn(self, facts: Facts) -> None:
         """Take over new facts; what was committed for slots that are settled by now is released."""
         self._facts = facts
+        self._leaving = dict(facts.leaving_micro)
+        for withdrawal, (member, amount_micro) in list(self._new_leavers.items()):
+            if withdrawal <= facts.last_withdrawal:
+                del self._new_leavers[withdrawal]
+            else:
+                self._leaving[member] = self._leaving.get(member, 0) + amount_micro
         for slot in [slot for slot in self._committed_by_slot if slot < facts.applied_until_s]:
             for member, amount_micro in self._committed_by_slot.pop(slot).items():
                 self._committed_cash[member] -= amount_micro
@@ -136,7 +148,13 @@ class Exposures:
             committed_micro=self._committed_cash.get(member, 0),
             credit_limit_micro=facts.credit_limit_micro.get(member, 0),
             credit_used_micro=self._credit_used_micro(member),
+            leaving_micro=self._leaving.get(member, 0),
         )
+
+    def leave(self, withdrawal: int, member: int, amount_micro: int) -> None:
+        """Escrow is on its way out from now on; facts that are older than this withdrawal know nothing of it."""
+        self._new_leavers[withdrawal] = (member, amount_micro)
+        self._leaving[member] = self._leaving.get(member, 0) + amount_micro
 
     def _credit_used_micro(self, member: int) -> int:
         owed_micro = self._owed.get(member, 0) - self._facts.paid_micro.get(member, 0)
@@ -169,7 +187,8 @@ class Exposures:
     def _available_micro(self, member: int) -> int:
         """The ``available_micro`` of ``account``, without making one."""
         escrow_micro = self._facts.escrow_micro.get(member, 0)
-        return escrow_micro - self._reserved_cash.get(member, 0) - self._committed_cash.get(member, 0)
+        free_micro = escrow_micro - self._reserved_cash.get(member, 0) - self._committed_cash.get(member, 0)
+        return free_micro - self._leaving.get(member, 0) if self._leaving else free_micro
 
     def lots_used(self, meter: int, slot: int, side: int) -> int:
         """Open and traded lots of a meter in a slot, one direction."""

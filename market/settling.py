@@ -13,7 +13,7 @@ from data.database import reading
 from finance import mirror as finance_mirror
 from finance import periods
 from finance.period import Billing
-from market import member_store
+from market import member_store, withdrawing
 from market.context import Context
 from market.scheduler import Step
 from settlement import commitments, cycle, mirror, store
@@ -30,6 +30,7 @@ def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[t
         ("draft", partial(_draft, context)),
         ("apply", partial(_apply, context)),
         ("bill", partial(_bill, context)),
+        ("withdraw", partial(_withdraw, context)),
         ("send", lambda _: writer.drain() > 0),
         ("mirror", partial(_mirror, context, on_frozen)),
         ("due", partial(_mark_due, context)),
@@ -83,6 +84,10 @@ def _bill(context: Context, now_s: int) -> bool:
     return number is not None
 
 
+def _withdraw(context: Context, now_s: int) -> bool:
+    return withdrawing.withdraw_due(context.database, now_s)
+
+
 def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int) -> bool:
     with reading(context.database) as connection:
         block = store.last_mirrored_block(connection) + 1
@@ -92,6 +97,7 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
     frozen = [(event.arguments["member"], event.arguments["frozen"]) for event in events if event.event == "Frozen"]
     with context.database.begin() as connection:
         _follow(connection, events, now_s)
+        withdrawing.follow(connection, events, context.chain.chain_id)
         for member, is_frozen in frozen:
             member_store.set_status(connection, int(member), "suspended" if is_frozen else "admitted")
     for member, is_frozen in frozen:

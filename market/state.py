@@ -55,6 +55,7 @@ class MarketState:
         self.next_order, self.next_trade, self.next_signature = 1, 1, 1
         self.is_halted = False
         self.controls = ControlBook(open_orders)
+        self.withdrawals: dict[tuple[int, int], int] = {}
         self.now_s = 0
         self.batch = Batch(first_sequence=1)
         self.known: Mapping[tuple[int, str], tuple[int, bytes]] = {}

@@ -24,6 +24,7 @@ from data.tables import (
     statement_lines,
     trades,
 )
+from market import withdrawal_store
 from market.records import (
     Batch,
     JournalLink,
@@ -157,12 +158,15 @@ def read_facts(connection: Connection) -> Facts:
     )
     for debtor, amount_micro in connection.execute(in_cycles):
         paid[debtor] = paid.get(debtor, 0) - int(amount_micro)
+    leaving, last_withdrawal = withdrawal_store.leaving(connection)
     applied_until_s = connection.scalar(select(func.max(cycles.c.end_s)).where(cycles.c.state == "applied"))
     return Facts(
         escrow_micro={row.member_id: row.escrow_micro for row in escrow},
         credit_limit_micro={row.member_id: row.credit_limit_micro for row in limits},
         paid_micro=paid,
         applied_until_s=applied_until_s or 0,
+        leaving_micro=leaving,
+        last_withdrawal=last_withdrawal,
     )
 
 

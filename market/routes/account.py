@@ -24,7 +24,8 @@ class LimitsBody(wire.Body, frozen=True):
 
 
 async def account(request: web.Request) -> web.Response:
-    """Cash is free; escrow stands behind orders: ``reserved`` of it is taken by open orders and unsettled trades."""
+    """Cash is free; escrow stands behind orders: ``reserved`` of it is taken by open orders and unsettled trades,
+    ``leaving`` by withdrawals."""
     context, member = request.app[CONTEXT], require(request, scope="read")
     wire.query(request)
     position = await context.sequencer.look(lambda state: state.exposures.account(member.member_id))
@@ -36,6 +37,7 @@ async def account(request: web.Request) -> web.Response:
             "cash": format_money(free_micro),
             "escrow": format_money(position.escrow_micro),
             "reserved": format_money(position.reserved_micro + position.committed_micro),
+            "leaving": format_money(position.leaving_micro),
             "available": format_money(position.available_micro),
             "arrears": format_money(arrears_micro),
             "credit_limit": format_money(position.credit_limit_micro),

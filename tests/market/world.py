@@ -37,7 +37,7 @@ from market.context import Context
 from market.serving import Parts, assemble
 from matching.order import Level, Side, Tif
 from settlement import merkle, signatures
-from settlement.chain import CONTRACTS
+from settlement.chain import CONTRACTS, Chain
 from settlement.intents import LOGIN, ORDER_BATCH, RECEIPT, Domain, OrderIntent
 from settlement.jwk import to_jwk
 from settlement.officer import Officer
@@ -160,7 +160,7 @@ class World:
     server: str
     http: aiohttp.ClientSession
     context: Context
-    chain: NamedChain = field(default_factory=NamedChain)
+    chain: Chain
     people: dict[str, Person] = field(default_factory=dict)
 
     async def call(
@@ -282,15 +282,21 @@ def order(client_order_id: str, meter: str, side: str, *quantity_price_slot: str
 
 @asynccontextmanager
 async def open_market(
-    folder: Path, *, now: str = START, database: Engine | None = None, limits: Limits | None = None, **server: Any
+    folder: Path,
+    *,
+    now: str = START,
+    database: Engine | None = None,
+    limits: Limits | None = None,
+    chain: Chain | None = None,
+    **server: Any,
 ) -> AsyncIterator[World]:
-    """A server of this process, on a free port; the same folder again is the same market."""
+    """A server of this process, on a free port; the same folder again is the same market. ``chain``: a real one."""
     failures: list[str] = []
     parts = Parts(
         config_of(limits, **server),
         database or open_database(sqlite_url(folder / "market.db")),
         ManualClock(parse_instant_s(now)),
-        NamedChain(),  # type: ignore[arg-type]
+        chain or NamedChain(),  # type: ignore[arg-type]
         Officer(INSTITUTIONS["operator"], KEYS["operator"]),
         lambda: failures.append("stopped"),
     )
@@ -303,7 +309,7 @@ async def open_market(
     port = runner.addresses[0][1]
     try:
         async with aiohttp.ClientSession() as http:
-            yield World(f"http://127.0.0.1:{port}", http, context)
+            yield World(f"http://127.0.0.1:{port}", http, context, parts.chain)
     finally:
         await runner.cleanup()
         await loop.run_in_executor(None, context.sequencer.stop)

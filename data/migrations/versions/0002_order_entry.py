@@ -12,6 +12,7 @@ def upgrade() -> None:
     for index in ("ix_orders_state_slot_s", "ix_orders_slot_s", "ix_orders_signature_id"):
         op.drop_index(index, "orders")
     _controls()
+    _withdrawals()
 
 
 def _controls() -> None:
@@ -33,3 +34,44 @@ def _controls() -> None:
         comment="What each member may do beside the rules for all; every change is a row that stays",
     )
     op.create_index("ix_member_controls_member_id", "member_controls", ["member_id"])
+
+
+def _withdrawals() -> None:
+    op.create_table(
+        "withdrawals",
+        sa.Column("withdrawal", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String(length=10), nullable=False),
+        sa.Column("amount_micro", sa.BigInteger(), nullable=False),
+        sa.Column("nonce", sa.BigInteger(), nullable=False),
+        sa.Column("deadline_s", sa.BigInteger(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(length=64), nullable=False),
+        sa.Column("requested_s", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("changed_s", sa.BigInteger(), nullable=False),
+        sa.Column("outbox_id", sa.BigInteger()),
+        sa.Column("payable_micro", sa.BigInteger()),
+        sa.Column("payout_nonce", sa.BigInteger()),
+        sa.Column("payout_deadline_s", sa.BigInteger()),
+        sa.Column("payout_signature", sa.LargeBinary(length=64)),
+        sa.Column("bank_reference", sa.String(length=100)),
+        sa.Column("refusal", sa.Text()),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_withdrawals_member_id"),
+        sa.ForeignKeyConstraint(["outbox_id"], ["outbox.outbox_id"], name="fk_withdrawals_outbox_id"),
+        sa.PrimaryKeyConstraint("withdrawal", name="pk_withdrawals"),
+        sa.UniqueConstraint("bank_reference", name="uq_withdrawals_bank_reference"),
+        sa.UniqueConstraint("member_id", "nonce", name="uq_withdrawals_member_id_nonce"),
+    )
+    op.create_index("ix_withdrawals_state", "withdrawals", ["state"])
+    op.create_table(
+        "exits",
+        sa.Column("member_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("amount_micro", sa.BigInteger(), nullable=False),
+        sa.Column("requested_s", sa.BigInteger(), nullable=False),
+        sa.Column("horizon_s", sa.BigInteger(), nullable=False),
+        sa.Column("outbox_id", sa.BigInteger()),
+        sa.Column("tried_s", sa.BigInteger()),
+        sa.ForeignKeyConstraint(["outbox_id"], ["outbox.outbox_id"], name="fk_exits_outbox_id"),
+        sa.PrimaryKeyConstraint("member_id", name="pk_exits"),
+        comment="Mirror of Clearing.exit_of: what may leave escrow as soon as it is due",
+    )
