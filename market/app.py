@@ -4,7 +4,7 @@ from types import ModuleType
 
 from aiohttp import web
 
-from market import idempotency
+from market import idempotency, streams
 from market.context import CONTEXT, Context
 from market.holding import hold_strangers
 from market.idempotency import answer_once
@@ -30,6 +30,7 @@ from market.routes import (
     receivables,
     sessions,
     status,
+    stream,
     trades,
     withdrawals,
 )
@@ -37,6 +38,7 @@ from market.routes import (
 ROUTES: tuple[ModuleType, ...] = (
     market,
     candles,
+    stream,
     members,
     sessions,
     controls,
@@ -66,6 +68,7 @@ def build(context: Context) -> web.Application:
     app[DIRECTORY] = context.directory
     idempotency.install(app)
     app.cleanup_ctx.append(api_keys.writing_used)
+    streams.install(app, context)
     for module in ROUTES:
         app.add_routes(module.routes())
     return app

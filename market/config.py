@@ -114,6 +114,19 @@ class Limits(_Section, frozen=True):
     stranger_post_burst: _Count = 2_000
 
 
+class Streams(_Section, frozen=True):
+    """Limits of WebSocket streams. A reader that lets more than ``waiting_...`` wait is closed."""
+
+    connections: _Count = 2_000
+    connections_per_member: _Count = 20
+    subscriptions: _Count = 64
+    in_flight: _Count = 100
+    message_bytes: _Count = 2**20
+    waiting_bytes: _Count = 4 * 2**20
+    waiting_messages: _Count = 10_000
+    heartbeat_s: _Count = 20
+
+
 class Institution(_Section, frozen=True):
     name: str
     public_key: Jwk
@@ -128,6 +141,7 @@ class Config(_Section, frozen=True):
     settlement: Settlement = Settlement()
     server: Server = Server()
     limits: Limits = Limits()
+    streams: Streams = Streams()
 
     @cached_property
     def rules(self) -> Rules:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 from data.database import reading
 from market.clock import Clock
 from market.config import Config
+from market.feed import Feed
 from market.identity import Directory
 from market.jobs import Learn
 from market.metrics import Metrics
@@ -48,6 +49,7 @@ class Context:
     operator: Officer
     sequencer: Sequencer
     chain: Chain
+    feed: Feed
     metrics: Metrics = field(default_factory=Metrics)
     scheduler: Scheduler | None = None
     rates: MessageRates = field(default_factory=MessageRates)

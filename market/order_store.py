@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, Row, Select, or_, select
 
 from data.database import reading
 from data.tables import journal, nodes, orders, trades
-from market.candle_store import first_trade_from
+from market.candle_store import first_trade_from, last_trade
 from market.jobs import Placed
 from market.records import JournalLink, OrderRecord, TradeRecord
 
@@ -125,3 +125,9 @@ def all_trades(
         if to_s is not None:
             asked = asked.where(trades.c.trade_id < first_trade_from(connection, to_s))
         return [TradeRecord(*row) for row in connection.execute(asked.order_by(trades.c.trade_id).limit(limit))]
+
+
+def last_trade_of(database: Engine) -> int:
+    """The number of the latest trade that is recorded, 0 when there is none."""
+    with reading(database) as connection:
+        return last_trade(connection)

@@ -123,13 +123,19 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         return response
-    except (StoppedError, NotRecordedError, TimeoutError, DBAPIError) as error:
-        log(logging.ERROR, "outage", error=type(error).__name__)
-        return problem_response(_of_outage(error))
     except (asyncio.CancelledError, ConnectionError):
         raise
-    except Exception:  # noqa: BLE001 - the last resort: a bug is logged whole and answered without its trace
-        log(logging.ERROR, "bug", trace=True)
-        bug = Problem(500, "internal_error", "a fault on our side; it is recorded under this request's id")
-        return problem_response(bug)
+    except Exception as error:  # noqa: BLE001 - the last resort: outages and bugs are logged and answered
+        return problem_response(problem_of(error))
     return response
+
+
+def problem_of(error: Exception) -> Problem:
+    """What is answered for an exception that is being handled; an outage is logged, a bug with its trace."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    if isinstance(error, StoppedError | NotRecordedError | TimeoutError | DBAPIError):
+        log(logging.ERROR, "outage", error=type(error).__name__)
+        return _of_outage(error)
+    log(logging.ERROR, "bug", trace=True)
+    return Problem(500, "internal_error", "a fault on our side; it is recorded under this request's id")

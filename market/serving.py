@@ -14,6 +14,7 @@ from market import control_store, member_store, store, token_store
 from market.clock import Clock
 from market.config import INSTITUTIONS, Config, ConfigError, Limits
 from market.context import Context
+from market.feed import Feed
 from market.identity import Directory, Member
 from market.logs import log
 from market.member_store import Registration
@@ -105,6 +106,7 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
         directory.put(member_store.read_members(connection))
         token_store.fill(connection, directory)
     metrics = Metrics()
+    feed = Feed(database, metrics)
     sequencer = Sequencer(
         database=database,
         clock=clock,
@@ -119,13 +121,25 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
         queue_bound=config.server.queue_bound,
         on_failure=parts.on_failure,
         metrics=metrics,
+        listeners=[feed],
     )
+    feed.begin(sequencer.look)
     sequencer.start(loop)
     rates = rates_of(config.limits)
     with reading(database) as connection:
         rates.set_own(control_store.read_all(connection))
     return Context(
-        config, database, clock, config.timing, directory, parts.operator, sequencer, parts.chain, metrics, rates=rates
+        config,
+        database,
+        clock,
+        config.timing,
+        directory,
+        parts.operator,
+        sequencer,
+        parts.chain,
+        feed,
+        metrics,
+        rates=rates,
     )
 
 

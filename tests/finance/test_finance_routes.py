@@ -20,6 +20,7 @@ from market import app as application
 from market import member_store
 from market.clock import ManualClock
 from market.context import Context
+from market.feed import Feed
 from market.identity import Directory
 from market.scopes import SCOPES
 from market.sequencer import Sequencer
@@ -173,6 +174,7 @@ async def served(ledger: Ledger) -> AsyncIterator[Served]:
         ledger.world.operator,
         cast(Sequencer, None),  # these routes never ask it
         ledger.chain,
+        cast(Feed, None),
     )
     runner = web.AppRunner(application.build(context), access_log=None)
     await runner.setup()

@@ -55,7 +55,15 @@ async def client(market: frames.Market) -> AsyncIterator[Client]:
     config = cast(Config, SimpleNamespace(market=SimpleNamespace(time_zone=TIME_ZONE)))
     unused = cast(Any, None)
     context = Context(
-        config, market.database, ManualClock(0), unused, directory, operator=unused, sequencer=unused, chain=unused
+        config,
+        market.database,
+        ManualClock(0),
+        unused,
+        directory,
+        operator=unused,
+        sequencer=unused,
+        chain=unused,
+        feed=unused,
     )
     app = web.Application(middlewares=[answer_problems])
     app[CONTEXT], app[DIRECTORY] = context, directory

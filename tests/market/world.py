@@ -31,6 +31,7 @@ from market.config import (
     MarketTerms,
     Prices,
     Server,
+    Streams,
     check,
 )
 from market.context import Context
@@ -58,7 +59,7 @@ class NamedChain:
         return Domain(self.chain_id, self.addresses[contract], SALT)
 
 
-def config_of(limits: Limits | None = None, **server: Any) -> Config:
+def config_of(limits: Limits | None = None, streams: Streams | None = None, **server: Any) -> Config:
     config = Config(
         market=MarketTerms(time_zone="Asia/Shanghai", floor="0", cap="2", terms=(0, 30, 60)),
         fees=Fees("0.02", "0.05", "0.11"),
@@ -70,6 +71,7 @@ def config_of(limits: Limits | None = None, **server: Any) -> Config:
         },
         server=Server(**server),
         limits=limits or Limits(),
+        streams=streams or Streams(),
     )
     check(config)
     return config
