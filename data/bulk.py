@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError
 
 AT_ONCE = 512
 """Rows of one statement. SQLite bears 32,766 values in one, our widest table has some thirty columns."""
@@ -63,12 +64,14 @@ def _types(connection: Connection, table: Table, names: tuple[str, ...]) -> tupl
 
 def _copy(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     driver: Any = connection.connection.dbapi_connection
-    with (
-        driver.cursor() as cursor,
-        cursor.copy(f"COPY {table.name} ({', '.join(map(_quoted, columns))}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row)
+    statement = f"COPY {table.name} ({', '.join(map(_quoted, columns))}) FROM STDIN"
+    driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except driver_error as error:  # SQLAlchemy stood not between: an outage must look like one
+        raise DBAPIError.instance(statement, None, error, driver_error, dialect=connection.dialect) from error
 
 
 @lru_cache(maxsize=1024)

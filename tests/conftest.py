@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from data.database import sqlite_url
 from matching.engine import Engine
 from matching.order import Rules
 from matching.replay_rehearsal import rehearse_files
+from tests.databases import put_on, url_of
 from tests.postgresql import TEMPLATE, Cluster, cluster, with_template
 
 settings.register_profile("usual", deadline=None)
@@ -45,8 +45,11 @@ def postgresql_url(postgresql: Cluster) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new market database; a test that takes it runs once on each kind. On SQLite the file is not made yet."""
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path / "market.db")
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
+    """A new market database, that of the folder ``tmp_path``; a test that takes it runs once on each kind.
+
+    On SQLite the file is not made yet. ``pytestmark = pytest.mark.usefixtures("database_url")`` takes it for a file of
+    tests.
+    """
+    if request.param == "postgresql":
+        put_on(tmp_path, request.getfixturevalue("postgresql_url"))
+    return url_of(tmp_path)

@@ -17,7 +17,7 @@ from eth_account import Account
 from sqlalchemy import Row, insert
 
 from data import tables
-from data.database import open_database, reading, sqlite_url
+from data.database import open_database, reading
 from data.units import MICRO_PER_CNY, MICRO_PER_FEN
 from finance import mirror as finance_mirror
 from finance import periods, store
@@ -38,6 +38,7 @@ from settlement.node_methods import answer
 from settlement.officer import Officer
 from settlement.rpc import RpcChain
 from settlement.writer import Writer
+from tests.databases import copy_database, url_of
 from tests.settlement.settlement_world import (
     CHECKER,
     CUSTODIAN,
@@ -342,10 +343,10 @@ def open_ledger(folder: Path, chain_file: Path) -> Iterator[Ledger]:
 @contextmanager
 def copy_ledger(source: Path, folder: Path) -> Iterator[Ledger]:
     """The market of a folder that ``open_ledger`` left, as it stood then; trading goes on only in the original."""
-    for name in ("market.db", "chain.db"):
-        with closing(sqlite3.connect(source / name)) as kept, closing(sqlite3.connect(folder / name)) as copy:
-            kept.backup(copy)
-    world = World(open_database(sqlite_url(folder / "market.db")))
+    with closing(sqlite3.connect(source / "chain.db")) as kept, closing(sqlite3.connect(folder / "chain.db")) as copy:
+        kept.backup(copy)
+    copy_database(source, folder)
+    world = World(open_database(url_of(folder)))
     with closing(ChainStore(folder / "chain.db", CHAIN_ID, 0)) as kept:
         yield Ledger(world, connect(kept), now_s=int((source / "now").read_text("ascii")))
     world.database.dispose()

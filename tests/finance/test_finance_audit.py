@@ -90,6 +90,7 @@ def audited(ledger: Ledger) -> list[Contradiction]:
         ]
 
 
+@pytest.mark.usefixtures("database_url")
 def test_an_honest_market_has_no_contradiction(ledger: Ledger) -> None:
     assert audited(ledger) == []
 

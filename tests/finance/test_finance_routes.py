@@ -42,6 +42,8 @@ from tests.finance.ledger import (
 from tests.market.world import config_of
 from tests.settlement.settlement_world import OPERATOR
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 Json = dict[str, Any]
 
 

@@ -58,6 +58,7 @@ def published() -> PublishedPeriod:
     return publish(2, drafted, "2026-06-01", (31, 60))
 
 
+@pytest.mark.usefixtures("database_url")
 def test_what_was_computed_is_found_right_also_after_a_journey_as_json(published: PublishedPeriod) -> None:
     assert verify_period(published, TRADES, CARRIED) == []
     again = hexjson.load(hexjson.dumps(published), PublishedPeriod)

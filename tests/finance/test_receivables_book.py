@@ -35,6 +35,8 @@ from tests.finance.ledger import (
 )
 from tests.settlement.settlement_world import DAY
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 FORTUNE_FEN = FORTUNE_CNY * 100
 QUOTE = Quote(900_000, 60_000, DayCount.ACT_360, 1)
 """On a face of 70 fen, 59 days before it falls due: advance 63, discount 1, fee 1, proceeds 61."""

@@ -11,6 +11,8 @@ from market.candle_store import Candle, mean_price_ticks_nearest
 from market.clock import ManualClock
 from tests.market.world import START, World, later, neighbours, open_market, order
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 SLOTS = ("2026-07-01T10:15:00Z", "2026-07-01T10:30:00Z")
 
 

@@ -16,6 +16,8 @@ from settlement.jwk import to_jwk
 from settlement.keccak import keccak
 from tests.market.world import KEYS, Person, World, neighbours, open_market, order
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 def _body(name: str = "ann", **more: Any) -> dict[str, Any]:
     key = to_jwk(signatures.public_key(signatures.new_private_key()))

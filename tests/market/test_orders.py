@@ -6,6 +6,8 @@ import pytest
 
 from tests.market.world import SLOT, Person, World, later, neighbours, open_market, order
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 async def test_two_neighbours_trade_and_hold_receipts(tmp_path: Path) -> None:
     async with open_market(tmp_path) as world:

@@ -9,10 +9,13 @@ from sqlalchemy import Engine, event, func, select, update
 from sqlalchemy.exc import OperationalError
 
 from data import tables
-from data.database import open_database, sqlite_url
+from data.database import open_database
 from market.lock import AlreadyServedError, served_alone
 from market.recovery import RecordError
+from tests.databases import url_of
 from tests.market.world import SLOT, Person, World, later, neighbours, open_market, order
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 
 async def some_trading(ann: Person, bo: Person) -> None:
@@ -83,7 +86,7 @@ async def test_a_changed_record_is_not_served(tmp_path: Path, what: str) -> None
     async with open_market(tmp_path) as world:
         await some_trading(*await neighbours(world))
     table, values = TAMPERINGS[what]
-    database = open_database(sqlite_url(tmp_path / "market.db"))
+    database = open_database(url_of(tmp_path))
     key = next(iter(table.primary_key))
     with database.begin() as connection:
         last = connection.scalar(select(func.max(key)))
@@ -98,7 +101,7 @@ async def test_a_changed_record_is_not_served(tmp_path: Path, what: str) -> None
 async def test_a_missing_record_is_not_served(tmp_path: Path, table: Any) -> None:
     async with open_market(tmp_path) as world:
         await some_trading(*await neighbours(world))
-    database = open_database(sqlite_url(tmp_path / "market.db"))
+    database = open_database(url_of(tmp_path))
     key = next(iter(table.primary_key))
     with database.begin() as connection:
         connection.execute(table.delete().where(key == connection.scalar(select(func.max(key)))))
@@ -109,34 +112,34 @@ async def test_a_missing_record_is_not_served(tmp_path: Path, table: Any) -> Non
 
 
 class FullDisk:
-    """Refuses to write the journal while ``is_full``; with ``after_commit`` only once the commit has happened."""
+    """Refuses to write what orders became while ``is_full``; with ``after_commit`` once the commit has happened."""
 
     def __init__(self, database: Engine) -> None:
         self.is_full = False
         self.after_commit = False
-        self._writes_journal = False
+        self._writes_orders = False
         event.listen(database, "before_cursor_execute", self._before)
         event.listen(database, "commit", self._commit)
 
     def _error(self) -> OperationalError:
-        return OperationalError("INSERT", {}, Exception("database or disk is full"))
+        return OperationalError("UPDATE", {}, Exception("database or disk is full"))
 
     def _before(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self.is_full and "INSERT INTO journal" in statement:
-            self._writes_journal = True
+        if self.is_full and statement.startswith("UPDATE orders"):
+            self._writes_orders = True
             if not self.after_commit:
                 raise self._error()
 
     def _commit(self, connection: Any) -> None:
-        if self.is_full and self._writes_journal:
-            self._writes_journal = False
-            connection.connection.dbapi_connection.execute("COMMIT")
+        if self.is_full and self._writes_orders:
+            self._writes_orders = False
+            connection.connection.dbapi_connection.commit()
             raise self._error()
 
 
 @pytest.mark.parametrize("after_commit", [False, True])
 async def test_a_failing_database_acknowledges_nothing_and_recovers(tmp_path: Path, after_commit: bool) -> None:
-    database = open_database(sqlite_url(tmp_path / "market.db"))
+    database = open_database(url_of(tmp_path))
     disk = FullDisk(database)
     async with open_market(tmp_path, database=database) as world:
         ann, bo = await neighbours(world)
@@ -205,7 +208,7 @@ async def test_what_waits_is_one_batch(tmp_path: Path) -> None:
 
 
 def test_two_servers_on_one_database(tmp_path: Path) -> None:
-    one, other = (open_database(sqlite_url(tmp_path / "market.db")) for _ in range(2))
+    one, other = (open_database(url_of(tmp_path)) for _ in range(2))
     with served_alone(one), pytest.raises(AlreadyServedError), served_alone(other):
         pass
     with served_alone(other):

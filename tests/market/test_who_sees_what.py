@@ -6,6 +6,8 @@ import pytest
 
 from tests.market.world import neighbours, open_market
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 CHECKED = ("/v1/cycles/1", "/v1/periods/1", "/v1/journal", "/v1/readings?day=2026-07-01")
 
 

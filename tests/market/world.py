@@ -1,4 +1,4 @@
-"""A small market over real HTTP on a real SQLite file, with a clock moved by hand and people who sign.
+"""A small market over real HTTP on a real database, with a clock moved by hand and people who sign.
 
 The chain is only named here (its domains and addresses): what reaches it is tested where the chain is.
 """
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine, insert
 
 from data import tables
-from data.database import open_database, sqlite_url
+from data.database import open_database
 from data.units import format_instant, parse_energy_lots, parse_instant_s, parse_price_ticks
 from market import app as application
 from market.clock import ManualClock
@@ -42,6 +42,7 @@ from settlement.chain import CONTRACTS, Chain
 from settlement.intents import LOGIN, ORDER_BATCH, RECEIPT, Domain, OrderIntent
 from settlement.jwk import to_jwk
 from settlement.officer import Officer
+from tests.databases import url_of
 
 START = "2026-07-01T00:00:00Z"
 SLOT = "2026-07-01T10:15:00Z"
@@ -296,7 +297,7 @@ async def open_market(
     failures: list[str] = []
     parts = Parts(
         config_of(limits, **server),
-        database or open_database(sqlite_url(folder / "market.db")),
+        database or open_database(url_of(folder)),
         ManualClock(parse_instant_s(now)),
         chain or NamedChain(),  # type: ignore[arg-type]
         Officer(INSTITUTIONS["operator"], KEYS["operator"]),

@@ -22,6 +22,7 @@ from settlement.node_methods import answer
 from settlement.officer import Officer
 from settlement.rpc import RpcChain
 from settlement.writer import Writer
+from tests.databases import url_of
 from tests.settlement.settlement_world import (
     CHECKER,
     CUSTODIAN,
@@ -64,7 +65,7 @@ class ChainedWorld:
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.folder / 'market.db'}"
+        return url_of(self.folder)
 
     @property
     def chain_file(self) -> Path:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import insert, update
 
 from data import tables
-from data.database import open_database, sqlite_url
+from data.database import open_database
 from data.schema import bring_forward
 from matching.engine import Engine
 from matching.order import (
@@ -42,6 +42,7 @@ from settlement.officer import Officer
 from settlement.reading_leaf import reading_leaf, signing_digest
 from settlement.rules import SettlementRules
 from settlement.trade_leaf import batch_digest
+from tests.databases import url_of
 
 OPERATOR, CHECKER, METER_OPERATOR, CUSTODIAN, GRID = 1, 2, 3, 4, 5
 INSTITUTIONS = (OPERATOR, CHECKER, METER_OPERATOR, CUSTODIAN, GRID, 6, 7)
@@ -318,7 +319,7 @@ class World:
 
 def new_world(folder: Path, domain: Domain = DOMAIN) -> World:
     """A populated market in a fresh database."""
-    database = open_database(sqlite_url(folder / "market.db"))
+    database = open_database(url_of(folder))
     bring_forward(database)
     world = World(database, domain)
     world.populate()

@@ -28,6 +28,8 @@ from tests.settlement.settlement_world import (
     start_of,
 )
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 DISPUTE_S = 48 * 3_600
 
 

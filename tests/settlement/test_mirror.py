@@ -15,6 +15,8 @@ from settlement.writer import Writer
 from tests.settlement.chained_world import DISPUTE_WINDOW_S, YUAN, ChainedWorld, chained_world
 from tests.settlement.settlement_world import DAY, OPERATOR, OWNERS, after_window, checker_approval, start_of
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 @pytest.fixture
 def chained(tmp_path: Path) -> Iterator[ChainedWorld]:

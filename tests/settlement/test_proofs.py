@@ -9,6 +9,8 @@ from settlement import commitments, proofs, signatures, store
 from settlement.trade_leaf import TradeProof, verify_trade_proof
 from tests.settlement.settlement_world import DAY, DOMAIN, World, a_day_of_trading, key_of, new_world, start_of
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:

@@ -12,6 +12,8 @@ from settlement.delivery import Reading
 from settlement.meters import MOST_VERSIONS, Code, Connection, Status, Submitted, Verdict, judge
 from tests.settlement.settlement_world import DAY, HOUR, METER_OPERATOR, RULES, World, after_window, new_world, start_of
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from data.database import open_database, reading, sqlite_url
+from data.database import open_database, reading
 from data.schema import bring_forward
 from data.tables import outbox as table
 from settlement import calls, outbox, writer
@@ -16,7 +16,10 @@ from settlement.chain import Call, ChainUnavailableError, Receipt
 from settlement.node import Node
 from settlement.rpc import RpcChain
 from settlement.writer import Writer
+from tests.databases import url_of
 from tests.settlement.chain_bench import chain_on, commit_calls, node_on
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 
 class CrashError(Exception):
@@ -36,7 +39,7 @@ def chain(node: Node) -> RpcChain:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
-    database = open_database(sqlite_url(tmp_path / "market.db"))
+    database = open_database(url_of(tmp_path))
     bring_forward(database)
     yield database
     database.dispose()
