@@ -45,13 +45,20 @@ def bring_forward(database: Engine) -> Forwarded | None:
             return None
     with _rebuildable(database) as connection, connection.begin():
         config = _config(connection)
-        before = _revision(connection)
-        if before is None and inspect(connection).has_table(_TABLE_OF_THE_FIRST):
+        before = standing(connection)
+        if before == _FIRST:
             command.stamp(config, _FIRST)
-            before = _FIRST
         command.upgrade(config, "head")
         _check_references(connection)
     return Forwarded(before, newest)
+
+
+def standing(connection: Connection) -> str | None:
+    """The revision that a database is of, None when it has no tables yet. Raises SchemaError when it is too new."""
+    revision = _revision(connection)
+    if revision is None and inspect(connection).has_table(_TABLE_OF_THE_FIRST):
+        return _FIRST
+    return revision
 
 
 def _revision(connection: Connection) -> str | None:

@@ -5,10 +5,12 @@ server needs one private key, the operator's; of the other institutions the file
 """
 
 import secrets
+import stat
 import tomllib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from data.units import UnitError, parse_price_ticks
 from market.problems import ProblemError
+from market.settings import Given, Limits, Server, SettingsError, Streams, over
 from market.timing import Timing
 from market.wire import public_key
 from matching.order import Rules
@@ -41,7 +44,7 @@ _Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
-class ConfigError(ValueError):
+class ConfigError(SettingsError):
     """The folder can not be served; the message names file, value and what was expected."""
 
 
@@ -89,42 +92,6 @@ class Settlement(_Section, frozen=True):
 class ChainTerms(_Section, frozen=True):
     chain_id: _Count
     salt: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-
-
-class Server(_Section, frozen=True):
-    host: str = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8420
-    queue_bound: _Count = 20_000
-    body_bytes: _Count = 8 * 2**20
-    session_s: _Count = 3600
-
-
-class Limits(_Section, frozen=True):
-    """What each member may do unless its own controls say otherwise, and each address that has not logged in.
-
-    Messages are orders, those of a batch each for itself; cancels are counted apart at the same pace. This may change
-    between two starts.
-    """
-
-    open_orders: _Count = 10_000
-    batch_orders: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1_000
-    messages_per_s: _Count = 1_000
-    message_burst: _Count = 10_000
-    stranger_posts_per_s: _Count = 100
-    stranger_post_burst: _Count = 2_000
-
-
-class Streams(_Section, frozen=True):
-    """Limits of WebSocket streams. A reader that lets more than ``waiting_...`` wait is closed."""
-
-    connections: _Count = 2_000
-    connections_per_member: _Count = 20
-    subscriptions: _Count = 64
-    in_flight: _Count = 100
-    message_bytes: _Count = 2**20
-    waiting_bytes: _Count = 4 * 2**20
-    waiting_messages: _Count = 10_000
-    heartbeat_s: _Count = 20
 
 
 class Institution(_Section, frozen=True):
@@ -205,21 +172,26 @@ def _ticks(place: str, text: str) -> int:
         raise ConfigError(f"{place}: {error}") from error
 
 
-def load(folder: Path) -> Config:
-    """Read and check ``folder/market.toml``. Raises ConfigError."""
+def load(folder: Path, given: Mapping[str, Given] | None = None) -> Config:
+    """Read and check ``folder/market.toml``, with what environment and command line set. Raises ConfigError."""
     path = folder / "market.toml"
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-        config = msgspec.convert(raw, Config)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} is not there; make the folder with 'jinsha init {folder}'") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    try:
+        config = msgspec.convert(over(read_file(folder), given or {}), Config)
         check(config)
-    except ConfigError as error:
+    except (msgspec.ValidationError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return config
+
+
+def read_file(folder: Path) -> dict[str, Any]:
+    """The tables of ``folder/market.toml``, not checked yet. Raises ConfigError."""
+    path = folder / "market.toml"
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is not there; make the folder with 'jinsha init {folder}'") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def check(config: Config) -> None:
@@ -249,9 +221,10 @@ def check(config: Config) -> None:
 def load_key(folder: Path, role: str, config: Config) -> ec.EllipticCurvePrivateKey:
     """The private key of an institution, checked against the public one in the file. Raises ConfigError."""
     path = folder / "keys" / f"{role}.pem"
+    secret = _read_secret(path)
     try:
-        key = signatures.private_from_pem(path.read_bytes())
-    except (OSError, ValueError, TypeError) as error:
+        key = signatures.private_from_pem(secret)
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if signatures.public_key(key) != config.key_of(role):
         raise ConfigError(f"{path}: this is not the key that market.toml names for the {role}")
@@ -278,13 +251,25 @@ def write_relayer_key(folder: Path) -> None:
 def load_relayer_key(folder: Path) -> bytes:
     """Its 32 bytes. Raises ConfigError."""
     path = folder / "keys" / RELAYER
+    secret = _read_secret(path)
     try:
-        key = bytes.fromhex(path.read_text("ascii"))
-    except (OSError, ValueError) as error:
+        key = bytes.fromhex(secret.decode("ascii"))
+    except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     if len(key) != 32:
         raise ConfigError(f"{path}: expected 32 bytes as hex")
     return key
+
+
+def _read_secret(path: Path) -> bytes:
+    """A file that only its owner, or a group that the operator chose, can read. Raises ConfigError."""
+    try:
+        mode, secret = path.stat().st_mode, path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise ConfigError(f"{path}: others may read or change this key (mode {mode & 0o777:03o}); chmod 600 it")
+    return secret
 
 
 def to_toml(config: Config) -> str:

@@ -39,6 +39,8 @@ T = TypeVar("T")
 class Context:
     """``operator`` signs receipts, commitments, proposals and admissions; ``scheduler`` does what is due; ``rates`` is
     asked before an order is read closely.
+
+    ``is_stopping`` once the server was told to stop: what has begun is finished, balancers should send nothing new.
     """
 
     config: Config
@@ -53,6 +55,7 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     scheduler: Scheduler | None = None
     rates: MessageRates = field(default_factory=MessageRates)
+    is_stopping: bool = False
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -1,6 +1,6 @@
 """Composition root and command line: everything is wired here only.
 
-``jinsha init | serve | checker | audit | replay | simulate``, each with ``--help``. Exit codes: 0 done, 1 a
+``jinsha init | serve | settings | checker | audit | replay | simulate``, each with ``--help``. Exit codes: 0 done, 1 a
 contradiction or failure was found, 2 bad arguments or a folder that can not be used, 70 a bug, 130 Ctrl-C.
 """
 
@@ -23,6 +23,7 @@ class _Command(NamedTuple):
 _COMMANDS = {
     "init": _Command("market.initialising", "make a market's folder: terms, keys, genesis salt"),
     "serve": _Command("market.serve", "run a market: HTTP, sequencer, settlement, embedded chain"),
+    "settings": _Command("market.showing", "list every setting of a server, where it comes from and what it means"),
     "checker": _Command("market.checking", "compute everything again, and sign what holds"),
     "audit": _Command("market.auditing", "prove a market's records from the outside"),
     "replay": _Command("matching.replay", "run a file of commands through the matching engine alone"),

@@ -52,6 +52,11 @@ class Scheduler:
         self.condition: Condition = "running"
         self.is_busy = False
         self.settled_s: int | None = None
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Begin no further step of settlement."""
+        self._is_stopping = True
 
     def poke(self) -> None:
         """Something may be due: do not wait for the next turn."""
@@ -115,6 +120,8 @@ class Scheduler:
     def _carry_on(self, now_s: int) -> bool:
         has_worked = False
         for name, step in self._steps:
+            if self._is_stopping:
+                return False
             if step(now_s):
                 has_worked = True
                 log(logging.INFO, "settlement", step=name, now_s=now_s)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,7 +12,7 @@ from data.database import reading
 from data.schema import bring_forward
 from market import control_store, member_store, store, token_store
 from market.clock import Clock
-from market.config import INSTITUTIONS, Config, ConfigError, Limits
+from market.config import INSTITUTIONS, Config, ConfigError
 from market.context import Context
 from market.feed import Feed
 from market.identity import Directory, Member
@@ -22,6 +22,7 @@ from market.metrics import Metrics
 from market.rate import MessageRates, Pace
 from market.scheduler import Scheduler, Step
 from market.sequencer import Sequencer
+from market.settings import Limits
 from market.state import MarketState
 from settlement.chain import Chain
 from settlement.intents import RECEIPT
@@ -43,11 +44,15 @@ def prepare(database: Engine, config: Config, chain: Chain, now_s: int) -> None:
         if begun is None:
             _begin(connection, config, now_s)
             store.put_settings(connection, {GENESIS: fixed})
-        elif begun != fixed:
-            changed = sorted(name for name in fixed if begun.get(name) != fixed[name])
-            raise ConfigError(
-                f"market.toml or the chain is not what this market began with: {', '.join(changed)} changed"
-            )
+        else:
+            compare(begun, fixed)
+
+
+def compare(begun: Mapping[str, object], fixed: Mapping[str, object]) -> None:
+    """Raises ConfigError, which names what was fixed when the market began and is otherwise now."""
+    changed = sorted(name for name in fixed if begun.get(name) != fixed[name])
+    if changed:
+        raise ConfigError(f"market.toml or the chain is not what this market began with: {', '.join(changed)} changed")
 
 
 def make_tables(database: Engine) -> None:
@@ -59,15 +64,19 @@ def make_tables(database: Engine) -> None:
 
 def genesis_of(config: Config, chain: Chain) -> dict[str, object]:
     """What may not change while a market lives, for orders, journal and settlement are computed with it."""
+    contracts = {name: address.hex() for name, address in sorted(chain.addresses.items())}
+    return {**fixed_by(config), "chain_id": chain.chain_id, "contracts": contracts}
+
+
+def fixed_by(config: Config) -> dict[str, object]:
+    """The part of it that market.toml says."""
     fixed = {
         "market": config.market,
         "fees": config.fees,
         "prices": config.prices,
         "settlement": config.settlement,
         "institutions": config.institutions,
-        "chain_id": chain.chain_id,
         "salt": config.chain.salt,
-        "contracts": {name: address.hex() for name, address in sorted(chain.addresses.items())},
     }
     plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(fixed))
     return plain

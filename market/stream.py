@@ -16,11 +16,11 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from market import stream_messages
-from market.config import Streams
 from market.feed_reader import message
 from market.identity import Access
 from market.metrics import Metrics
 from market.problems import Problem, ProblemError, problem_of, refuse
+from market.settings import Streams
 from market.stream_messages import AnyOp
 
 CLOSE_S = 2.0

@@ -110,6 +110,8 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """Orders can be taken: the sequencer runs and has answered."""
     context = request.app[CONTEXT]
+    if context.is_stopping:
+        raise unavailable("stopping", "this server was told to stop; it finishes what has begun", 30)
     if not context.sequencer.is_running:
         raise unavailable("market_stopped", "the sequencer has stopped", 30)
     await context.sequencer.look(lambda state: None)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from market.config import Limits
+from market.settings import Limits
 from tests.market.world import SLOT, Person, neighbours, open_market, order
 
 

@@ -1,10 +1,6 @@
 """``jinsha init`` and ``jinsha serve`` as processes, with the embedded chain: start, stop, crash, start again."""
 
-import asyncio
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,6 @@ from data.database import open_database, sqlite_url
 from data.schema import bring_forward
 from market import config
 from market.client import Client
-from market.config import INSTITUTIONS
 from market.initialising import initialise
 from market.institutions import Deposit, GridNode, Newcomer, NewMeter, admit, connect, deposit, move_clock, until_idle
 from market.main import main
@@ -23,55 +18,8 @@ from market.tariff import read_tariff
 from settlement import signatures
 from settlement.jwk import to_jwk
 from settlement.signatures import public_key
+from tests.market.processes import ROOT, ended, institution, serving
 from tests.market.world import Person, order
-
-ROOT = Path(__file__).parents[2]
-CLOCK = "manual:2026-07-01T00:00:00Z"
-
-
-async def jinsha(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "market.main", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-    )
-
-
-async def ended(*arguments: str) -> tuple[int | None, str]:
-    """Exit code and last line of a command."""
-    process = await jinsha(*arguments)
-    out, err = await process.communicate()
-    return process.returncode, (out + err).decode().strip().splitlines()[-1]
-
-
-@asynccontextmanager
-async def serving(folder: Path, clock: str = CLOCK) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A running server and its address; its log is read all the while, so that it never waits for us."""
-    process = await jinsha("serve", str(folder), "--port", "0", "--clock", clock)
-    assert process.stdout is not None and process.stderr is not None
-    log: list[bytes] = []
-    reading = asyncio.create_task(_read(process.stderr, log))
-    try:
-        line = (await process.stdout.readline()).decode()
-        assert "http://" in line, b"".join(log).decode()
-        yield process, line.split()[-1]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await reading
-
-
-async def _read(stream: asyncio.StreamReader, log: list[bytes]) -> None:
-    while line := await stream.readline():
-        log.append(line)
-
-
-def institution(http: aiohttp.ClientSession, address: str, folder: Path, role: str) -> Client:
-    key = signatures.private_from_pem((folder / "keys" / f"{role}.pem").read_bytes())
-    return Client(http, address, INSTITUTIONS[role], key)
 
 
 async def test_a_market_lives_through_stops_and_crashes(tmp_path: Path) -> None:

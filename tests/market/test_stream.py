@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from market.config import Streams
+from market.settings import Streams
 from tests.market.streamed import book_of, signed, stream, transport_of
 from tests.market.world import SLOT, Person, World, neighbours, open_market, order
 

@@ -27,15 +27,13 @@ from market.config import (
     Config,
     Fees,
     Institution,
-    Limits,
     MarketTerms,
     Prices,
-    Server,
-    Streams,
     check,
 )
 from market.context import Context
 from market.serving import Parts, assemble
+from market.settings import Limits, Server, Streams
 from matching.order import Level, Side, Tif
 from settlement import merkle, signatures
 from settlement.chain import CONTRACTS, Chain
