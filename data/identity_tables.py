@@ -30,3 +30,24 @@ api_keys = Table(
     Column("used_s", BigInteger),  # to the minute, written now and then
     Index(None, "member_id"),
 )
+
+factors = Table(
+    "factors",
+    metadata,
+    Column("factor_id", String(16), primary_key=True),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("kind", String(10), nullable=False),  # totp, passkey
+    Column("name", String(100), nullable=False),
+    Column("secret", LargeBinary, nullable=False),  # totp: sealed, see market/vault.py; passkey: id and public key
+    Column("counter", BigInteger, nullable=False),  # totp: last step used; passkey: signatures counted
+    Column("created_s", BigInteger, nullable=False),
+    Column("used_s", BigInteger),
+    Index(None, "member_id"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("member_id", ForeignKey("members.member_id"), primary_key=True),
+    Column("mark", LargeBinary(32), primary_key=True),  # market/vault.py; a row goes when its code is used
+)

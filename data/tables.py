@@ -78,6 +78,8 @@ member_controls = Table(
 
 sessions = identity_tables.sessions
 api_keys = identity_tables.api_keys
+factors = identity_tables.factors
+recovery_codes = identity_tables.recovery_codes
 
 idempotency = Table(
     "idempotency",

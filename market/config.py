@@ -39,6 +39,7 @@ INSTITUTIONS = {
 """Roles that exist from genesis, and the member ids of those who hold them first."""
 
 RELAYER = "relayer.hex"
+SERVER_SECRET = "server.hex"
 
 _Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -250,7 +251,20 @@ def write_relayer_key(folder: Path) -> None:
 
 def load_relayer_key(folder: Path) -> bytes:
     """Its 32 bytes. Raises ConfigError."""
-    path = folder / "keys" / RELAYER
+    return _read_hex(folder / "keys" / RELAYER)
+
+
+def load_server_secret(folder: Path) -> bytes:
+    """What members' secrets are sealed with, 32 bytes; made when it is not there yet. Raises ConfigError."""
+    path = folder / "keys" / SERVER_SECRET
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), "ascii")
+    return _read_hex(path)
+
+
+def _read_hex(path: Path) -> bytes:
+    """A secret of 32 bytes. Raises ConfigError."""
     secret = _read_secret(path)
     try:
         key = bytes.fromhex(secret.decode("ascii"))

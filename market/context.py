@@ -28,6 +28,7 @@ from market.scheduler import Scheduler
 from market.sequencer import Sequencer
 from market.store import read_facts
 from market.timing import Timing
+from market.vault import Vault, new_secret
 from settlement.chain import Chain
 from settlement.officer import Officer
 
@@ -38,7 +39,7 @@ T = TypeVar("T")
 @dataclass
 class Context:
     """``operator`` signs receipts, commitments, proposals and admissions; ``scheduler`` does what is due; ``rates`` is
-    asked before an order is read closely.
+    asked before an order is read closely; ``vault`` seals members' secrets.
 
     ``is_stopping`` once the server was told to stop: what has begun is finished, balancers should send nothing new.
     """
@@ -55,6 +56,7 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     scheduler: Scheduler | None = None
     rates: MessageRates = field(default_factory=MessageRates)
+    vault: Vault = field(default_factory=lambda: Vault(new_secret()))
     is_stopping: bool = False
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -17,7 +17,7 @@ from market.problems import Problem, ProblemError, problem_response, refuse
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 200
-_EXEMPT = ("/v1/orders", "/v1/sessions", "/v1/api-keys")
+_EXEMPT = ("/v1/orders", "/v1/sessions", "/v1/api-keys", "/v1/factors")
 
 _NOT_FINAL = (401, 403)
 

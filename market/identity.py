@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from market.problems import Problem, ProblemError, refuse
 from market.scopes import FOR_ADMITTED, Scope, scopes_of
-from market.tokens import API_KEY_PREFIX, ApiKey, Session, hash_of, new_id, new_token
+from market.second_factor import Attempts
+from market.tokens import API_KEY_PREFIX, FRESH_S, ApiKey, Session, hash_of, new_id, new_token
 from settlement.signatures import PublicKey
 
 FIRST_ORDINARY_ID = 100
@@ -77,7 +78,8 @@ class Directory:
 
     ``on_change`` are called on the loop with a member's id when its tokens, key, roles or status changed: whoever keeps
     a copy of an ``Access`` drops it then. An access also ends by time, which nobody is told of. ``used_s`` is when API
-    keys were last used, by hash, to the minute.
+    keys were last used, by hash, to the minute. ``factors`` are the ids of each member's second factors, ``enrolling``
+    the factor that it is about to enrol.
     """
 
     members: dict[int, Member] = field(default_factory=dict)
@@ -87,6 +89,9 @@ class Directory:
     challenges: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     now_s: Callable[[], int] = lambda: int(time.time())
     on_change: list[Callable[[int], None]] = field(default_factory=list)
+    factors: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    enrolling: dict[int, Any] = field(default_factory=dict)
+    attempts: Attempts = field(default_factory=Attempts)
     _by_key: dict[PublicKey, int] = field(default_factory=dict)
     _claimed: set[PublicKey] = field(default_factory=set)
     _next_id: int = FIRST_ORDINARY_ID
@@ -169,6 +174,10 @@ class Directory:
         self._sessions_of[session.member_id].add(session.token_hash)
         if not is_new:
             self.changed(session.member_id)
+
+    def has_factor(self, member_id: int) -> bool:
+        """Whether a second factor is asked for."""
+        return bool(self.factors.get(member_id))
 
     def sessions_of(self, member_id: int) -> list[Session]:
         """A member's sessions in force, the oldest first."""
@@ -263,10 +272,25 @@ def known(request: web.Request) -> Access | None:
     return access
 
 
-def require_fresh(request: web.Request) -> None:
+def require_fresh(request: web.Request) -> Session:
     """Let a sensitive act pass: it takes a session, and a second factor shown just now where one is enrolled.
 
-    Raises ProblemError: 401 ``not_logged_in``, 403 ``session_needed``.
+    Raises ProblemError: 401 ``not_logged_in``, 403 ``session_needed`` or ``second_factor_needed``.
     """
-    if access_of(request).session is None:
+    access, directory = access_of(request), request.app[DIRECTORY]
+    if access.session is None:
         raise refuse(403, "session_needed", "an API key may not do this; log in, POST /v1/sessions gives a token")
+    if directory.has_factor(access.member.member_id) and access.session.fresh_until_s <= directory.now_s():
+        detail = "show your second factor, POST /v1/sessions/step-up, and send this again within five minutes"
+        raise refuse(403, "second_factor_needed", detail)
+    return access.session
+
+
+def require_recent(request: web.Request) -> None:
+    """As ``require_fresh``; and whoever has no factor yet has logged in just now, so that a token alone enrols none.
+
+    Raises ProblemError, also 403 ``login_needed``.
+    """
+    session, directory = require_fresh(request), request.app[DIRECTORY]
+    if not directory.has_factor(session.member_id) and session.opened_s + FRESH_S <= directory.now_s():
+        raise refuse(403, "login_needed", "a first factor is enrolled within five minutes of logging in; log in again")

@@ -55,6 +55,7 @@ class Market:
     chain: Chain
     operator: Officer
     node: ChainProcess | None
+    secret: bytes
 
 
 class Stop:
@@ -94,7 +95,7 @@ async def run(market: Market) -> int:
     stop = Stop(market.terms.server.stop_s)
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.on_signal)
-    parts = Parts(market.terms, market.database, market.clock, market.chain, market.operator, stop.fail)
+    parts = Parts(market.terms, market.database, market.clock, market.chain, market.operator, stop.fail, market.secret)
     context = await loop.run_in_executor(None, serving.assemble, parts, loop)
     watch = [loop.create_task(_settle(context, loop)), loop.create_task(chain_process.keep(market.node))]
     for task in watch:

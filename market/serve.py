@@ -74,6 +74,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     terms = config.load(folder, given)
     operator = Officer(INSTITUTIONS["operator"], config.load_key(folder, "operator", terms))
     relayer_key = config.load_relayer_key(folder)
+    secret = config.load_server_secret(folder)
     if arguments.check:
         return check(folder, terms, start)
     database = open_database(start.database_url or sqlite_url(folder / "market.db"))
@@ -86,7 +87,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         chain = _deployed(terms, relayer_key, start.chain_url or (node.url if node is not None else ""))
         sys.setrecursionlimit(RECURSION_LIMIT)
         with running.new_loop() as runner:
-            return runner.run(running.run(running.Market(terms, database, clock, chain, operator, node)))
+            return runner.run(running.run(running.Market(terms, database, clock, chain, operator, node, secret)))
 
 
 def _clock(text: str, database: Engine) -> WallClock | ManualClock:

@@ -3,16 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from sqlalchemy import Connection, Engine
 
 from data.database import reading
 from data.schema import bring_forward
-from market import control_store, member_store, store, token_store
+from market import control_store, factor_store, member_store, store, token_store
 from market.clock import Clock
-from market.config import INSTITUTIONS, Config, ConfigError
+from market.config import INSTITUTIONS, SERVER_SECRET, Config, ConfigError
 from market.context import Context
 from market.feed import Feed
 from market.identity import Directory, Member
@@ -24,6 +24,7 @@ from market.scheduler import Scheduler, Step
 from market.sequencer import Sequencer
 from market.settings import Limits
 from market.state import MarketState
+from market.vault import SealError, Vault, new_secret
 from settlement.chain import Chain
 from settlement.intents import RECEIPT
 from settlement.officer import Officer
@@ -93,7 +94,10 @@ def _begin(connection: Connection, config: Config, now_s: int) -> None:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a market is put together from. ``on_failure`` is called on the loop when the sequencer meets a bug."""
+    """What a market is put together from. ``on_failure`` is called on the loop when the sequencer meets a bug.
+
+    ``secret`` is what members' secrets are sealed with; one of the moment does not outlive the process.
+    """
 
     config: Config
     database: Engine
@@ -101,6 +105,7 @@ class Parts:
     chain: Chain
     operator: Officer
     on_failure: Callable[[], None]
+    secret: bytes = field(default_factory=new_secret)
 
 
 def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
@@ -110,10 +115,11 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
     """
     config, database, clock = parts.config, parts.database, parts.clock
     prepare(database, config, parts.chain, clock.now_s())
-    directory = Directory()
+    directory, vault = Directory(), Vault(parts.secret)
     with reading(database) as connection:
         directory.put(member_store.read_members(connection))
         token_store.fill(connection, directory)
+        _fill_factors(connection, directory, vault)
     metrics = Metrics()
     feed = Feed(database, metrics)
     sequencer = Sequencer(
@@ -149,7 +155,15 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
         feed,
         metrics,
         rates=rates,
+        vault=vault,
     )
+
+
+def _fill_factors(connection: Connection, directory: Directory, vault: Vault) -> None:
+    try:
+        factor_store.fill(connection, directory, vault)
+    except SealError as error:
+        raise ConfigError(f"keys/{SERVER_SECRET} is not the one that this market's secrets are sealed with") from error
 
 
 def rates_of(limits: Limits) -> MessageRates:

@@ -1,5 +1,6 @@
 """Sessions: a nonce to sign, a short-lived bearer token for the signature, what is open, and its end."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -8,10 +9,11 @@ from sqlalchemy import Connection
 
 from market import token_store, wire
 from market.context import CONTEXT, Context
+from market.factors import SecondFactor, check
 from market.identity import Member, access_of, require
 from market.problems import not_found, refuse
 from market.scopes import SCOPES, Scope, scopes_of
-from market.tokens import ApiKey, Session
+from market.tokens import FRESH_S, ApiKey, Session
 from settlement import signatures
 from settlement.intents import LOGIN
 
@@ -29,6 +31,11 @@ class SessionBody(wire.Body, frozen=True):
     nonce: str
     signature: str
     scopes: Scopes | None = None
+    second_factor: SecondFactor | None = None
+
+
+class StepUpBody(wire.Body, frozen=True):
+    second_factor: SecondFactor
 
 
 async def challenge(request: web.Request) -> web.Response:
@@ -48,13 +55,20 @@ async def log_in(request: web.Request) -> web.Response:
     digest = LOGIN.digest(context.chain.domain("Members"), {"member": body.member, "nonce": nonce})
     if member is None or not has_challenge or not signatures.is_signed(member.key, digest, signature):
         raise refuse(401, "bad_login", "unknown member, spent nonce, or not this member's signature over it")
-    return await _open(context, member, body.scopes)
+    scopes = granted(scopes_of(member.roles), body.scopes)
+    if context.directory.has_factor(member.member_id):
+        if body.second_factor is None:
+            detail = "right so far, but you have a second factor: log in again and send it along"
+            raise refuse(403, "second_factor_needed", detail, "second_factor")
+        await check(context, member.member_id, body.second_factor)
+    return await _open(context, member, scopes)
 
 
-async def _open(context: Context, member: Member, asked: list[Scope] | None) -> web.Response:
+async def _open(context: Context, member: Member, scopes: frozenset[Scope]) -> web.Response:
     directory = context.directory
-    scopes = granted(scopes_of(member.roles), asked)
     token, session = directory.new_session(member.member_id, context.config.server.session_s, scopes)
+    if directory.has_factor(member.member_id):
+        session = _fresh(session, directory.now_s())
     crowded_out, now_s = directory.crowded_out(member.member_id), directory.now_s()
 
     def write(connection: Connection) -> None:
@@ -84,6 +98,26 @@ def granted(allowed: frozenset[Scope], asked: list[Scope] | None) -> frozenset[S
     if not allowed.issuperset(asked):
         raise refuse(422, "bad_scopes", f"you may choose from: {', '.join(sorted(allowed))}", "scopes")
     return frozenset(asked)
+
+
+def _fresh(session: Session, now_s: int) -> Session:
+    return replace(session, fresh_until_s=now_s + FRESH_S)
+
+
+async def step_up(request: web.Request) -> web.Response:
+    """Show the second factor again: for five minutes this session may do what is sensitive."""
+    context, access = request.app[CONTEXT], access_of(request)
+    if access.session is None:
+        raise refuse(403, "session_needed", "an API key has no second factor; log in")
+    body = await wire.read(request, StepUpBody)
+    if not context.directory.has_factor(access.member.member_id):
+        raise refuse(409, "no_factor", "you have no second factor, and none is asked of you; POST /v1/factors/totp")
+    await check(context, access.member.member_id, body.second_factor)
+    session = _fresh(access.session, context.directory.now_s())
+    await context.write(lambda connection: token_store.set_fresh(connection, session))
+    if session.token_hash in context.directory.sessions:  # else it was ended meanwhile
+        context.directory.keep(session)
+    return wire.reply({"fresh_until": wire.time_text(session.fresh_until_s)})
 
 
 async def show_all(request: web.Request) -> web.Response:
@@ -159,6 +193,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.post("/v1/sessions/challenge", challenge),
         web.post("/v1/sessions", log_in),
+        web.post("/v1/sessions/step-up", step_up),
         web.get("/v1/sessions", show_all),
         web.delete("/v1/sessions", log_out),
         web.delete("/v1/sessions/{session}", end_one),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from data.units import format_money
 from market import statement_store, wire, withdrawal_store
 from market.context import CONTEXT, Context
-from market.identity import Member, require
+from market.identity import Member, require, require_fresh
 from market.problems import Problem, ProblemError, not_found, refuse
 from market.withdrawal_store import Withdrawal
 from market.withdrawals import STATES, RequestWithdrawal, payout_of, reference_of
@@ -61,6 +61,7 @@ async def ask(request: web.Request) -> web.Response:
     Free cash needs no first step: sign its payout next.
     """
     member, context = require(request, scope="money"), request.app[CONTEXT]
+    require_fresh(request)
     body = await wire.read(request, WithdrawalBody)
     amount_micro, deadline_s = _amount(body.amount), wire.instant_s(body.deadline, "deadline")
     signature = b""
@@ -126,6 +127,7 @@ async def show_all(request: web.Request) -> web.Response:
 async def sign_payout(request: web.Request) -> web.Response:
     """The member signs that this money may be paid out and burned."""
     member, context = require(request, scope="money"), request.app[CONTEXT]
+    require_fresh(request)
     found = await _find(request, member)
     body = await wire.read(request, PayoutBody)
     if found.member_id != member.member_id:

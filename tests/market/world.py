@@ -45,6 +45,7 @@ from tests.databases import url_of
 START = "2026-07-01T00:00:00Z"
 SLOT = "2026-07-01T10:15:00Z"
 SALT = bytes(range(32))
+SECRET = bytes(range(100, 132))
 KEYS = {role: ec.derive_private_key(7_000 + member, ec.SECP256R1()) for role, member in INSTITUTIONS.items()}
 
 
@@ -300,6 +301,7 @@ async def open_market(
         chain or NamedChain(),  # type: ignore[arg-type]
         Officer(INSTITUTIONS["operator"], KEYS["operator"]),
         lambda: failures.append("stopped"),
+        SECRET,
     )
     loop = asyncio.get_running_loop()
     context = await loop.run_in_executor(None, assemble, parts, loop)

@@ -9,6 +9,7 @@ down_revision = "0002"
 
 def upgrade() -> None:
     _tokens()
+    _factors()
 
 
 def _tokens() -> None:
@@ -43,3 +44,27 @@ def _tokens() -> None:
         sa.UniqueConstraint("api_key_id", name="uq_api_keys_api_key_id"),
     )
     op.create_index("ix_api_keys_member_id", "api_keys", ["member_id"])
+
+
+def _factors() -> None:
+    op.create_table(
+        "factors",
+        sa.Column("factor_id", sa.String(length=16), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("counter", sa.BigInteger(), nullable=False),
+        sa.Column("created_s", sa.BigInteger(), nullable=False),
+        sa.Column("used_s", sa.BigInteger()),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_factors_member_id"),
+        sa.PrimaryKeyConstraint("factor_id", name="pk_factors"),
+    )
+    op.create_index("ix_factors_member_id", "factors", ["member_id"])
+    op.create_table(
+        "recovery_codes",
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("mark", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_recovery_codes_member_id"),
+        sa.PrimaryKeyConstraint("member_id", "mark", name="pk_recovery_codes"),
+    )

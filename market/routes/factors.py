@@ -1,0 +1,166 @@
+"""Second factors of one's own: enrolled, listed, removed; and the codes for the day they are lost."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import Connection
+
+from market import factor_store, wire
+from market.context import CONTEXT, Context
+from market.factor_store import Factor
+from market.identity import Member, require, require_fresh, require_recent
+from market.problems import not_found, refuse
+from market.second_factor import matching_step, new_recovery_codes, new_totp_secret, otpauth_uri, secret_text
+from market.tokens import new_id
+
+MOST = 10
+"""Factors of one member."""
+
+ENROLLING_S = 600
+"""How long an enrolment that was begun can be finished."""
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+class NameBody(wire.Body, frozen=True):
+    name: Name
+
+
+class CodeBody(wire.Body, frozen=True):
+    code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}$")]
+
+
+async def show_all(request: web.Request) -> web.Response:
+    """Own factors, the oldest first, and how many recovery codes are left."""
+    context, member = request.app[CONTEXT], require(request, scope="read")
+    wire.query(request)
+    found, left = await context.read(
+        lambda connection: (
+            factor_store.factors_of(connection, member.member_id),
+            factor_store.recovery_codes_left(connection, member.member_id),
+        )
+    )
+    items = [
+        {
+            "factor": factor.factor_id,
+            "kind": factor.kind,
+            "name": factor.name,
+            "created": wire.time_text(factor.created_s),
+            "last_used": wire.time_text(factor.used_s),
+        }
+        for factor in found
+    ]
+    return wire.reply(wire.page(items, None) | {"recovery_codes_left": left})
+
+
+async def begin_totp(request: web.Request) -> web.Response:
+    """A secret for an authenticator app, shown this once; it counts once a code of it has been sent."""
+    context, member = enrolling(request)
+    body = await wire.read(request, NameBody)
+    check_name(body.name)
+    factor_id, secret = new_id(), new_totp_secret()
+    now_s = context.directory.now_s()
+    sealed = context.vault.seal(factor_id, secret)
+    context.directory.enrolling[member.member_id] = Factor(
+        factor_id, member.member_id, "totp", body.name, sealed, 0, now_s
+    )
+    answer = {"factor": factor_id, "secret": secret_text(secret), "otpauth": otpauth_uri(secret, member.member_id)}
+    return wire.reply(answer, status=201, headers=NO_STORE)
+
+
+async def finish_totp(request: web.Request) -> web.Response:
+    """Enrol the factor, with a code that proves that the app has it."""
+    context, member = enrolling(request)
+    body = await wire.read(request, CodeBody)
+    context.directory.attempts.begin(member.member_id, context.directory.now_s())
+    factor, now_s = context.directory.enrolling.get(member.member_id), context.directory.now_s()
+    if factor is None or factor.factor_id != request.match_info["factor"] or factor.created_s + ENROLLING_S <= now_s:
+        raise not_found("enrolment under way")
+    step = matching_step(context.vault.open(factor.factor_id, factor.secret), body.code, now_s, factor.counter)
+    if step is None:
+        raise refuse(422, "bad_second_factor", "this is not the code that the app shows now", "code")
+    context.directory.attempts.succeed(member.member_id)
+    del context.directory.enrolling[member.member_id]
+    return await enrol(context, member, factor._replace(counter=step))
+
+
+def enrolling(request: web.Request) -> tuple[Context, Member]:
+    """Who may enrol one more factor: who has just logged in or, having one, has just shown it. Raises ProblemError."""
+    context, member = request.app[CONTEXT], require(request, scope="identity")
+    require_recent(request)
+    if len(context.directory.factors.get(member.member_id, ())) >= MOST:
+        raise refuse(409, "too_many_factors", f"a member has {MOST} at most; remove one")
+    return context, member
+
+
+def check_name(name: str) -> None:
+    """Raises ProblemError."""
+    if not name.isprintable():
+        raise refuse(422, "bad_name", "a name has no control characters", "name")
+
+
+async def enrol(context: Context, member: Member, factor: Factor) -> web.Response:
+    """Keep a factor that was proven. With the first one come the recovery codes."""
+    directory = context.directory
+    codes = [] if directory.has_factor(member.member_id) else new_recovery_codes()
+    directory.factors[member.member_id].add(factor.factor_id)
+
+    def write(connection: Connection) -> None:
+        factor_store.add(connection, factor)
+        if codes:
+            factor_store.set_recovery_codes(connection, member.member_id, _marks(context, member, codes))
+
+    try:
+        await context.write(write)
+    except BaseException:
+        directory.factors[member.member_id].discard(factor.factor_id)
+        raise
+    answer = {"factor": factor.factor_id, "kind": factor.kind, "name": factor.name, "recovery_codes": codes}
+    return wire.reply(answer, status=201, headers=NO_STORE)
+
+
+async def new_codes(request: web.Request) -> web.Response:
+    """Ten new recovery codes, shown this once; the old ones are void."""
+    context, member = request.app[CONTEXT], require(request, scope="identity")
+    require_fresh(request)
+    if not context.directory.has_factor(member.member_id):
+        raise refuse(409, "no_factor", "recovery codes stand in for a second factor; enrol one first")
+    codes = new_recovery_codes()
+    marks = _marks(context, member, codes)
+    await context.write(lambda connection: factor_store.set_recovery_codes(connection, member.member_id, marks))
+    return wire.reply({"recovery_codes": codes}, status=201, headers=NO_STORE)
+
+
+def _marks(context: Context, member: Member, codes: list[str]) -> list[bytes]:
+    return [context.vault.mark(str(member.member_id), code) for code in codes]
+
+
+async def remove(request: web.Request) -> web.Response:
+    """Remove a factor; it takes a factor, or a recovery code, shown just now. With the last one the codes go too."""
+    context, member = request.app[CONTEXT], require(request, scope="identity")
+    require_fresh(request)
+    factor_id, enrolled = request.match_info["factor"], context.directory.factors.get(member.member_id, set())
+    if factor_id not in enrolled:
+        raise not_found("factor")
+
+    def write(connection: Connection) -> None:
+        factor_store.remove(connection, factor_id)
+        if not factor_store.factors_of(connection, member.member_id):
+            factor_store.set_recovery_codes(connection, member.member_id, [])
+
+    await context.write(write)
+    enrolled.discard(factor_id)
+    return web.Response(status=204)
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/factors", show_all),
+        web.post("/v1/factors/totp", begin_totp),
+        web.post("/v1/factors/totp/{factor}/confirmation", finish_totp),
+        web.post("/v1/factors/recovery-codes", new_codes),
+        web.delete("/v1/factors/{factor}", remove),
+    ]
