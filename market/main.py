@@ -26,7 +26,7 @@ _COMMANDS = {
     "settings": _Command("market.showing", "list every setting of a server, where it comes from and what it means"),
     "checker": _Command("market.checking", "compute everything again, and sign what holds"),
     "audit": _Command("market.auditing", "prove a market's records from the outside"),
-    "replay": _Command("matching.replay", "run a file of commands through the matching engine alone"),
+    "replay": _Command("market.replaying", "run a file of commands through the engine, or a market's journal again"),
     "simulate": _Command("market.simulation", "let a neighbourhood live through a day of trading"),
 }
 

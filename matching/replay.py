@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trades": "where the trades go",
     }
     for name, explanation in files.items():
-        parser.add_argument(name, type=Path, required=True, metavar="FILE", help=f"{explanation} (.csv or .parquet)")
+        parser.add_argument(name, type=Path, metavar="FILE", help=f"{explanation} (.csv or .parquet)")
     parser.add_argument("--rejects", type=Path, metavar="FILE", help="where refusals go (.csv or .parquet)")
     parser.add_argument(
         "--fees",
@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out ``jinsha replay`` and tell about it. Returns the exit code."""
     screen = Console(stderr=True)
     try:
+        _check_given(arguments)
         rules = _rules(arguments.fees, arguments.floor, arguments.cap)
         tally = replay(
             rules=rules,
@@ -179,6 +180,12 @@ def _start(rules: Rules) -> FastEngine:
         return FastEngine(rules)
     except EngineLimitError as error:
         raise ReplayError(str(error)) from error
+
+
+def _check_given(arguments: argparse.Namespace) -> None:
+    for name in ("grid", "commands", "trades"):
+        if getattr(arguments, name) is None:
+            raise ReplayError(f"--{name} FILE is needed")
 
 
 def _check_paths(inputs: list[Path], outputs: list[Path]) -> None:

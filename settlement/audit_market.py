@@ -16,6 +16,7 @@ from settlement.examine_orders import (
     signature_checks,
 )
 from settlement.intents import RECEIPT
+from settlement.journal_replay import JournalReplay
 from settlement.jwk import from_jwk
 from settlement.keys import KeyHistory
 from settlement.published import JournalLink, PublishedKey, PublishedSignature
@@ -122,16 +123,16 @@ def _orders(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         signatures = publish_store.signatures_by_id(scene.connection, {order.signature_id for order in orders})
         by_id = {signature.signature_id: signature for signature in signatures}
         yield from examine_orders(orders, by_id, scene.meters, scene.replay, scene.clearing)
-        yield from (found for row in piece for found in _ends(scene, row))
+        yield from (found for row in piece for found in order_ends(row, scene.replay))
         done += len(piece)
         tick(len(piece))
     if done != len(scene.replay.orders):
         yield differs("orders", "all", "count", stated=done, computed=len(scene.replay.orders))
 
 
-def _ends(scene: Scene, row: OrderRow) -> Iterator[Contradiction]:
+def order_ends(row: OrderRow, replay: JournalReplay) -> Iterator[Contradiction]:
     """What became of an order: its state, what is left of it, and which command changed it last."""
-    end = scene.replay.orders.get(row.order.order_id)
+    end = replay.orders.get(row.order.order_id)
     if end is not None:
         for column in ("basket", "state", "remaining_lots", "changed_sequence", "received_s"):
             if getattr(row, column) != getattr(end, column):

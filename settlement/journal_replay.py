@@ -24,6 +24,7 @@ from matching.order import (
     Traded,
     decode_commands,
 )
+from matching.reference import ReferenceEngine
 from settlement.contradiction import Contradiction, differs
 from settlement.intents import RECEIPT, Domain
 from settlement.journal import GENESIS_HEAD, next_head
@@ -58,8 +59,16 @@ class JournalReplay:
     now for all slots, by node, where None is no limit.
     """
 
-    def __init__(self, rules: Rules, domain: Domain, operator: int, keys: KeyHistory) -> None:
-        self._engine = Engine(rules)
+    def __init__(
+        self,
+        rules: Rules,
+        domain: Domain,
+        operator: int,
+        keys: KeyHistory,
+        engine: type[Engine | ReferenceEngine] = Engine,
+    ) -> None:
+        """``engine`` may be the reference's, for a second opinion on the auction."""
+        self._engine = engine(rules)
         self._domain, self._operator, self._keys = domain, operator, keys
         self.batch, self.head = 0, GENESIS_HEAD
         self.trades: list[ReplayedTrade] = []
