@@ -42,6 +42,7 @@ class Context:
     asked before an order is read closely; ``vault`` seals members' secrets.
 
     ``is_stopping`` once the server was told to stop: what has begun is finished, balancers should send nothing new.
+    ``succeeded`` counts the requests that went well.
     """
 
     config: Config
@@ -58,6 +59,7 @@ class Context:
     rates: MessageRates = field(default_factory=MessageRates)
     vault: Vault = field(default_factory=lambda: Vault(new_secret()))
     is_stopping: bool = False
+    succeeded: int = 0
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 

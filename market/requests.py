@@ -12,7 +12,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from market.context import CONTEXT
+from market.context import CONTEXT, Context
 from market.logs import REQUEST_ID, log
 from market.problems import PROBLEM_CODE
 
@@ -42,6 +42,8 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
     metrics.request(request.method, route, response.status, duration_s)
     if code is not None:
         metrics.problems.labels(code).inc()
+    if code is None and not _is_logged(request.app[CONTEXT]):
+        return response
     log(
         logging.INFO,
         "request",
@@ -52,6 +54,15 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
         ms=round(1000 * duration_s, 1),
     )
     return response
+
+
+def _is_logged(context: Context) -> bool:
+    """Of requests that went well every so many-th is logged, by the operator's choice."""
+    every = context.config.server.log_every
+    if not every:
+        return False
+    context.succeeded += 1
+    return context.succeeded % every == 0
 
 
 def _id_of(request: web.Request) -> str:

@@ -23,7 +23,7 @@ from market.chain_process import ChainProcess
 from market.clock import ManualClock, WallClock
 from market.config import Config
 from market.context import Context
-from market.logs import log
+from market.logs import log, stop_logging
 from market.serving import Parts
 from settlement.chain import Chain
 from settlement.officer import Officer
@@ -86,6 +86,7 @@ class Stop:
 def _leave(event: str, code: int) -> None:
     """End the process here and now. The chain's process ends with it; databases recover as after a crash."""
     log(logging.WARNING, event)
+    stop_logging()
     os._exit(code)
 
 
@@ -117,7 +118,7 @@ async def _end(context: Context, watch: list[asyncio.Task[None]]) -> None:
     await asyncio.get_running_loop().run_in_executor(None, context.sequencer.stop)
     for end in ends:
         if isinstance(end, Exception):
-            log(logging.CRITICAL, "stopped_by_bug", error=f"{type(end).__name__}: {end}")
+            log(logging.CRITICAL, "stopped_by_bug", error=type(end).__name__)
     log(logging.INFO, "stopped")
 
 

@@ -26,7 +26,7 @@ from data.database import reading
 from market import store
 from market.clock import Clock
 from market.jobs import Job, PlainJob
-from market.logs import log
+from market.logs import REQUEST_ID, is_logged, log, some
 from market.metrics import BatchSeen, Metrics
 from market.problems import NotRecordedError, StoppedError, unavailable
 from market.records import JournalLink, Receipt
@@ -79,6 +79,7 @@ class _Waiting(NamedTuple):
     job: Job
     future: asyncio.Future[Outcome]
     since_s: float
+    request_id: str | None
 
 
 class Sequencer:
@@ -138,7 +139,7 @@ class Sequencer:
             raise unavailable("queue_full", "more is waiting than can be finished in time; nothing was accepted")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting_weight += job.weight
-        self._queue.put(_Waiting(job, future, time.perf_counter()))
+        self._queue.put(_Waiting(job, future, time.perf_counter(), REQUEST_ID.get()))
         return await future
 
     async def look(self, view: Callable[[MarketState], T]) -> T:
@@ -209,9 +210,16 @@ class Sequencer:
         except (DBAPIError, OSError) as error:
             self._state = None
             self._metrics.failed_batches.inc()
-            log(logging.ERROR, "batch_not_recorded", jobs=len(batch), error=type(error).__name__)
+            log(
+                logging.ERROR,
+                "batch_not_recorded",
+                jobs=len(batch),
+                error=type(error).__name__,
+                requests=some(waiting.request_id for waiting in batch),
+            )
             outcomes = NotRecordedError("the database failed; nothing was acknowledged")
         except BaseException:
+            log(logging.CRITICAL, "batch_met_a_bug", requests=some(waiting.request_id for waiting in batch))
             self._loop.call_soon_threadsafe(self._answer, batch, StoppedError("the sequencer met a bug"))
             raise
         self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
@@ -250,6 +258,16 @@ class Sequencer:
             commit_s=time.perf_counter() - matched_s,
         )
         self._metrics.batch(seen)
+        if is_logged(logging.DEBUG):
+            log(
+                logging.DEBUG,
+                "batch",
+                jobs=seen.jobs,
+                orders=len(state.batch.orders),
+                trades=len(state.batch.trades),
+                commit_ms=round(1000 * seen.commit_s, 1),
+                requests=some(waiting.request_id for waiting in batch),
+            )
         return [Outcome(answer, receipt) for answer in answers]
 
     def _record(self, state: MarketState) -> Receipt | None:

@@ -22,7 +22,7 @@ from market.clock import ManualClock, WallClock, read_clock
 from market.config import INSTITUTIONS, Config, ConfigError
 from market.genesis import genesis_of
 from market.lock import AlreadyServedError, served_alone
-from market.logs import log, start_logging
+from market.logs import log, set_level, start_logging
 from market.readiness import check
 from market.recovery import RecordError
 from market.settings import SettingsError
@@ -72,6 +72,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise ConfigError("which market? name its folder, or set JINSHA_FOLDER")
     folder = Path(start.folder)
     terms = config.load(folder, given)
+    set_level(terms.server.log_level)
     operator = Officer(INSTITUTIONS["operator"], config.load_key(folder, "operator", terms))
     relayer_key = config.load_relayer_key(folder)
     secret = config.load_server_secret(folder)

@@ -9,7 +9,7 @@ names (``JINSHA_FOLDER``). The command line goes before the environment, which g
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, inspect
@@ -20,7 +20,7 @@ ELSEWHERE = frozenset({"JINSHA_CACHE"})
 """Variables that other parts of Jinsha read by themselves."""
 
 Count = Annotated[int, Meta(ge=1, le=10**9)]
-Seconds = Annotated[int, Meta(ge=0, le=10**9)]
+Whole = Annotated[int, Meta(ge=0, le=10**9)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Url = Annotated[str, Meta(pattern=r"^[a-z0-9+]+://.+")]
 
@@ -54,8 +54,12 @@ class Server(Section, frozen=True):
     keep_alive_s: Annotated[Count, Meta(description="an idle connection is closed after this long")] = 75
     stop_s: Annotated[Count, Meta(description="told to stop, the server has ended after this long at the latest")] = 30
     stop_notice_s: Annotated[
-        Seconds, Meta(description="told to stop, it goes on serving for so long, while /readyz says `stopping`")
+        Whole, Meta(description="told to stop, it goes on serving for so long, while /readyz says `stopping`")
     ] = 0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="lines below this are not logged")
+    ] = "info"
+    log_every: Annotated[Whole, Meta(description="of requests that went well every so many-th is logged; 0 none")] = 1
     session_s: Annotated[Count, Meta(description="how long a log-in lasts")] = 3600
 
 
