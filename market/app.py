@@ -18,6 +18,7 @@ from market.routes import (
     controls,
     cycles,
     deposits,
+    documentation,
     exports,
     factors,
     grid,
@@ -59,6 +60,7 @@ ROUTES: tuple[ModuleType, ...] = (
     exports,
     status,
     metrics,
+    documentation,
 )
 
 
@@ -73,4 +75,5 @@ def build(context: Context) -> web.Application:
     streams.install(app, context)
     for module in ROUTES:
         app.add_routes(module.routes())
+    documentation.install(app)
     return app

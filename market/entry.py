@@ -14,6 +14,7 @@ from market import order_store, wire
 from market.context import Context
 from market.identity import Member
 from market.jobs import CancelMany, CancelOne, Placed, Repeat
+from market.openapi.fields import EnergyGiven, Instant, PriceGiven, Signature
 from market.order_store import FirstAnswer
 from market.placing import PlaceOrders, Signed, SignedOrder
 from market.problems import Problem, ProblemError, refuse
@@ -36,10 +37,10 @@ class OrderFields(wire.Body, frozen=True):
     client_order_id: wire.ClientId
     meter: wire.Name
     side: Literal["buy", "sell"]
-    slot: str
-    quantity: str
-    price: str
-    deadline: str
+    slot: Instant
+    quantity: EnergyGiven
+    price: PriceGiven
+    deadline: Instant
     reach: Literal["transformer", "feeder", "substation"] = "substation"
     terms: Annotated[int, msgspec.Meta(ge=0, lt=2**16)] = 0
     tif: Literal["gtc", "ioc", "fok"] = "gtc"
@@ -47,12 +48,12 @@ class OrderFields(wire.Body, frozen=True):
 
 
 class OneOrder(OrderFields, frozen=True, kw_only=True):
-    signature: str
+    signature: Signature
 
 
 class OrderBatch(wire.Body, frozen=True):
     orders: Annotated[list[OrderFields], msgspec.Meta(min_length=1, max_length=LARGEST_BATCH)]
-    signature: str
+    signature: Signature
     basket: bool = False
 
 

@@ -24,11 +24,16 @@ _NOT_FINAL = (401, 403)
 _UNDER_WAY: web.AppKey[set[tuple[int, str]]] = web.AppKey("idempotency", set)
 
 
+def is_kept(method: str, path: str) -> bool:
+    """Whether a repeat of such a request gets the first answer by its key."""
+    return method == "POST" and not path.startswith(_EXEMPT)
+
+
 @web.middleware
 async def answer_once(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Stands inside the problems middleware; refusals are answers too."""
     key = request.headers.get(HEADER)
-    if request.method != "POST" or key is None or request.path.startswith(_EXEMPT):
+    if key is None or not is_kept(request.method, request.path):
         return await handler(request)
     if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise refuse(400, "bad_idempotency_key", f"a key is 1 to {LONGEST_KEY} printable characters", HEADER)

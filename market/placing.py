@@ -61,6 +61,11 @@ _FIELDS = {
 _STATUS = {"not_admitted": 403, "frozen": 403, "member_stopped": 403, "duplicate_order_id": 409}
 
 
+def refusals() -> tuple[str, ...]:
+    """Every code that an order can be refused with, each behind its status."""
+    return tuple(f"{_STATUS.get(code, 422)} {code}" for code in _DETAILS)
+
+
 def problem_of(code: str) -> Problem:
     """The problem that a refused order is answered with."""
     return Problem(_STATUS.get(code, 422), str(code), _DETAILS[code], _FIELDS.get(code))

@@ -12,12 +12,25 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import UNSET, UnsetType
 from sqlalchemy.exc import DBAPIError
 
 from market.logs import REQUEST_ID, log
 
 PROBLEM_CODE = web.ResponseKey("problem_code", str)
 """On an answer: the code of the problem that it tells of."""
+
+
+class ProblemBody(msgspec.Struct, frozen=True):
+    """RFC 9457: what was refused and why; `code` is stable, `field` names what is at fault in the request."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | UnsetType = UNSET
+    request_id: str | UnsetType = UNSET
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -29,18 +42,17 @@ class Problem(msgspec.Struct, frozen=True):
     field: str | None = None
     retry_after_s: int | None = None
 
-    def body(self) -> dict[str, object]:
-        """The members of the problem+json object."""
-        members: dict[str, object] = {
-            "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-        }
-        if self.field is not None:
-            members["field"] = self.field
-        return members
+    def body(self, request_id: str | None = None) -> ProblemBody:
+        """The problem+json object."""
+        return ProblemBody(
+            type="about:blank",
+            title=HTTPStatus(self.status).phrase,
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+            field=UNSET if self.field is None else self.field,
+            request_id=UNSET if request_id is None else request_id,
+        )
 
 
 class ProblemError(Exception):
@@ -76,13 +88,10 @@ def unavailable(code: str, detail: str, retry_after_s: int = 1) -> ProblemError:
 
 def problem_response(problem: Problem) -> web.Response:
     """The problem as an answer to the request that is being served, whose id is in it."""
-    members = problem.body()
-    if (request_id := REQUEST_ID.get()) is not None:
-        members["request_id"] = request_id
     headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s is not None else None
     response = web.Response(
         status=problem.status,
-        body=msgspec.json.encode(members),
+        body=msgspec.json.encode(problem.body(REQUEST_ID.get())),
         content_type="application/problem+json",
         headers=headers,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -11,13 +11,15 @@ from sqlalchemy import Connection, Row
 from data.units import FEN_DECIMALS, UnitError, format_instant, format_steps, parse_money_fen
 from finance import offer
 from finance.book import RefusedError, Word, is_on_its_way
+from finance.calendar import DayCount
 from finance.offer import OfferError, Terms
 from finance.offers import QuotedTerms
-from finance.receivable import IllegalTransitionError, State, standing
+from finance.receivable import IllegalTransitionError, Standing, State, standing
 from finance.store import Viewer
 from market import wire
 from market.context import Context
 from market.identity import Member
+from market.openapi.fields import Day, Fen, Hash, Instant, Rate, Signature, choice
 from market.problems import ProblemError, not_found, refuse
 
 T = TypeVar("T")
@@ -35,6 +37,16 @@ _STATUS = {
 }
 """Refusals that are no rule's (422): unknown, not allowed, or in conflict with the state of things."""
 
+OFFER_STATES = ("open", "accepted", "lapsed")
+
+ACT_REFUSED = (
+    "403 not_a_party forbidden",
+    "404 not_found",
+    "409 illegal_transition act_pending nonce_used",
+    "422 bad_signature bad_time deadline_passed other_receivable bad_amount",
+)
+"""What every act on receivables can be refused for."""
+
 _FIELDS = {
     "bad_signature": "signature",
     "deadline_passed": "deadline",
@@ -50,8 +62,8 @@ class SignedBody(wire.Body, frozen=True):
     """What every act carries: a signature over its digest in ``settlement/acts.py``, with this nonce and deadline."""
 
     nonce: wire.Id
-    deadline: str
-    signature: str
+    deadline: Instant
+    signature: Signature
 
 
 def viewer_of(member: Member) -> Viewer:
@@ -113,71 +125,134 @@ def one_of(parameters: dict[str, str], name: str, allowed: tuple[str, ...]) -> s
 # -------------------------------------------------------------------------------------------------- answers
 
 
-def receivable_body(row: Row[Any], viewer: Viewer, today: date) -> dict[str, Any]:
+class ActBody(msgspec.Struct, frozen=True):
+    """The act on its way to the chain, or the last one when the contract refused it, and why."""
+
+    act: str
+    state: Annotated[str, choice("waiting", "refused")]
+    refusal: str | None
+
+
+class ReceivableBody(msgspec.Struct, frozen=True):
+    """A receivable; `proceeds`, what the holder paid for it, is shown to holder and seller alone."""
+
+    receivable: Hash
+    number: int
+    period: int
+    creditor: int
+    debtor: int
+    holder: int
+    state: State
+    standing: Standing
+    face: Fen
+    advance: Fen
+    proceeds: Fen | None
+    paid: Fen
+    outstanding: Fen
+    terms: int
+    issue_day: Day
+    due_day: Day
+    updated: Instant
+    act: ActBody | None
+
+
+class ChangeBody(msgspec.Struct, frozen=True):
+    """One change in a receivable's history; actor 0 is the calendar, or nobody."""
+
+    before: str | None
+    after: str
+    actor: int
+    at: Instant
+    reason: str | None
+    block: int | None
+    transaction: Hash | None
+
+
+class OfferBody(msgspec.Struct, frozen=True):
+    """An offer with what it comes to; `yearly_cost` is all that the seller pays as a rate on what it gets."""
+
+    offer: int
+    receivable: Hash
+    bank: int
+    state: Annotated[str, choice(*OFFER_STATES)]
+    advance_rate: Rate
+    rate: Rate
+    days_basis: DayCount
+    days: int
+    advance: Fen
+    discount: Fen
+    fee: Fen
+    proceeds: Fen
+    yearly_cost: Rate
+    nonce: int
+    deadline: Instant
+    made: Instant
+
+
+def receivable_body(row: Row[Any], viewer: Viewer, today: date) -> ReceivableBody:
     """A receivable as it is shown. What the holder paid for it is between it and the seller."""
     knows_price = viewer.is_overseer or viewer.member in (row.creditor, row.holder)
-    return {
-        "receivable": row.receivable_id.hex(),
-        "number": row.number,
-        "period": row.period,
-        "creditor": row.creditor,
-        "debtor": row.debtor,
-        "holder": row.holder,
-        "state": row.state,
-        "standing": standing(State(row.state), date.fromisoformat(row.due_day), today),
-        "face": fen_text(row.face_fen),
-        "advance": fen_text(row.advance_fen),
-        "proceeds": fen_text(row.proceeds_fen) if knows_price and row.proceeds_fen else None,
-        "paid": fen_text(row.paid_fen),
-        "outstanding": fen_text(row.face_fen - row.paid_fen),
-        "terms": row.terms_days,
-        "issue_day": row.issue_day,
-        "due_day": row.due_day,
-        "updated": format_instant(row.changed_s),
-        "act": _act_body(row),
-    }
+    return ReceivableBody(
+        receivable=row.receivable_id.hex(),
+        number=row.number,
+        period=row.period,
+        creditor=row.creditor,
+        debtor=row.debtor,
+        holder=row.holder,
+        state=State(row.state),
+        standing=standing(State(row.state), date.fromisoformat(row.due_day), today),
+        face=fen_text(row.face_fen),
+        advance=fen_text(row.advance_fen),
+        proceeds=fen_text(row.proceeds_fen) if knows_price and row.proceeds_fen else None,
+        paid=fen_text(row.paid_fen),
+        outstanding=fen_text(row.face_fen - row.paid_fen),
+        terms=row.terms_days,
+        issue_day=row.issue_day,
+        due_day=row.due_day,
+        updated=format_instant(row.changed_s),
+        act=_act_body(row),
+    )
 
 
-def _act_body(row: Row[Any]) -> dict[str, Any] | None:
-    """The act on its way to the chain, or the last one when the contract refused it, and why."""
+def _act_body(row: Row[Any]) -> ActBody | None:
     if row.act_outbox is None:
         return None
-    return {"act": row.act, "state": "waiting" if is_on_its_way(row) else "refused", "refusal": row.act_refusal}
+    return ActBody(row.act, "waiting" if is_on_its_way(row) else "refused", row.act_refusal)
 
 
-def change_body(row: Row[Any]) -> dict[str, Any]:
-    """One change in a receivable's history; actor 0 is the calendar, or nobody."""
-    return {
-        "before": row.before,
-        "after": row.after,
-        "actor": row.actor,
-        "at": format_instant(row.at_s),
-        "reason": row.reason,
-        "block": row.block,
-        "transaction": None if row.transaction_hash is None else row.transaction_hash.hex(),
-    }
+def change_body(row: Row[Any]) -> ChangeBody:
+    """A change as it is answered."""
+    return ChangeBody(
+        before=row.before,
+        after=row.after,
+        actor=row.actor,
+        at=format_instant(row.at_s),
+        reason=row.reason,
+        block=row.block,
+        transaction=None if row.transaction_hash is None else row.transaction_hash.hex(),
+    )
 
 
-def offer_body(row: Row[Any], now_s: int) -> dict[str, Any]:
-    """An offer with what it comes to; ``yearly_cost`` is all that the seller pays as a rate on what it gets."""
+def offer_body(row: Row[Any], now_s: int) -> OfferBody:
+    """An offer as it is answered."""
     quoted = msgspec.json.decode(row.terms, type=QuotedTerms)
     terms = Terms(row.advance_fen, row.discount_fen, row.fee_fen, row.proceeds_fen, 0)
     expired = row.state == "open" and row.expires_s < now_s
-    return {
-        "offer": row.offer_id,
-        "receivable": row.receivable_id.hex(),
-        "bank": row.bank,
-        "state": "lapsed" if expired else row.state,
-        "advance_rate": quoted.advance_rate,
-        "rate": quoted.rate,
-        "days_basis": quoted.days_basis,
-        "days": quoted.days,
-        "advance": fen_text(row.advance_fen),
-        "discount": fen_text(row.discount_fen),
-        "fee": fen_text(row.fee_fen),
-        "proceeds": fen_text(row.proceeds_fen),
-        "yearly_cost": offer.format_rate(offer.yearly_cost_ppm_ceil(terms, quoted.days)),
-        "nonce": row.nonce,
-        "deadline": format_instant(row.expires_s),
-        "made": format_instant(row.made_s),
-    }
+    return OfferBody(
+        offer=row.offer_id,
+        receivable=row.receivable_id.hex(),
+        bank=row.bank,
+        state="lapsed" if expired else row.state,
+        advance_rate=quoted.advance_rate,
+        rate=quoted.rate,
+        days_basis=DayCount(quoted.days_basis),
+        days=quoted.days,
+        advance=fen_text(row.advance_fen),
+        discount=fen_text(row.discount_fen),
+        fee=fen_text(row.fee_fen),
+        proceeds=fen_text(row.proceeds_fen),
+        yearly_cost=offer.format_rate(offer.yearly_cost_ppm_ceil(terms, quoted.days)),
+        nonce=row.nonce,
+        deadline=format_instant(row.expires_s),
+        made=format_instant(row.made_s),
+    )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
+from market.openapi.fields import Hash, Signature
 from matching.order import Command, Side
 
 
@@ -110,6 +111,14 @@ class JournalLink(NamedTuple):
     signature: bytes
 
 
+class ReceiptBody(msgspec.Struct, frozen=True):
+    """The operator's word that a batch is recorded, as it is answered."""
+
+    sequence: int
+    journal_head: Hash
+    signature: Signature
+
+
 class Receipt(NamedTuple):
     """The operator's word that a batch is recorded: its last sequence, the journal's head after it, a signature."""
 
@@ -117,12 +126,8 @@ class Receipt(NamedTuple):
     journal_head: bytes
     signature: bytes
 
-    def body(self) -> dict[str, object]:
-        return {
-            "sequence": self.sequence,
-            "journal_head": self.journal_head.hex(),
-            "signature": self.signature.hex(),
-        }
+    def body(self) -> ReceiptBody:
+        return ReceiptBody(self.sequence, self.journal_head.hex(), self.signature.hex())
 
 
 @dataclass

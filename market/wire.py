@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -280,9 +280,21 @@ def cursor(parameters: dict[str, str]) -> int:
     return int(text[1:], 16)
 
 
-def page(items: list[Any], last_key: int | None) -> dict[str, object]:
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A list's answer; `next` is the cursor to go on with, null at the end."""
+
+    items: list[T]
+    next: str | None
+
+
+def page(items: list[T], last_key: int | None) -> Page[T]:
     """A list's answer. ``last_key`` is that of the last item when there may be more, else None."""
-    return {"items": items, "next": None if last_key is None else f"c{last_key:x}"}
+    return Page(items, next_cursor(last_key))
+
+
+def next_cursor(last_key: int | None) -> str | None:
+    """The cursor after an item with this key, None when there are no more."""
+    return None if last_key is None else f"c{last_key:x}"
 
 
 def reply(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

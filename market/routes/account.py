@@ -10,19 +10,66 @@ from data.units import format_energy, format_instant, format_money, format_price
 from market import member_store, statement_store, wire
 from market.context import CONTEXT
 from market.identity import require
+from market.openapi.fields import PAGE, Day, Energy, Instant, Money, MoneyGiven, Price
+from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
 from market.statement_store import StatementLine
+from settlement.delivery import How, Kind
 
 
-class LimitBody(wire.Body, frozen=True):
+class CreditLimit(wire.Body, frozen=True):
+    """How far one member may buy on terms."""
+
     member: wire.Id
-    limit: str
+    limit: MoneyGiven
 
 
-class LimitsBody(wire.Body, frozen=True):
-    limits: Annotated[list[LimitBody], msgspec.Meta(min_length=1, max_length=1000)]
+class CreditLimits(wire.Body, frozen=True):
+    limits: Annotated[list[CreditLimit], msgspec.Meta(min_length=1, max_length=1000)]
 
 
+class CreditLimitBody(msgspec.Struct, frozen=True):
+    member: int
+    limit: Money
+
+
+class CreditLimitsAnswer(msgspec.Struct, frozen=True):
+    """The limits as they are now."""
+
+    items: list[CreditLimitBody]
+
+
+class AccountBody(msgspec.Struct, frozen=True):
+    """Cash is free; of escrow, `reserved` is taken by orders, `leaving` by withdrawals, and the rest `available`."""
+
+    cash: Money
+    escrow: Money
+    reserved: Money
+    leaving: Money
+    available: Money
+    arrears: Money
+    credit_limit: Money
+    credit_used: Money
+
+
+class LineBody(msgspec.Struct, frozen=True):
+    """One line of a statement: `amount` is + received, - paid, energy times price."""
+
+    day: Day
+    cycle: int
+    line: int
+    slot: Instant
+    meter: str | None
+    kind: Kind
+    counterparty: int | None
+    trade: int | None
+    energy: Energy
+    price: Price
+    amount: Money
+    how: How
+
+
+@operation(AccountBody, who=MEMBER, scope="read")
 async def account(request: web.Request) -> web.Response:
     """Cash is free; escrow stands behind orders: ``reserved`` of it is taken by open orders and unsettled trades,
     ``leaving`` by withdrawals."""
@@ -33,24 +80,31 @@ async def account(request: web.Request) -> web.Response:
         lambda connection: statement_store.free_and_arrears(connection, member.member_id)
     )
     return wire.reply(
-        {
-            "cash": format_money(free_micro),
-            "escrow": format_money(position.escrow_micro),
-            "reserved": format_money(position.reserved_micro + position.committed_micro),
-            "leaving": format_money(position.leaving_micro),
-            "available": format_money(position.available_micro),
-            "arrears": format_money(arrears_micro),
-            "credit_limit": format_money(position.credit_limit_micro),
-            "credit_used": format_money(position.credit_used_micro),
-        }
+        AccountBody(
+            cash=format_money(free_micro),
+            escrow=format_money(position.escrow_micro),
+            reserved=format_money(position.reserved_micro + position.committed_micro),
+            leaving=format_money(position.leaving_micro),
+            available=format_money(position.available_micro),
+            arrears=format_money(arrears_micro),
+            credit_limit=format_money(position.credit_limit_micro),
+            credit_used=format_money(position.credit_used_micro),
+        )
     )
 
 
+@operation(
+    CreditLimitsAnswer,
+    who=("bank",),
+    scope="finance",
+    body=CreditLimits,
+    refuses=("422 bad_amount unknown_member",),
+)
 async def set_credit_limits(request: web.Request) -> web.Response:
     """How far a bank lets members buy on terms. Lowering it undoes nothing; it stops what comes next."""
     require(request, "bank", scope="finance")
     context = request.app[CONTEXT]
-    body = await wire.read(request, LimitsBody)
+    body = await wire.read(request, CreditLimits)
     limits: dict[int, int] = {}
     for index, each in enumerate(body.limits):
         limit_micro = wire.money_micro(each.limit, f"limits[{index}].limit")
@@ -63,11 +117,11 @@ async def set_credit_limits(request: web.Request) -> web.Response:
     for member_id, limit_micro in limits.items():
         context.directory.set_credit_limit(member_id, limit_micro)
     await context.learn()
-    return wire.reply(
-        {"items": [{"member": member, "limit": format_money(limit_micro)} for member, limit_micro in limits.items()]}
-    )
+    items = [CreditLimitBody(member, format_money(limit_micro)) for member, limit_micro in limits.items()]
+    return wire.reply(CreditLimitsAnswer(items))
 
 
+@operation(wire.Page[LineBody], who=MEMBER, scope="read", query={"day": Day, **PAGE}, refuses=("422 bad_time",))
 async def statements(request: web.Request) -> web.Response:
     """One's own lines, by cycle; ``?day=`` chooses a local day. Each slot's lines of all members add up to zero."""
     context, member = request.app[CONTEXT], require(request, scope="read")
@@ -89,21 +143,21 @@ def after_key(line: StatementLine) -> int:
     return line.cycle << 32 | line.line
 
 
-def _line_body(line: StatementLine) -> dict[str, object]:
-    return {
-        "day": line.day,
-        "cycle": line.cycle,
-        "line": line.line,
-        "slot": format_instant(line.slot_s),
-        "meter": line.meter,
-        "kind": line.kind,
-        "counterparty": line.counterparty,
-        "trade": line.trade_id,
-        "energy": format_energy(line.energy_lots),
-        "price": format_price(line.price_ticks),
-        "amount": format_money(line.amount_micro),
-        "how": line.how,
-    }
+def _line_body(line: StatementLine) -> LineBody:
+    return LineBody(
+        day=line.day,
+        cycle=line.cycle,
+        line=line.line,
+        slot=format_instant(line.slot_s),
+        meter=line.meter,
+        kind=Kind(line.kind),
+        counterparty=line.counterparty,
+        trade=line.trade_id,
+        energy=format_energy(line.energy_lots),
+        price=format_price(line.price_ticks),
+        amount=format_money(line.amount_micro),
+        how=How(line.how),
+    )
 
 
 def routes() -> list[web.RouteDef]:

@@ -8,11 +8,15 @@ from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import asdict
 from sqlalchemy.exc import DBAPIError
 
+from data.units import format_instant
 from market import token_store, wire
 from market.context import CONTEXT, Context
 from market.identity import access_of, require, require_fresh
+from market.openapi.fields import Instant, text
+from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse
 from market.routes.sessions import Scopes, end_tokens, granted
 from market.scopes import Scope
@@ -30,15 +34,46 @@ _HARMLESS: frozenset[Scope] = frozenset({"read", "trade"})
 """What takes no second factor to give away: an order is worth nothing without its member's signature."""
 
 
+Cidr = Annotated[str, text("A CIDR block", r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", "203.0.113.0/24")]
+
+
 class ApiKeyBody(wire.Body, frozen=True):
     """``networks``: CIDR blocks that it may be used from, none is any; without ``expires`` it stands until revoked."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     scopes: Scopes
-    expires: str | None = None
-    networks: Annotated[tuple[str, ...], msgspec.Meta(max_length=20)] = ()
+    expires: Instant | None = None
+    networks: Annotated[tuple[Cidr, ...], msgspec.Meta(max_length=20)] = ()
 
 
+class ApiKeyShown(msgspec.Struct, frozen=True):
+    """An API key without its token; `last_used` is rounded down to the minute."""
+
+    api_key: str
+    name: str
+    scopes: list[Scope]
+    networks: list[str]
+    created: Instant
+    expires: Instant | None
+    last_used: Instant | None
+
+
+class NewApiKey(ApiKeyShown, frozen=True, kw_only=True):
+    """An API key and, this once, its token."""
+
+    token: str
+
+
+@operation(
+    NewApiKey,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    is_sensitive=True,
+    body=ApiKeyBody,
+    headers={"Cache-Control": "no-store"},
+    refuses=("409 too_many_api_keys", "422 bad_name bad_network bad_scopes bad_time"),
+)
 async def create(request: web.Request) -> web.Response:
     """A new API key; the answer is the only one that ever shows it."""
     context, member = request.app[CONTEXT], require(request, scope="identity")
@@ -64,7 +99,8 @@ async def create(request: web.Request) -> web.Response:
     except BaseException:
         directory.revoke(api_key)
         raise
-    return wire.reply({**_body(context, api_key), "token": token}, status=201, headers={"Cache-Control": "no-store"})
+    made = NewApiKey(**asdict(_shown(context, api_key)), token=token)
+    return wire.reply(made, status=201, headers={"Cache-Control": "no-store"})
 
 
 def _network(text: str, field: str) -> Network:
@@ -74,26 +110,28 @@ def _network(text: str, field: str) -> Network:
         raise refuse(422, "bad_network", "expected a CIDR block, as 203.0.113.0/24 or 2001:db8::/32", field) from error
 
 
+@operation(wire.Page[ApiKeyShown], who=MEMBER, scope="read")
 async def show_all(request: web.Request) -> web.Response:
     """Own API keys, the oldest first, without their tokens."""
     context, member = request.app[CONTEXT], require(request, scope="read")
     wire.query(request)
-    items = [_body(context, api_key) for api_key in context.directory.api_keys_of(member.member_id)]
+    items = [_shown(context, api_key) for api_key in context.directory.api_keys_of(member.member_id)]
     return wire.reply(wire.page(items, None))
 
 
-def _body(context: Context, api_key: ApiKey) -> dict[str, object]:
-    return {
-        "api_key": api_key.api_key_id,
-        "name": api_key.name,
-        "scopes": sorted(api_key.scopes),
-        "networks": [str(network) for network in api_key.networks],
-        "created": wire.time_text(api_key.created_s),
-        "expires": wire.time_text(api_key.expires_s),
-        "last_used": wire.time_text(context.directory.used_s.get(api_key.key_hash)),
-    }
+def _shown(context: Context, api_key: ApiKey) -> ApiKeyShown:
+    return ApiKeyShown(
+        api_key=api_key.api_key_id,
+        name=api_key.name,
+        scopes=sorted(api_key.scopes),
+        networks=[str(network) for network in api_key.networks],
+        created=format_instant(api_key.created_s),
+        expires=wire.time_text(api_key.expires_s),
+        last_used=wire.time_text(context.directory.used_s.get(api_key.key_hash)),
+    )
 
 
+@operation(None, status=204, who=MEMBER, scope="identity", path={"api_key": str}, refuses=("404 not_found",))
 async def revoke(request: web.Request) -> web.Response:
     """End an API key of one's own at once."""
     context, member = request.app[CONTEXT], require(request, scope="identity")

@@ -1,20 +1,45 @@
 """Candles: what was traded in each interval of the market's time, at seller's prices."""
 
+from typing import Annotated
+
+import msgspec
 from aiohttp import web
 
 from data.units import format_energy, format_instant, format_price
 from market import candle_store, wire
 from market.candle_store import Candle, mean_price_ticks_nearest
 from market.context import CONTEXT
+from market.openapi.fields import Energy, Instant, Price, choice
+from market.openapi.operation import ANYONE, operation
 from market.problems import refuse
 
 INTERVALS_S = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
 """Each starts at a whole number of its length since 1970 in UTC."""
 
+
+class CandleBody(msgspec.Struct, frozen=True):
+    """An interval's trades; `mean_nearest` is their mean by energy, to the nearest step."""
+
+    start: Instant
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    mean_nearest: Price
+    quantity: Energy
+    trades: int
+
+
 MOST_CANDLES = 1_000
 USUAL_CANDLES = 100
 
 
+@operation(
+    wire.Page[CandleBody],
+    who=ANYONE,
+    query={"slot": Instant, "interval": Annotated[str, choice(*INTERVALS_S)], "from": Instant, "to": Instant},
+    refuses=("400 bad_interval", "422 bad_time too_many_candles"),
+)
 async def show(request: web.Request) -> web.Response:
     """Open, high, low and close by the time of trading, for one delivery slot or for all; oldest first."""
     context = request.app[CONTEXT]
@@ -46,17 +71,17 @@ def _span(parameters: dict[str, str], interval_s: int, now_s: int) -> tuple[int,
     return from_s, to_s
 
 
-def candle_body(candle: Candle) -> dict[str, object]:
-    return {
-        "start": format_instant(candle.start_s),
-        "open": format_price(candle.open_ticks),
-        "high": format_price(candle.high_ticks),
-        "low": format_price(candle.low_ticks),
-        "close": format_price(candle.close_ticks),
-        "mean_nearest": format_price(mean_price_ticks_nearest(candle)),
-        "quantity": format_energy(candle.quantity_lots),
-        "trades": candle.trades,
-    }
+def candle_body(candle: Candle) -> CandleBody:
+    return CandleBody(
+        start=format_instant(candle.start_s),
+        open=format_price(candle.open_ticks),
+        high=format_price(candle.high_ticks),
+        low=format_price(candle.low_ticks),
+        close=format_price(candle.close_ticks),
+        mean_nearest=format_price(mean_price_ticks_nearest(candle)),
+        quantity=format_energy(candle.quantity_lots),
+        trades=candle.trades,
+    )
 
 
 def routes() -> list[web.RouteDef]:

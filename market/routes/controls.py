@@ -4,16 +4,23 @@ from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import asdict
 
+from data.units import format_instant
 from market import control_store, wire
 from market.context import CONTEXT, Context
 from market.controls import Kill, Lift, SetControls
-from market.guards import Controls
+from market.guards import Controls, Stopped
 from market.identity import Member, access_of, require
+from market.openapi.fields import Instant, Number, choice
+from market.openapi.operation import MEMBER, operation
 from market.problems import Problem, ProblemError, not_found
-from market.views import order_body
+from market.records import ReceiptBody
+from market.views import OrderBody, order_body
 
 HISTORY_SHOWN = 100
+_NAMED = {"member": Number}
+_SWITCHED = ("403 forbidden scope_missing", "404 not_found")
 
 _Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 _Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
@@ -40,6 +47,47 @@ class LiftBody(wire.Body, frozen=True):
     reason: _Reason
 
 
+class InForce(msgspec.Struct, frozen=True):
+    """The limits that hold for a member; `stopped` says by whom, if it is."""
+
+    member: int
+    stopped: Stopped
+    open_orders: int
+    batch_orders: int
+    messages_per_s: int
+    message_burst: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change, and whose it was; a limit of null is the market's."""
+
+    change: Annotated[str, choice("limits", "kill", "lift")]
+    at: Instant
+    by: int
+    reason: str
+    stopped: Stopped
+    open_orders: int | None
+    batch_orders: int | None
+    messages_per_s: int | None
+    message_burst: int | None
+
+
+class ControlsAnswer(InForce, frozen=True, kw_only=True):
+    """What holds, how many orders are open, and the latest changes."""
+
+    open: int
+    changes: list[Change]
+
+
+class KillAnswer(InForce, frozen=True, kw_only=True):
+    """What holds now, how many orders were cancelled, and which when they are one's own."""
+
+    cancelled: int
+    orders: list[OrderBody]
+    receipt: ReceiptBody | None
+
+
+@operation(ControlsAnswer, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
 async def show(request: web.Request) -> web.Response:
     """The limits that hold for a member, whether it is stopped, and how that came."""
     context, asking = request.app[CONTEXT], require(request, scope="read")
@@ -49,9 +97,11 @@ async def show(request: web.Request) -> web.Response:
         lambda state: (state.controls.of(member_id), state.controls.open_orders(member_id))
     )
     changes = await context.read(lambda connection: control_store.history(connection, member_id, HISTORY_SHOWN))
-    return wire.reply({**_body(context, own), "open": count, "changes": [_change(each) for each in changes]})
+    held = _in_force(context, own)
+    return wire.reply(ControlsAnswer(**asdict(held), open=count, changes=[_change(each) for each in changes]))
 
 
+@operation(InForce, who=("operator",), scope="office", path=_NAMED, body=ControlsBody, refuses=("404 not_found",))
 async def change(request: web.Request) -> web.Response:
     """Give a member limits of its own."""
     operator, context = require(request, "operator", scope="office"), request.app[CONTEXT]
@@ -68,9 +118,10 @@ async def change(request: web.Request) -> web.Response:
     )
     controls: Controls = (await context.sequencer.submit(job)).answer
     context.rates.set_own([controls])
-    return wire.reply(_body(context, controls))
+    return wire.reply(_in_force(context, controls))
 
 
+@operation(KillAnswer, who=MEMBER, path=_NAMED, body=KillBody, refuses=_SWITCHED)
 async def kill(request: web.Request) -> web.Response:
     """Stop a member: no new orders from the next batch on. By the operator, or by the member for itself."""
     context, asking = request.app[CONTEXT], _switcher(request)
@@ -83,9 +134,11 @@ async def kill(request: web.Request) -> web.Response:
     controls, cancelled = outcome.answer
     receipt = outcome.receipt.body() if outcome.receipt is not None and cancelled else None
     orders = [order_body(order) for order in cancelled] if asking.member_id == member_id else []
-    return wire.reply({**_body(context, controls), "cancelled": len(cancelled), "orders": orders, "receipt": receipt})
+    held = _in_force(context, controls)
+    return wire.reply(KillAnswer(**asdict(held), cancelled=len(cancelled), orders=orders, receipt=receipt))
 
 
+@operation(InForce, who=MEMBER, path=_NAMED, body=LiftBody, refuses=(*_SWITCHED, "403 stopped_by_operator"))
 async def lift(request: web.Request) -> web.Response:
     """Let it place orders again; what the operator set only the operator lifts."""
     context, asking = request.app[CONTEXT], _switcher(request)
@@ -95,7 +148,7 @@ async def lift(request: web.Request) -> web.Response:
     outcome = await context.sequencer.submit(job)
     if isinstance(outcome.answer, Problem):
         raise ProblemError(outcome.answer)
-    return wire.reply(_body(context, outcome.answer))
+    return wire.reply(_in_force(context, outcome.answer))
 
 
 def _switcher(request: web.Request) -> Member:
@@ -114,31 +167,31 @@ def _member(context: Context, request: web.Request, asking: Member, *roles: str)
     return member.member_id
 
 
-def _body(context: Context, own: Controls) -> dict[str, object]:
+def _in_force(context: Context, own: Controls) -> InForce:
     pace, batch_orders = context.rates.limits_of(own.member_id)
     limits = context.config.limits
-    return {
-        "member": own.member_id,
-        "stopped": own.stopped,
-        "open_orders": own.open_orders or limits.open_orders,
-        "batch_orders": batch_orders,
-        "messages_per_s": pace.per_s,
-        "message_burst": pace.burst,
-    }
+    return InForce(
+        member=own.member_id,
+        stopped=own.stopped,
+        open_orders=own.open_orders or limits.open_orders,
+        batch_orders=batch_orders,
+        messages_per_s=pace.per_s,
+        message_burst=pace.burst,
+    )
 
 
-def _change(each: Controls) -> dict[str, object]:
-    return {
-        "change": each.change,
-        "at": wire.time_text(each.changed_s),
-        "by": each.changed_by,
-        "reason": each.reason,
-        "stopped": each.stopped,
-        "open_orders": each.open_orders,
-        "batch_orders": each.batch_orders,
-        "messages_per_s": each.messages_per_s,
-        "message_burst": each.message_burst,
-    }
+def _change(each: Controls) -> Change:
+    return Change(
+        change=each.change,
+        at=format_instant(each.changed_s),
+        by=each.changed_by,
+        reason=each.reason,
+        stopped=each.stopped,
+        open_orders=each.open_orders,
+        batch_orders=each.batch_orders,
+        messages_per_s=each.messages_per_s,
+        message_burst=each.message_burst,
+    )
 
 
 def routes() -> list[web.RouteDef]:

@@ -1,48 +1,94 @@
 """Settlement cycles and billing periods: what the operator drafted, and the checker's word on it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
+from data.units import format_instant
 from finance import period_store, periods
+from finance.published import PublishedPeriod
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import Member, require
+from market.openapi.fields import Day, Instant, Number, choice, text
+from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse
 from settlement import cycle, cycle_store, hexjson, publish_store
+from settlement.published import PublishedCycle
 
 _OVERSEERS = ("checker", "operator", "regulator")
+
+
+_NUMBERED = {"number": Number}
+_JUDGED = ("404 not_found", "409 already_signed", "422 bad_verdict bad_signature")
 
 
 class VerdictBody(wire.Body, frozen=True):
     """A signature over the draft, or why there is none."""
 
-    signature: str = ""
+    signature: Annotated[str, text("A signature over the draft", "^([0-9a-f]{128})?$", "0f" * 64)] = ""
     refusal: str = ""
 
 
+class CycleBody(msgspec.Struct, frozen=True):
+    """A settlement cycle; `refusal` is the checker's."""
+
+    cycle: int
+    day: Day
+    start: Instant
+    end: Instant
+    state: Annotated[str, choice("drafted", "refused", "signed", "proposed", "applying", "applied")]
+    disputable_until: Instant | None
+    refusal: str | None
+
+
+class CycleState(msgspec.Struct, frozen=True):
+    cycle: int
+    state: str
+
+
+class PeriodBody(msgspec.Struct, frozen=True):
+    """A billing period, its days and cycles, and how many receivables came of it."""
+
+    period: int
+    first_day: Day
+    last_day: Day
+    first_cycle: int
+    last_cycle: int
+    state: Annotated[str, choice("drafted", "refused", "signed", "issued")]
+    count: int
+
+
+class PeriodState(msgspec.Struct, frozen=True):
+    period: int
+    state: str
+
+
+@operation(wire.Page[CycleBody], who=MEMBER, scope="read")
 async def show_cycles(request: web.Request) -> web.Response:
     """All cycles and their states, the oldest first."""
     require(request, scope="read")
     wire.query(request)
     rows = await request.app[CONTEXT].read(cycle_store.cycles_in)
     items = [
-        {
-            "cycle": row.cycle,
-            "day": row.day,
-            "start": wire.time_text(row.start_s),
-            "end": wire.time_text(row.end_s),
-            "state": row.state,
-            "disputable_until": wire.time_text(row.disputable_until_s),
-            "refusal": row.refusal,
-        }
+        CycleBody(
+            cycle=row.cycle,
+            day=row.day,
+            start=format_instant(row.start_s),
+            end=format_instant(row.end_s),
+            state=row.state,
+            disputable_until=wire.time_text(row.disputable_until_s),
+            refusal=row.refusal,
+        )
         for row in rows
     ]
     return wire.reply(wire.page(items, None))
 
 
+@operation(PublishedCycle, who=_OVERSEERS, scope="read", path=_NUMBERED, refuses=("404 not_found",))
 async def show_cycle(request: web.Request) -> web.Response:
     """A cycle with all that a checker needs to compute it again; see ``settlement/published.py``."""
     require(request, *_OVERSEERS, scope="read")
@@ -53,6 +99,7 @@ async def show_cycle(request: web.Request) -> web.Response:
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
 
 
+@operation(CycleState, who=("checker",), scope="office", path=_NUMBERED, body=VerdictBody, refuses=_JUDGED)
 async def judge_cycle(request: web.Request) -> web.Response:
     """The checker signs a drafted cycle, or says why not; the same word again changes nothing."""
     checker = require(request, "checker", scope="office")
@@ -68,19 +115,20 @@ async def judge_cycle(request: web.Request) -> web.Response:
     )
     row = await context.read(lambda connection: cycle_store.cycle(connection, number))
     assert row is not None
-    return wire.reply({"cycle": number, "state": row.state})
+    return wire.reply(CycleState(number, row.state))
 
 
+@operation(wire.Page[PeriodBody], who=MEMBER, scope="read")
 async def show_periods(request: web.Request) -> web.Response:
     """All billing periods and their states, the oldest first."""
     require(request, scope="read")
     wire.query(request)
     rows = await request.app[CONTEXT].read(period_store.periods_in)
-    columns = ("period", "first_day", "last_day", "first_cycle", "last_cycle", "state")
-    items = [{name: row._mapping[name] for name in columns} | {"count": row._mapping["count"]} for row in rows]
+    items = [PeriodBody(**{name: row._mapping[name] for name in PeriodBody.__struct_fields__}) for row in rows]
     return wire.reply(wire.page(items, None))
 
 
+@operation(PublishedPeriod, who=_OVERSEERS, scope="read", path=_NUMBERED, refuses=("404 not_found",))
 async def show_period(request: web.Request) -> web.Response:
     """A period with all that a checker needs to compute it again; see ``finance/published.py``."""
     require(request, *_OVERSEERS, scope="read")
@@ -91,6 +139,7 @@ async def show_period(request: web.Request) -> web.Response:
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
 
 
+@operation(PeriodState, who=("checker",), scope="office", path=_NUMBERED, body=VerdictBody, refuses=_JUDGED)
 async def judge_period(request: web.Request) -> web.Response:
     """The checker signs a drafted period, or says why not; the same word again changes nothing."""
     checker = require(request, "checker", scope="office")
@@ -106,7 +155,7 @@ async def judge_period(request: web.Request) -> web.Response:
     )
     row = await context.read(lambda connection: period_store.period(connection, number))
     assert row is not None
-    return wire.reply({"period": number, "state": row.state})
+    return wire.reply(PeriodState(number, row.state))
 
 
 def _parties(context: Context, checker: Member) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from market import deposit_store, wire
 from market.context import CONTEXT
 from market.deposit_store import Deposit
 from market.identity import require
+from market.openapi.fields import MoneyGiven, Signature
+from market.openapi.operation import operation
 from market.problems import refuse
 from settlement import acts, outbox, signatures
 from settlement.acts import FUND, Approval, Mint
@@ -23,14 +25,24 @@ class DepositBody(wire.Body, frozen=True):
     """``reference`` is the bank's own; ``to_escrow`` puts the money behind orders at once. Member 0 is the fund."""
 
     member: wire.Id
-    amount: str
+    amount: MoneyGiven
     reference: wire.Name
     to_escrow: bool = False
 
 
 class DepositsBody(wire.Body, frozen=True):
     deposits: Annotated[list[DepositBody], msgspec.Meta(min_length=1, max_length=AT_ONCE)]
-    signature: str
+    signature: Signature
+
+
+class DepositTaken(msgspec.Struct, frozen=True):
+    reference: str
+
+
+class DepositsAnswer(msgspec.Struct, frozen=True):
+    """The references that are on their way to the chain, or were already."""
+
+    items: list[DepositTaken]
 
 
 def mint_of(deposit: Deposit) -> Mint:
@@ -38,6 +50,14 @@ def mint_of(deposit: Deposit) -> Mint:
     return Mint(deposit.member_id, deposit.amount_micro, keccak(deposit.reference.encode()), deposit.to_escrow)
 
 
+@operation(
+    DepositsAnswer,
+    status=202,
+    who=("custodian",),
+    scope="office",
+    body=DepositsBody,
+    refuses=("409 reference_used", "422 bad_amount bad_deposit bad_signature unknown_member"),
+)
 async def deposit(request: web.Request) -> web.Response:
     """Accept deposits that the custodian signed; the same ones again change nothing."""
     custodian = require(request, "custodian", scope="office")
@@ -71,7 +91,7 @@ async def deposit(request: web.Request) -> web.Response:
     if used is not None:
         raise refuse(409, "reference_used", f"the reference {used!r} has been used for another deposit", "deposits")
     context.poke()
-    return wire.reply({"items": [{"reference": each.reference} for each in deposits]}, status=202)
+    return wire.reply(DepositsAnswer([DepositTaken(each.reference) for each in deposits]), status=202)
 
 
 def _deposit(body: DepositBody, at: str) -> Deposit:

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from aiohttp import web
 
@@ -14,6 +15,8 @@ from data.frames import FilterError, Market
 from data.store import Question
 from market.context import CONTEXT
 from market.identity import Member, require
+from market.openapi.fields import Day, Instant, choice
+from market.openapi.operation import operation
 from market.problems import not_found, refuse
 from market.wire import query
 
@@ -24,6 +27,16 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/v1/exports/{name}", export, allow_head=False)]
 
 
+@operation(
+    bytes,
+    media=tuple(each.content_type for each in Format),
+    who=("analyst", "operator"),
+    scope="read",
+    path={"name": Annotated[str, choice(*EXPORTS)]},
+    query={"format": Format, "day": Day, "start": Instant, "end": Instant, "member": str, "meter": str, "names": bool},
+    headers={"Content-Disposition": "A name for the file"},
+    refuses=("400 bad_filter bad_format bad_flag", "404 not_found"),
+)
 async def export(request: web.Request) -> web.StreamResponse:
     """The file, in pieces, of one snapshot of the database."""
     member = require(request, "analyst", "operator", scope="read")

@@ -6,10 +6,13 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
+from data.units import format_instant
 from market import factor_store, wire
 from market.context import CONTEXT, Context
 from market.factor_store import Factor
 from market.identity import Member, require, require_fresh, require_recent
+from market.openapi.fields import Instant
+from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse
 from market.second_factor import matching_step, new_recovery_codes, new_totp_secret, otpauth_uri, secret_text
 from market.tokens import new_id
@@ -21,6 +24,8 @@ ENROLLING_S = 600
 """How long an enrolment that was begun can be finished."""
 
 NO_STORE = {"Cache-Control": "no-store"}
+NOT_RECENT = "403 session_needed second_factor_needed login_needed"
+_NAMED = {"factor": str}
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
@@ -29,10 +34,52 @@ class NameBody(wire.Body, frozen=True):
     name: Name
 
 
+class FactorShown(msgspec.Struct, frozen=True):
+    """A second factor, without its secret."""
+
+    factor: str
+    kind: str
+    name: str
+    created: Instant
+    last_used: Instant | None
+
+
+class FactorsAnswer(msgspec.Struct, frozen=True):
+    """All factors, and how many recovery codes are left."""
+
+    items: list[FactorShown]
+    next: None
+    recovery_codes_left: int
+
+
+class TotpAnswer(msgspec.Struct, frozen=True):
+    """A secret in base32, and the same as a URI for an app to scan."""
+
+    factor: str
+    secret: str
+    otpauth: str
+
+
+class EnrolledAnswer(msgspec.Struct, frozen=True):
+    """The factor that counts from now on; recovery codes come with the first one, and once."""
+
+    factor: str
+    kind: str
+    name: str
+    recovery_codes: list[str]
+
+
+class CodesAnswer(msgspec.Struct, frozen=True):
+    """Recovery codes, shown this once."""
+
+    recovery_codes: list[str]
+
+
 class CodeBody(wire.Body, frozen=True):
     code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}$")]
 
 
+@operation(FactorsAnswer, who=MEMBER, scope="read")
 async def show_all(request: web.Request) -> web.Response:
     """Own factors, the oldest first, and how many recovery codes are left."""
     context, member = request.app[CONTEXT], require(request, scope="read")
@@ -44,18 +91,27 @@ async def show_all(request: web.Request) -> web.Response:
         )
     )
     items = [
-        {
-            "factor": factor.factor_id,
-            "kind": factor.kind,
-            "name": factor.name,
-            "created": wire.time_text(factor.created_s),
-            "last_used": wire.time_text(factor.used_s),
-        }
+        FactorShown(
+            factor=factor.factor_id,
+            kind=factor.kind,
+            name=factor.name,
+            created=format_instant(factor.created_s),
+            last_used=wire.time_text(factor.used_s),
+        )
         for factor in found
     ]
-    return wire.reply(wire.page(items, None) | {"recovery_codes_left": left})
+    return wire.reply(FactorsAnswer(items, None, left))
 
 
+@operation(
+    TotpAnswer,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    body=NameBody,
+    headers=NO_STORE,
+    refuses=(NOT_RECENT, "409 too_many_factors", "422 bad_name"),
+)
 async def begin_totp(request: web.Request) -> web.Response:
     """A secret for an authenticator app, shown this once; it counts once a code of it has been sent."""
     context, member = enrolling(request)
@@ -67,10 +123,20 @@ async def begin_totp(request: web.Request) -> web.Response:
     context.directory.enrolling[member.member_id] = Factor(
         factor_id, member.member_id, "totp", body.name, sealed, 0, now_s
     )
-    answer = {"factor": factor_id, "secret": secret_text(secret), "otpauth": otpauth_uri(secret, member.member_id)}
+    answer = TotpAnswer(factor_id, secret_text(secret), otpauth_uri(secret, member.member_id))
     return wire.reply(answer, status=201, headers=NO_STORE)
 
 
+@operation(
+    EnrolledAnswer,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    path=_NAMED,
+    body=CodeBody,
+    headers=NO_STORE,
+    refuses=(NOT_RECENT, "404 not_found", "409 too_many_factors", "422 bad_second_factor", "429 too_many_attempts"),
+)
 async def finish_totp(request: web.Request) -> web.Response:
     """Enrol the factor, with a code that proves that the app has it."""
     context, member = enrolling(request)
@@ -118,10 +184,19 @@ async def enrol(context: Context, member: Member, factor: Factor) -> web.Respons
     except BaseException:
         directory.factors[member.member_id].discard(factor.factor_id)
         raise
-    answer = {"factor": factor.factor_id, "kind": factor.kind, "name": factor.name, "recovery_codes": codes}
+    answer = EnrolledAnswer(factor.factor_id, factor.kind, factor.name, codes)
     return wire.reply(answer, status=201, headers=NO_STORE)
 
 
+@operation(
+    CodesAnswer,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    is_sensitive=True,
+    headers=NO_STORE,
+    refuses=("409 no_factor",),
+)
 async def new_codes(request: web.Request) -> web.Response:
     """Ten new recovery codes, shown this once; the old ones are void."""
     context, member = request.app[CONTEXT], require(request, scope="identity")
@@ -131,13 +206,22 @@ async def new_codes(request: web.Request) -> web.Response:
     codes = new_recovery_codes()
     marks = _marks(context, member, codes)
     await context.write(lambda connection: factor_store.set_recovery_codes(connection, member.member_id, marks))
-    return wire.reply({"recovery_codes": codes}, status=201, headers=NO_STORE)
+    return wire.reply(CodesAnswer(codes), status=201, headers=NO_STORE)
 
 
 def _marks(context: Context, member: Member, codes: list[str]) -> list[bytes]:
     return [context.vault.mark(str(member.member_id), code) for code in codes]
 
 
+@operation(
+    None,
+    status=204,
+    who=MEMBER,
+    scope="identity",
+    is_sensitive=True,
+    path=_NAMED,
+    refuses=("404 not_found",),
+)
 async def remove(request: web.Request) -> web.Response:
     """Remove a factor; it takes a factor, or a recovery code, shown just now. With the last one the codes go too."""
     context, member = request.app[CONTEXT], require(request, scope="identity")

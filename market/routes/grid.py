@@ -12,12 +12,15 @@ from market.connecting import ConnectNodes, NewMeter, NewNode
 from market.context import CONTEXT, Context
 from market.identity import require
 from market.jobs import Job, NewLimit, SetLimits
+from market.openapi.fields import Instant, Power, choice
+from market.openapi.operation import ANYONE, operation
 from market.problems import Problem, ProblemError, refuse
-from market.records import MeterRecord, NodeRecord
+from market.records import MeterRecord, NodeRecord, ReceiptBody
 from market.state import MarketState
 from matching.order import Level
 
 AT_ONCE = 10_000
+_MISPLACED = ("409 duplicate_node", "422 bad_limit bad_parent unknown_node unknown_member")
 
 
 class NodeBody(wire.Body, frozen=True):
@@ -26,8 +29,8 @@ class NodeBody(wire.Body, frozen=True):
     node: wire.Name
     parent: wire.Name | None
     level: Literal["substation", "feeder", "transformer"]
-    export_kw: str | None = None
-    import_kw: str | None = None
+    export_kw: Power | None = None
+    import_kw: Power | None = None
 
 
 class NodesBody(wire.Body, frozen=True):
@@ -41,8 +44,8 @@ class MeterBody(wire.Body, frozen=True):
     parent: wire.Name
     member: wire.Id
     kind: Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,20}$")]
-    export_kw: str
-    import_kw: str
+    export_kw: Power
+    import_kw: Power
 
 
 class MetersBody(wire.Body, frozen=True):
@@ -53,15 +56,49 @@ class LimitBody(wire.Body, frozen=True):
     """New limits of the link above a node, for one slot or, without ``slot``, for all."""
 
     node: wire.Name
-    export_kw: str | None
-    import_kw: str | None
-    slot: str | None = None
+    export_kw: Power | None
+    import_kw: Power | None
+    slot: Instant | None = None
 
 
 class LimitsBody(wire.Body, frozen=True):
     limits: Annotated[list[LimitBody], msgspec.Meta(min_length=1, max_length=AT_ONCE)]
 
 
+class NumberedNode(msgspec.Struct, frozen=True):
+    """A node with the number that the journal knows it by."""
+
+    node: str
+    number: int
+
+
+class GridChanged(msgspec.Struct, frozen=True):
+    """What was changed, and the receipt for it."""
+
+    items: list[NumberedNode]
+    receipt: ReceiptBody
+
+
+class ShownNode(msgspec.Struct, frozen=True):
+    """A node of the tree; `kind` is that of a meter, and a limit of null is no limit."""
+
+    node: str
+    parent: str | None
+    level: Annotated[str, choice("substation", "feeder", "transformer", "meter")]
+    export_kw: str | None
+    import_kw: str | None
+    kind: str | None
+
+
+class GridBody(msgspec.Struct, frozen=True):
+    """The whole tree at a time."""
+
+    at: Instant
+    items: list[ShownNode]
+    next: str | None
+
+
+@operation(GridChanged, status=201, who=("operator",), scope="office", body=NodesBody, refuses=_MISPLACED)
 async def connect_nodes(request: web.Request) -> web.Response:
     """Add nodes, parents before children; all of them or none."""
     require(request, "operator", scope="office")
@@ -82,6 +119,7 @@ async def connect_nodes(request: web.Request) -> web.Response:
     return await _change(context, ConnectNodes(nodes, "nodes"))
 
 
+@operation(GridChanged, status=201, who=("operator",), scope="office", body=MetersBody, refuses=_MISPLACED)
 async def connect_meters(request: web.Request) -> web.Response:
     """Add meters, each under a node and of a member; all of them or none."""
     require(request, "operator", scope="office")
@@ -103,6 +141,13 @@ async def connect_meters(request: web.Request) -> web.Response:
     return await _change(context, ConnectNodes(nodes, "meters"))
 
 
+@operation(
+    GridChanged,
+    who=("operator", "grid_company"),
+    scope="office",
+    body=LimitsBody,
+    refuses=("422 bad_limit bad_time unknown_node",),
+)
 async def set_limits(request: web.Request) -> web.Response:
     """Change limits while the market runs; the latest word on a link holds."""
     require(request, "operator", "grid_company", scope="office")
@@ -128,8 +173,8 @@ async def _change(context: Context, job: Job, status: int = 201) -> web.Response
         raise ProblemError(outcome.answer)
     nodes: Sequence[NodeRecord] = outcome.answer
     assert outcome.receipt is not None
-    items = [{"node": node.name, "number": node.node_id} for node in nodes]
-    return wire.reply({"items": items, "receipt": outcome.receipt.body()}, status)
+    items = [NumberedNode(node.name, node.node_id) for node in nodes]
+    return wire.reply(GridChanged(items, outcome.receipt.body()), status)
 
 
 def _lots(context: Context, limit_kw: str | None, field: str) -> int | None:
@@ -141,6 +186,7 @@ def _lots(context: Context, limit_kw: str | None, field: str) -> int | None:
         raise refuse(422, "bad_limit", str(error), field) from error
 
 
+@operation(GridBody, who=ANYONE)
 async def show(request: web.Request) -> web.Response:
     """The whole tree, in order of connection; whose a meter is, is not shown."""
     wire.query(request)
@@ -151,17 +197,17 @@ async def show(request: web.Request) -> web.Response:
     nodes, meters, now_s = await request.app[CONTEXT].sequencer.look(tree)
     names = {node.node_id: node.name for node in nodes}
     items = [
-        {
-            "node": node.name,
-            "parent": names[node.parent_id] if node.parent_id is not None else None,
-            "level": Level(node.level).name.lower(),
-            "export_kw": node.export_kw,
-            "import_kw": node.import_kw,
-            "kind": meters[node.name].kind if node.name in meters else None,
-        }
+        ShownNode(
+            node=node.name,
+            parent=names[node.parent_id] if node.parent_id is not None else None,
+            level=Level(node.level).name.lower(),
+            export_kw=node.export_kw,
+            import_kw=node.import_kw,
+            kind=meters[node.name].kind if node.name in meters else None,
+        )
         for node in nodes
     ]
-    return wire.reply({"at": format_instant(now_s), **wire.page(items, None)})
+    return wire.reply(GridBody(format_instant(now_s), items, next=None))
 
 
 def routes() -> list[web.RouteDef]:

@@ -5,9 +5,18 @@ from aiohttp import web
 from market import wire
 from market.context import CONTEXT
 from market.identity import require
+from market.openapi.fields import Limit, Number
+from market.openapi.operation import operation
 from settlement import hexjson, publish_store
+from settlement.published import PublishedJournal
 
 
+@operation(
+    PublishedJournal,
+    who=("checker", "operator", "regulator"),
+    scope="read",
+    query={"after": Number, "limit": Limit},
+)
 async def show(request: web.Request) -> web.Response:
     """The links after batch ``?after=``; see ``settlement/published.py``."""
     require(request, "checker", "operator", "regulator", scope="read")

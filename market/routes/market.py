@@ -1,49 +1,96 @@
 """What everyone may know: the market's terms, its slots, and the book as one meter sees it."""
 
+from typing import Annotated
+
+import msgspec
 from aiohttp import web
 
 from data.units import format_instant
 from market import wire
-from market.config import INSTITUTIONS
+from market.config import INSTITUTIONS, Fees, Prices
 from market.context import CONTEXT, Context
+from market.openapi.fields import Address, Decimal, Hash, Instant, choice
+from market.openapi.operation import ANYONE, operation
 from market.problems import not_found, refuse
 from market.state import MarketState
-from market.views import depth_body
+from market.views import DepthBody, depth_body
 from matching.book import Depth
-from settlement.jwk import to_jwk
+from settlement.jwk import Jwk, to_jwk
 
 CLOSED_SLOTS_SHOWN = 4
 
 
+class MarketBody(msgspec.Struct, frozen=True):
+    """The market's terms; `members` are the ids of its institutions, `contracts` the addresses on the chain."""
+
+    now: Instant
+    slot_minutes: int
+    gate_minutes: int
+    horizon_slots: int
+    time_zone: str
+    billing_period: str
+    fees: Fees
+    floor: Decimal
+    cap: Decimal
+    terms: tuple[int, ...]
+    prices: Prices
+    reading_deadline_s: int
+    correction_window_s: int
+    dispute_window_s: int
+    chain_id: int
+    contracts: dict[str, Address]
+    salt: Hash
+    members: dict[str, int]
+    operator_key: Jwk
+
+
+class SlotBody(msgspec.Struct, frozen=True):
+    """A delivery slot, by its start."""
+
+    slot: Instant
+    gate_closure: Instant
+    state: Annotated[str, choice("open", "closed", "not_yet")]
+
+
+class BookBody(DepthBody, frozen=True, kw_only=True):
+    """The book as one meter sees it after the command numbered `sequence`."""
+
+    slot: Instant
+    meter: str
+    sequence: int
+
+
+@operation(MarketBody, who=ANYONE)
 async def show(request: web.Request) -> web.Response:
     """The terms, and where intents hold."""
     context = request.app[CONTEXT]
     config, terms, windows = context.config, context.config.market, context.config.settlement
     return wire.reply(
-        {
-            "now": format_instant(context.clock.now_s()),
-            "slot_minutes": terms.slot_minutes,
-            "gate_minutes": terms.gate_minutes,
-            "horizon_slots": terms.horizon_slots,
-            "time_zone": terms.time_zone,
-            "billing_period": terms.billing_period,
-            "fees": config.fees,
-            "floor": terms.floor,
-            "cap": terms.cap,
-            "terms": terms.terms,
-            "prices": config.prices,
-            "reading_deadline_s": windows.reading_deadline_s,
-            "correction_window_s": windows.correction_window_s,
-            "dispute_window_s": windows.dispute_window_s,
-            "chain_id": context.chain.chain_id,
-            "contracts": {name: address.hex() for name, address in context.chain.addresses.items()},
-            "salt": config.chain.salt,
-            "members": INSTITUTIONS,
-            "operator_key": to_jwk(config.key_of("operator")),
-        }
+        MarketBody(
+            now=format_instant(context.clock.now_s()),
+            slot_minutes=terms.slot_minutes,
+            gate_minutes=terms.gate_minutes,
+            horizon_slots=terms.horizon_slots,
+            time_zone=terms.time_zone,
+            billing_period=terms.billing_period,
+            fees=config.fees,
+            floor=terms.floor,
+            cap=terms.cap,
+            terms=terms.terms,
+            prices=config.prices,
+            reading_deadline_s=windows.reading_deadline_s,
+            correction_window_s=windows.correction_window_s,
+            dispute_window_s=windows.dispute_window_s,
+            chain_id=context.chain.chain_id,
+            contracts={name: address.hex() for name, address in context.chain.addresses.items()},
+            salt=config.chain.salt,
+            members=INSTITUTIONS,
+            operator_key=to_jwk(config.key_of("operator")),
+        )
     )
 
 
+@operation(wire.Page[SlotBody], who=ANYONE, query={"slot": Instant}, refuses=("404 not_found", "422 bad_time"))
 async def slots(request: web.Request) -> web.Response:
     """The slots that take orders now and the last few that no longer do; with ``?slot=`` that one alone."""
     context = request.app[CONTEXT]
@@ -59,14 +106,21 @@ async def slots(request: web.Request) -> web.Response:
     return wire.reply(wire.page(items, None))
 
 
-def _slot_body(context: Context, slot: int, now_s: int) -> dict[str, str]:
+def _slot_body(context: Context, slot: int, now_s: int) -> SlotBody:
     timing = context.timing
     if slot % timing.slot_s:
         raise not_found("slot")
     state = {None: "open", "slot_closed": "closed"}.get(timing.refusal(slot, now_s), "not_yet")
-    return {"slot": format_instant(slot), "gate_closure": format_instant(timing.gate_of(slot)), "state": state}
+    return SlotBody(format_instant(slot), format_instant(timing.gate_of(slot)), state)
 
 
+@operation(
+    BookBody,
+    who=ANYONE,
+    query={"slot": Instant, "meter": wire.Name},
+    needed=("slot", "meter"),
+    refuses=("400 missing_parameter", "404 not_found", "422 bad_time"),
+)
 async def book(request: web.Request) -> web.Response:
     """What this meter would pay or get in this slot, fees inside, as far as the grid has room."""
     parameters = wire.query(request, "slot", "meter")
@@ -81,7 +135,10 @@ async def book(request: web.Request) -> web.Response:
     found = await request.app[CONTEXT].sequencer.look(depth)
     if found is None:
         raise not_found("meter")
-    return wire.reply({"slot": format_instant(slot), "meter": meter, "sequence": found[1], **depth_body(found[0])})
+    shown = depth_body(found[0])
+    return wire.reply(
+        BookBody(asks=shown.asks, bids=shown.bids, slot=format_instant(slot), meter=meter, sequence=found[1])
+    )
 
 
 def routes() -> list[web.RouteDef]:

@@ -11,6 +11,8 @@ from market.admission import put_admissions
 from market.context import CONTEXT, Context
 from market.identity import Member, require
 from market.member_store import Registration
+from market.openapi.fields import Instant, Number, choice
+from market.openapi.operation import ANYONE, MEMBER, operation
 from market.problems import not_found, refuse
 from market.scopes import OPEN_ROLES
 from settlement.jwk import Jwk, to_jwk
@@ -19,6 +21,8 @@ from settlement.signatures import PublicKey
 AT_ONCE = 1000
 
 _Roles = Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
+_Status = Annotated[str, choice("pending", "admitting", "admitted", "suspended")]
+_NAMED = {"member": Number}
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 
 
@@ -45,6 +49,38 @@ class AdmissionBody(wire.Body, frozen=True):
     record: _Text
 
 
+class MemberState(msgspec.Struct, frozen=True):
+    """A member's id, its own for good, and where it stands."""
+
+    member: int
+    status: _Status
+
+
+class MemberStates(msgspec.Struct, frozen=True):
+    items: list[MemberState]
+
+
+class MemberBody(msgspec.Struct, frozen=True):
+    """All that is known of a member."""
+
+    member: int
+    name: str
+    kind: str
+    roles: list[str]
+    status: _Status
+    public_key: Jwk
+    registered: Instant | None
+    admitted: Instant | None
+
+
+@operation(
+    MemberState,
+    status=201,
+    who=ANYONE,
+    body=RegistrationBody,
+    headers={"Location": "Where the member is"},
+    refuses=("409 key_used", "422 bad_key bad_name bad_roles"),
+)
 async def register(request: web.Request) -> web.Response:
     """Ask to become a member; the answer names the id that will be one's own for good. Asking again changes nothing."""
     context = request.app[CONTEXT]
@@ -57,9 +93,17 @@ async def register(request: web.Request) -> web.Response:
             await context.write(lambda connection: member_store.add_members(connection, [registration]))
             context.directory.put([member])
     headers = {"Location": f"/v1/members/{member.member_id}"}
-    return wire.reply({"member": member.member_id, "status": member.status}, status=201, headers=headers)
+    return wire.reply(MemberState(member.member_id, member.status), status=201, headers=headers)
 
 
+@operation(
+    MemberStates,
+    status=201,
+    who=("operator",),
+    scope="office",
+    body=AdmittedMany,
+    refuses=("409 key_used", "422 bad_key bad_name bad_roles"),
+)
 async def register_admitted(request: web.Request) -> web.Response:
     """Register and admit many at once; all of them or none."""
     require(request, "operator", scope="office")
@@ -89,10 +133,18 @@ async def register_admitted(request: web.Request) -> web.Response:
         await context.write(write)
         context.directory.put(members)
     context.poke()
-    items = [{"member": member.member_id, "status": member.status} for member in members]
-    return wire.reply({"items": items}, status=201)
+    items = [MemberState(member.member_id, member.status) for member in members]
+    return wire.reply(MemberStates(items), status=201)
 
 
+@operation(
+    MemberState,
+    who=("operator",),
+    scope="office",
+    path=_NAMED,
+    body=AdmissionBody,
+    refuses=("404 not_found", "409 frozen"),
+)
 async def admit(request: web.Request) -> web.Response:
     """Admit a member who asked; admitting again changes nothing."""
     require(request, "operator", scope="office")
@@ -114,9 +166,10 @@ async def admit(request: web.Request) -> web.Response:
             context.directory.set_status(member.member_id, "pending")
             raise
         context.directory.set_status(member.member_id, "admitted")
-    return wire.reply({"member": member.member_id, "status": context.directory.members[member.member_id].status})
+    return wire.reply(MemberState(member.member_id, context.directory.members[member.member_id].status))
 
 
+@operation(MemberBody, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
 async def show(request: web.Request) -> web.Response:
     """A member to itself, and to those who oversee."""
     context, asking = request.app[CONTEXT], require(request, scope="read")
@@ -127,16 +180,16 @@ async def show(request: web.Request) -> web.Response:
         lambda connection: member_store.member_times(connection, member.member_id)
     )
     return wire.reply(
-        {
-            "member": member.member_id,
-            "name": member.name,
-            "kind": member.kind,
-            "roles": sorted(member.roles),
-            "status": member.status,
-            "public_key": to_jwk(member.key),
-            "registered": wire.time_text(registered_s),
-            "admitted": wire.time_text(admitted_s),
-        }
+        MemberBody(
+            member=member.member_id,
+            name=member.name,
+            kind=member.kind,
+            roles=sorted(member.roles),
+            status=member.status,
+            public_key=to_jwk(member.key),
+            registered=wire.time_text(registered_s),
+            admitted=wire.time_text(admitted_s),
+        )
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from market.context import CONTEXT, Context
 from market.identity import require
+from market.openapi.operation import operation
 from settlement import outbox, store
 from settlement.chain import ChainUnavailableError
 
@@ -19,6 +20,7 @@ PATIENCE_S = 2.0
 """A scrape does not wait longer for a database or a chain that is down: that is when it is needed most."""
 
 
+@operation(str, media=("text/plain",), who=("operator", "regulator"), scope="read", is_public_too=True)
 async def show(request: web.Request) -> web.Response:
     """All counters, in the text format of Prometheus."""
     if not _is_local(request):

@@ -1,7 +1,8 @@
 """Offers: a bank quotes on a listed receivable, its seller accepts, and money and claim change hands in one step."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
@@ -14,8 +15,14 @@ from finance.offers import OfferBook
 from market import wire
 from market.context import CONTEXT
 from market.identity import require, require_fresh
+from market.openapi.fields import PAGE, FenGiven, Hash, Number, RateGiven, choice
+from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
 from market.receivable_views import (
+    ACT_REFUSED,
+    OFFER_STATES,
+    OfferBody,
+    ReceivableBody,
     SignedBody,
     attempt,
     money_fen,
@@ -31,13 +38,36 @@ from market.routes.receivables import today_of
 class OfferRequest(SignedBody, frozen=True):
     """Rates and fee as decimals; the signature is over the amounts that they come to today (``finance/offer.py``)."""
 
-    receivable: str
-    advance_rate: str
-    rate: str
-    days_basis: str
-    fee: str
+    receivable: Hash
+    advance_rate: RateGiven
+    rate: RateGiven
+    days_basis: Annotated[str, choice(*DayCount)]
+    fee: FenGiven
 
 
+class OfferAnswer(msgspec.Struct, frozen=True):
+    offer: OfferBody
+
+
+class AcceptedAnswer(msgspec.Struct, frozen=True):
+    """The offer and its receivable as they stand; the exchange is on its way to the chain."""
+
+    offer: OfferBody
+    receivable: ReceivableBody
+
+
+@operation(
+    OfferAnswer,
+    status=201,
+    who=("bank",),
+    scope="finance",
+    body=OfferRequest,
+    refuses=(
+        *ACT_REFUSED,
+        "409 too_many",
+        "422 bad_receivable bad_rate bad_fee past_due no_proceeds own_receivable",
+    ),
+)
 async def make(request: web.Request) -> web.Response:
     """A bank offers. The market computes the amounts from the quote; the signature must be over the same ones."""
     bank, body = require(request, "bank", scope="finance"), await wire.read(request, OfferRequest)
@@ -53,7 +83,7 @@ async def make(request: web.Request) -> web.Response:
         return made
 
     made = await attempt(context, write)
-    return wire.reply({"offer": offer_body(made, now_s)}, status=201)
+    return wire.reply(OfferAnswer(offer_body(made, now_s)), status=201)
 
 
 def _quote(body: OfferRequest) -> Quote:
@@ -74,12 +104,19 @@ def _rate_ppm(text: str, field: str) -> int:
         raise refuse(422, "bad_rate", str(error), field) from error
 
 
+@operation(
+    wire.Page[OfferBody],
+    who=MEMBER,
+    scope="read",
+    query={"receivable": Hash, "state": Annotated[str, choice(*OFFER_STATES)], **PAGE},
+    refuses=("400 bad_parameter", "422 bad_receivable"),
+)
 async def show_all(request: web.Request) -> web.Response:
     """A bank's own offers, or those that a seller got; ``?receivable=`` and ``?state=open|accepted|lapsed`` choose."""
     viewer, context = viewer_of(require(request, scope="read")), request.app[CONTEXT]
     parameters = wire.query(request, "receivable", "state", "limit", "cursor")
     limit, after, now_s = wire.page_limit(parameters), wire.cursor(parameters), context.clock.now_s()
-    state = one_of(parameters, "state", ("open", "accepted", "lapsed"))
+    state = one_of(parameters, "state", OFFER_STATES)
     text = parameters.get("receivable")
     receivable_id = None if text is None else wire.hex_bytes(text, 32, "receivable", "bad_receivable")
     rows = await context.read(
@@ -91,6 +128,16 @@ async def show_all(request: web.Request) -> web.Response:
     return wire.reply(wire.page([offer_body(row, now_s) for row in rows], last))
 
 
+@operation(
+    AcceptedAnswer,
+    status=202,
+    who=MEMBER,
+    scope="finance",
+    path={"offer": Number},
+    body=SignedBody,
+    is_sensitive=True,
+    refuses=(*ACT_REFUSED, "400 bad_number", "409 not_open", "422 insufficient_cash"),
+)
 async def accept(request: web.Request) -> web.Response:
     """The seller takes an offer: its signature over the bank's. Answered 202: the chain makes the exchange."""
     seller = require(request, scope="finance", is_moving=True)
@@ -108,7 +155,7 @@ async def accept(request: web.Request) -> web.Response:
 
     offer, row = await attempt(context, write)
     receivable = receivable_body(row, word.viewer, today_of(context))
-    return wire.reply({"offer": offer_body(offer, now_s), "receivable": receivable}, status=202)
+    return wire.reply(AcceptedAnswer(offer_body(offer, now_s), receivable), status=202)
 
 
 def routes() -> list[web.RouteDef]:

@@ -1,42 +1,84 @@
 """Orders: placed one by one or many under one signature, looked at, cancelled. Only their owner ever sees them."""
 
+from typing import Annotated
+
+import msgspec
 from aiohttp import web
 
 from market import entry, order_store, wire
 from market.context import CONTEXT
 from market.entry import OneOrder, OrderBatch
 from market.identity import require
+from market.openapi.fields import PAGE, Instant, choice
+from market.openapi.operation import MEMBER, operation
+from market.placing import refusals
 from market.problems import not_found, refuse
-from market.views import order_body
+from market.records import ReceiptBody
+from market.views import OrderBody, OrderResult, order_body
 from matching.order import Ended
 
 _STATES = ("open", "filled", *(ended.code for ended in Ended))
+_NAMED = {"client_order_id": wire.ClientId}
+_UNREADABLE = ("422 bad_quantity bad_price bad_time bad_signature",)
+_TOO_MANY = "429 too_many_messages"
 
 
+class OneAnswer(msgspec.Struct, frozen=True):
+    """An order as it stands after what was asked, and the receipt for that."""
+
+    order: OrderBody
+    receipt: ReceiptBody
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """What became of each order, in their order; no receipt when none was taken."""
+
+    results: list[OrderResult]
+    receipt: ReceiptBody | None
+
+
+class CancelledAnswer(msgspec.Struct, frozen=True):
+    """The orders that were cancelled; no receipt when there were none."""
+
+    orders: list[OrderBody]
+    receipt: ReceiptBody | None
+
+
+class OrderAnswer(msgspec.Struct, frozen=True):
+    """An order as it stands."""
+
+    order: OrderBody
+
+
+@operation(OneAnswer, status=201, who=MEMBER, scope="trade", body=OneOrder, refuses=(*_UNREADABLE, *refusals()))
 async def place(request: web.Request) -> web.Response:
     """One order with its own signature."""
     context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.place_one(context, member, await wire.read(request, OneOrder)), status=201)
 
 
+@operation(BatchAnswer, who=MEMBER, scope="trade", body=OrderBatch, refuses=(*_UNREADABLE, "422 batch_too_large"))
 async def place_batch(request: web.Request) -> web.Response:
     """Many orders under one signature over the root of their digests; independent, or a basket."""
     context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.place_many(context, member, await wire.read(request, OrderBatch)))
 
 
+@operation(OneAnswer, who=MEMBER, scope="trade", path=_NAMED, refuses=("404 not_found", "409 not_open", _TOO_MANY))
 async def cancel(request: web.Request) -> web.Response:
     """Cancel one open order."""
     context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.cancel_one(context, member, _client_order_id(request)))
 
 
+@operation(CancelledAnswer, who=MEMBER, scope="trade", query={"slot": Instant}, refuses=("422 bad_time", _TOO_MANY))
 async def cancel_many(request: web.Request) -> web.Response:
     """Cancel all open orders, or those of ``?slot=``."""
     context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.cancel_many(context, member, _slot(wire.query(request, "slot"))))
 
 
+@operation(OrderAnswer, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
 async def show(request: web.Request) -> web.Response:
     """One order as it stands."""
     context, member = request.app[CONTEXT], require(request, scope="read")
@@ -44,9 +86,16 @@ async def show(request: web.Request) -> web.Response:
     found = await context.in_thread(order_store.order_of, context.database, member.member_id, name)
     if found is None:
         raise not_found("order")
-    return wire.reply({"order": order_body(found)})
+    return wire.reply(OrderAnswer(order_body(found)))
 
 
+@operation(
+    wire.Page[OrderBody],
+    who=MEMBER,
+    scope="read",
+    query={"state": Annotated[str, choice(*_STATES)], "slot": Instant, **PAGE},
+    refuses=("400 bad_state", "422 bad_time"),
+)
 async def show_all(request: web.Request) -> web.Response:
     """Own orders, oldest first; ``?state=`` and ``?slot=`` choose among them."""
     context, member = request.app[CONTEXT], require(request, scope="read")

@@ -5,14 +5,18 @@ from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
 from market import wire
 from market.context import CONTEXT
 from market.identity import require
+from market.openapi.fields import Day, EnergyGiven, Instant, Signature
+from market.openapi.operation import operation
 from market.problems import refuse
 from settlement import hexjson, publish_store, readings, signatures
-from settlement.meters import Submitted, Verdict
+from settlement.meters import Code, Status, Submitted, Verdict
+from settlement.published import PublishedReadings
 from settlement.reading_leaf import reading_leaf, signing_digest
 
 AT_ONCE = 50_000
@@ -22,16 +26,36 @@ class ReadingBody(wire.Body, frozen=True):
     """Energy that a meter exported and imported in one slot, kWh."""
 
     meter: wire.Name
-    slot: str
-    export: str
-    import_: str = msgspec.field(name="import")
+    slot: Instant
+    export: EnergyGiven
+    import_: EnergyGiven = msgspec.field(name="import")
 
 
 class ReadingsBody(wire.Body, frozen=True):
     readings: Annotated[list[ReadingBody], msgspec.Meta(min_length=1, max_length=AT_ONCE)]
-    signature: str
+    signature: Signature
 
 
+class ReadingResult(msgspec.Struct, frozen=True):
+    """What became of a reading; `code` says why when it is quarantined."""
+
+    status: Status
+    code: Code | UnsetType = UNSET
+
+
+class ReadingsAnswer(msgspec.Struct, frozen=True):
+    """One result for each reading, in their order."""
+
+    results: list[ReadingResult]
+
+
+@operation(
+    ReadingsAnswer,
+    who=("meter_operator",),
+    scope="office",
+    body=ReadingsBody,
+    refuses=("422 bad_quantity bad_time bad_signature",),
+)
 async def submit(request: web.Request) -> web.Response:
     """Take readings under the meter operator's signature; the answer says what became of each, in order."""
     signer = require(request, "meter_operator", scope="office")
@@ -58,7 +82,7 @@ async def submit(request: web.Request) -> web.Response:
     if not signatures.is_signed(signer.key, await context.in_thread(digest), signature):
         raise refuse(422, "bad_signature", "this is not the signature of these readings by their sender", "signature")
     verdicts = await context.write(write)
-    return wire.reply({"results": [_result(verdict) for verdict in verdicts]})
+    return wire.reply(ReadingsAnswer([_result(verdict) for verdict in verdicts]))
 
 
 def _submitted(body: ReadingBody, at: str) -> Submitted:
@@ -70,10 +94,18 @@ def _submitted(body: ReadingBody, at: str) -> Submitted:
     )
 
 
-def _result(verdict: Verdict) -> dict[str, str]:
-    return {"status": verdict.status} | ({"code": verdict.code} if verdict.code is not None else {})
+def _result(verdict: Verdict) -> ReadingResult:
+    return ReadingResult(verdict.status, UNSET if verdict.code is None else verdict.code)
 
 
+@operation(
+    PublishedReadings,
+    who=("checker", "meter_operator", "operator", "regulator"),
+    scope="read",
+    query={"day": Day},
+    needed=("day",),
+    refuses=("400 missing_parameter", "422 bad_time"),
+)
 async def show(request: web.Request) -> web.Response:
     """All readings of a local day with their signatures, for who checks; see ``settlement/published.py``."""
     require(request, "checker", "meter_operator", "operator", "regulator", scope="read")

@@ -16,14 +16,19 @@ from sqlalchemy import Connection, Row
 
 from finance import store
 from finance.book import Book, Word
-from finance.evidence import evidence_of
+from finance.evidence import Evidence, evidence_of
 from finance.receivable import Standing, State
 from finance.store import Filter, Viewer
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import require
+from market.openapi.fields import PAGE, FenGiven, Hash, Instant, Number
+from market.openapi.operation import MEMBER, operation
 from market.problems import not_found
 from market.receivable_views import (
+    ACT_REFUSED,
+    ChangeBody,
+    ReceivableBody,
     SignedBody,
     attempt,
     change_body,
@@ -36,22 +41,58 @@ from market.receivable_views import (
 )
 from settlement import calendar, hexjson
 
+_NAMED = {"receivable": Hash}
+
 
 class RejectBody(SignedBody, frozen=True):
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
 
 
 class AcknowledgeBody(SignedBody, frozen=True):
-    receivables: Annotated[list[str], msgspec.Meta(max_length=1000)]
+    receivables: Annotated[list[Hash], msgspec.Meta(max_length=1000)]
 
 
 class RepayBody(SignedBody, frozen=True):
-    amount: str
+    amount: FenGiven
+
+
+class ReceivableWithHistory(msgspec.Struct, frozen=True):
+    """A receivable and its changes, the oldest first."""
+
+    receivable: ReceivableBody
+    history: list[ChangeBody]
+
+
+class ReceivableAnswer(msgspec.Struct, frozen=True):
+    """The receivable as it stands; its `act` says what is on its way."""
+
+    receivable: ReceivableBody
+
+
+class ReceivablesAnswer(msgspec.Struct, frozen=True):
+    """The receivables as they stand, in the order they were named."""
+
+    receivables: list[ReceivableBody]
 
 
 # -------------------------------------------------------------------------------------------------- reading
 
 
+@operation(
+    wire.Page[ReceivableBody],
+    who=MEMBER,
+    scope="read",
+    query={
+        "state": State,
+        "standing": Standing,
+        "creditor": Number,
+        "debtor": Number,
+        "holder": Number,
+        "updated_after": Instant,
+        **PAGE,
+    },
+    refuses=("400 bad_parameter", "422 bad_time"),
+)
 async def show_all(request: web.Request) -> web.Response:
     """What the member may see, the longest unchanged first."""
     viewer, context = viewer_of(require(request, scope="read")), request.app[CONTEXT]
@@ -66,6 +107,7 @@ async def show_all(request: web.Request) -> web.Response:
     return wire.reply(wire.page([receivable_body(row, viewer, today) for row in rows], last))
 
 
+@operation(ReceivableWithHistory, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
 async def show_one(request: web.Request) -> web.Response:
     """One receivable with its history, each change with its actor and the block that made it."""
     viewer, context, receivable_id = (
@@ -79,9 +121,10 @@ async def show_one(request: web.Request) -> web.Response:
 
     row, changes = await context.read(look)
     body = receivable_body(row, viewer, today_of(context))
-    return wire.reply({"receivable": body, "history": [change_body(change) for change in changes]})
+    return wire.reply(ReceivableWithHistory(body, [change_body(change) for change in changes]))
 
 
+@operation(Evidence, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
 async def show_evidence(request: web.Request) -> web.Response:
     """All that it takes to check a receivable without the market; see ``finance/evidence.py``."""
     viewer, context, receivable_id = (
@@ -127,6 +170,14 @@ def _filter(parameters: dict[str, str]) -> Filter:
 # ----------------------------------------------------------------------------------------------------- acts
 
 
+@operation(
+    ReceivablesAnswer,
+    status=202,
+    who=MEMBER,
+    scope="finance",
+    body=AcknowledgeBody,
+    refuses=(*ACT_REFUSED, "409 too_many", "422 bad_receivable none_named named_twice"),
+)
 async def acknowledge(request: web.Request) -> web.Response:
     """The debtor agrees to owe up to 100 receivables, with one signature over them in this order."""
     member, body = require(request, scope="finance"), await wire.read(request, AcknowledgeBody)
@@ -137,9 +188,10 @@ async def acknowledge(request: web.Request) -> web.Response:
     word = word_of(member, body)
     rows = await _act(request, ids, lambda book, connection, now_s: book.acknowledge(connection, word, ids, now_s))
     today = today_of(request.app[CONTEXT])
-    return wire.reply({"receivables": [receivable_body(row, word.viewer, today) for row in rows]}, status=202)
+    return wire.reply(ReceivablesAnswer([receivable_body(row, word.viewer, today) for row in rows]), status=202)
 
 
+@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=_NAMED, body=RejectBody, refuses=ACT_REFUSED)
 async def reject(request: web.Request) -> web.Response:
     """The debtor does not owe this; the optional ``reason`` stands in the history."""
     member, body = require(request, scope="finance"), await wire.read(request, RejectBody)
@@ -151,11 +203,13 @@ async def reject(request: web.Request) -> web.Response:
     return await _act_on_one(request, word, receivable_id, act)
 
 
+@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=_NAMED, body=SignedBody, refuses=ACT_REFUSED)
 async def put_up(request: web.Request) -> web.Response:
     """The creditor puts an acknowledged receivable up for sale."""
     return await _set_listed(request, listed=True)
 
 
+@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=_NAMED, body=SignedBody, refuses=ACT_REFUSED)
 async def withdraw(request: web.Request) -> web.Response:
     """The creditor takes it back."""
     return await _set_listed(request, listed=False)
@@ -171,6 +225,15 @@ async def _set_listed(request: web.Request, *, listed: bool) -> web.Response:
     return await _act_on_one(request, word, receivable_id, act)
 
 
+@operation(
+    ReceivableAnswer,
+    status=202,
+    who=MEMBER,
+    scope="finance",
+    path=_NAMED,
+    body=RepayBody,
+    refuses=(*ACT_REFUSED, "422 insufficient_cash"),
+)
 async def repay(request: web.Request) -> web.Response:
     """The debtor pays ``amount``, whole fen, out of its cash."""
     member, body = require(request, scope="finance"), await wire.read(request, RepayBody)
@@ -202,7 +265,7 @@ async def _act(request: web.Request, ids: Sequence[bytes], act: ActOnBook) -> li
 async def _act_on_one(request: web.Request, word: Word, receivable_id: bytes, act: ActOnBook) -> web.Response:
     (row,) = await _act(request, [receivable_id], act)
     body = receivable_body(row, word.viewer, today_of(request.app[CONTEXT]))
-    return wire.reply({"receivable": body}, status=202)
+    return wire.reply(ReceivableAnswer(body), status=202)
 
 
 def routes() -> list[web.RouteDef]:

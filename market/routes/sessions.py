@@ -7,10 +7,13 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
+from data.units import format_instant
 from market import token_store, wire
 from market.context import CONTEXT, Context
 from market.factors import SecondFactor, check
 from market.identity import Member, access_of, require
+from market.openapi.fields import Hash, Instant, Number, Signature
+from market.openapi.operation import ANYONE, MEMBER, operation
 from market.problems import not_found, refuse
 from market.scopes import SCOPES, Scope, scopes_of
 from market.tokens import FRESH_S, ApiKey, Session
@@ -28,8 +31,8 @@ class SessionBody(wire.Body, frozen=True):
     """``scopes`` bind the token; left out, it may do all that its member may."""
 
     member: wire.Id
-    nonce: str
-    signature: str
+    nonce: Hash
+    signature: Signature
     scopes: Scopes | None = None
     second_factor: SecondFactor | None = None
 
@@ -38,13 +41,57 @@ class StepUpBody(wire.Body, frozen=True):
     second_factor: SecondFactor
 
 
+class ChallengeAnswer(msgspec.Struct, frozen=True):
+    """A nonce to sign."""
+
+    nonce: Hash
+    expires: Instant
+
+
+class SessionAnswer(msgspec.Struct, frozen=True):
+    """A bearer token, until when it holds, and what it may do."""
+
+    token: str
+    session: str
+    expires: Instant
+    scopes: list[Scope]
+
+
+class StepUpAnswer(msgspec.Struct, frozen=True):
+    fresh_until: Instant
+
+
+class OwnSession(msgspec.Struct, frozen=True):
+    """A session in force; `current` is the one that asks."""
+
+    session: str
+    opened: Instant
+    expires: Instant
+    scopes: list[Scope]
+    current: bool
+
+
+@operation(ChallengeAnswer, who=ANYONE, body=ChallengeBody, refuses=("429 too_many_challenges",))
 async def challenge(request: web.Request) -> web.Response:
     """A nonce that stands for two minutes, once. Given for any number, so that nobody can probe who is a member."""
     body = await wire.read(request, ChallengeBody)
     nonce, expires_s = request.app[CONTEXT].directory.challenge(body.member)
-    return wire.reply({"nonce": nonce.hex(), "expires": wire.time_text(expires_s)})
+    return wire.reply(ChallengeAnswer(nonce.hex(), format_instant(expires_s)))
 
 
+@operation(
+    SessionAnswer,
+    status=201,
+    who=ANYONE,
+    body=SessionBody,
+    headers={"Cache-Control": "no-store"},
+    refuses=(
+        "401 bad_login bad_second_factor",
+        "403 second_factor_needed",
+        "422 bad_hex bad_scopes bad_signature",
+        "429 too_many_attempts",
+    ),
+)
 async def log_in(request: web.Request) -> web.Response:
     """A token for a signature over the nonce. What failed is not told apart."""
     context = request.app[CONTEXT]
@@ -80,12 +127,7 @@ async def _open(context: Context, member: Member, scopes: frozenset[Scope]) -> w
         directory.end(old)
     directory.keep(session)
     return wire.reply(
-        {
-            "token": token,
-            "session": session.session_id,
-            "expires": wire.time_text(session.expires_s),
-            "scopes": sorted(scopes),
-        },
+        SessionAnswer(token, session.session_id, format_instant(session.expires_s), sorted(scopes)),
         status=201,
         headers={"Cache-Control": "no-store"},
     )
@@ -104,6 +146,12 @@ def _fresh(session: Session, now_s: int) -> Session:
     return replace(session, fresh_until_s=now_s + FRESH_S)
 
 
+@operation(
+    StepUpAnswer,
+    who=MEMBER,
+    body=StepUpBody,
+    refuses=("401 bad_second_factor", "403 session_needed", "409 no_factor", "429 too_many_attempts"),
+)
 async def step_up(request: web.Request) -> web.Response:
     """Show the second factor again: for five minutes this session may do what is sensitive."""
     context, access = request.app[CONTEXT], access_of(request)
@@ -117,26 +165,28 @@ async def step_up(request: web.Request) -> web.Response:
     await context.write(lambda connection: token_store.set_fresh(connection, session))
     if session.token_hash in context.directory.sessions:  # else it was ended meanwhile
         context.directory.keep(session)
-    return wire.reply({"fresh_until": wire.time_text(session.fresh_until_s)})
+    return wire.reply(StepUpAnswer(format_instant(session.fresh_until_s)))
 
 
+@operation(wire.Page[OwnSession], who=MEMBER, scope="read")
 async def show_all(request: web.Request) -> web.Response:
     """Own sessions in force, the oldest first."""
     member, current = require(request, scope="read"), access_of(request).session
     wire.query(request)
     items = [
-        {
-            "session": session.session_id,
-            "opened": wire.time_text(session.opened_s),
-            "expires": wire.time_text(session.expires_s),
-            "scopes": sorted(session.scopes),
-            "current": session == current,
-        }
+        OwnSession(
+            session=session.session_id,
+            opened=format_instant(session.opened_s),
+            expires=format_instant(session.expires_s),
+            scopes=sorted(session.scopes),
+            current=session == current,
+        )
         for session in request.app[CONTEXT].directory.sessions_of(member.member_id)
     ]
     return wire.reply(wire.page(items, None))
 
 
+@operation(None, status=204, who=MEMBER, refuses=("403 session_needed",))
 async def log_out(request: web.Request) -> web.Response:
     """End this session at once; any token of a session may end itself."""
     session = access_of(request).session
@@ -146,6 +196,7 @@ async def log_out(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+@operation(None, status=204, who=MEMBER, scope="identity", path={"session": str}, refuses=("404 not_found",))
 async def end_one(request: web.Request) -> web.Response:
     """End one of one's own sessions at once."""
     context, member = request.app[CONTEXT], require(request, scope="identity")
@@ -157,6 +208,14 @@ async def end_one(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+@operation(
+    None,
+    status=204,
+    who=MEMBER,
+    path={"member": Number},
+    query={"api_keys": bool},
+    refuses=("400 bad_flag bad_number", "403 forbidden scope_missing", "404 not_found"),
+)
 async def end_all(request: web.Request) -> web.Response:
     """End all sessions of a member, by itself or by the operator; with ``?api_keys=true`` revoke its API keys too."""
     context, asking = request.app[CONTEXT], access_of(request).member

@@ -1,7 +1,8 @@
 """The market clock, how settlement stands, halting, and whether the server lives."""
 
-from typing import Any
+from typing import Annotated
 
+import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
@@ -12,6 +13,8 @@ from market.clock import BackwardsError, ManualClock
 from market.context import CONTEXT
 from market.identity import require
 from market.jobs import CloseGates, Halt
+from market.openapi.fields import Day, Instant, choice
+from market.openapi.operation import ANYONE, operation
 from market.problems import refuse, unavailable
 from market.store import CLOCK, put_settings, reverted_calls
 from settlement import cycle_store, outbox, store
@@ -20,19 +23,88 @@ _UNDER_WAY = ("drafted", "signed", "applying")
 
 
 class ClockBody(wire.Body, frozen=True):
-    now: str
+    now: Instant
+
+
+class ClockAnswer(msgspec.Struct, frozen=True):
+    """The market's time; a manual clock is moved by the operator."""
+
+    now: Instant
+    manual: bool
+
+
+class ClockMoved(msgspec.Struct, frozen=True):
+    """The new time, and the slots whose gates closed."""
+
+    now: Instant
+    closed: list[Instant]
+
+
+class CallRefused(msgspec.Struct, frozen=True):
+    """A call that the contracts did not take."""
+
+    call: str
+    refusal: str
+
+
+class CycleStanding(msgspec.Struct, frozen=True):
+    cycle: int
+    day: Day
+    state: str
+
+
+class PeriodStanding(msgspec.Struct, frozen=True):
+    period: int
+    state: str
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """How far settlement is by the database."""
+
+    outbox_waiting: int
+    outbox_reverted: list[CallRefused]
+    cycles: list[CycleStanding]
+    periods: list[PeriodStanding]
+    last_commitment: int | None
+
+
+class StatusBody(Settled, frozen=True, kw_only=True):
+    """How far market and settlement are; `settlement` waits during an outage and is stopped after a bug."""
+
+    now: Instant
+    sequence: int
+    open_orders: int
+    halted: bool
+    settlement: Annotated[str, choice("running", "waiting", "stopped", "off")]
+    idle: bool
+
+
+class HaltAnswer(msgspec.Struct, frozen=True):
+    halted: bool
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: Annotated[str, choice("alive", "ready")]
 
 
 class HaltBody(wire.Body, frozen=True):
     halted: bool
 
 
+@operation(ClockAnswer, who=ANYONE)
 async def show_clock(request: web.Request) -> web.Response:
     """What time it is in the market."""
     clock = request.app[CONTEXT].clock
-    return wire.reply({"now": format_instant(clock.now_s()), "manual": clock.is_manual})
+    return wire.reply(ClockAnswer(format_instant(clock.now_s()), clock.is_manual))
 
 
+@operation(
+    ClockMoved,
+    who=("operator",),
+    scope="office",
+    body=ClockBody,
+    refuses=("409 wall_clock clock_backwards", "422 bad_time"),
+)
 async def move_clock(request: web.Request) -> web.Response:
     """Move a manual clock forward. Gates that are due are closed when this answers; settlement follows by itself."""
     require(request, "operator", scope="office")
@@ -48,29 +120,17 @@ async def move_clock(request: web.Request) -> web.Response:
     await context.write(lambda connection: put_settings(connection, {CLOCK: context.clock.now_s()}))
     outcome = await context.sequencer.submit(CloseGates())
     context.poke()
-    return wire.reply(
-        {"now": format_instant(context.clock.now_s()), "closed": [format_instant(slot) for slot in outcome.answer]}
-    )
+    closed = [format_instant(slot) for slot in outcome.answer]
+    return wire.reply(ClockMoved(format_instant(context.clock.now_s()), closed))
 
 
+@operation(StatusBody, who=("operator", "regulator", "checker"), scope="read")
 async def show_status(request: web.Request) -> web.Response:
     """How far settlement is. ``idle``: nothing is due, under way, or waiting for the checker."""
     require(request, "operator", "regulator", "checker", scope="read")
     context = request.app[CONTEXT]
 
-    def look(connection: Connection) -> dict[str, Any]:
-        commitment = store.last_commitment(connection)
-        return {
-            "outbox_waiting": outbox.count_unfinished(connection),
-            "outbox_reverted": [{"call": kind, "refusal": refusal} for kind, refusal in reverted_calls(connection)],
-            "cycles": [
-                {"cycle": row.cycle, "day": row.day, "state": row.state} for row in cycle_store.cycles_in(connection)
-            ],
-            "periods": [{"period": row.period, "state": row.state} for row in period_store.periods_in(connection)],
-            "last_commitment": commitment.commitment if commitment is not None else None,
-        }
-
-    found = await context.read(look)
+    found = await context.read(_settled)
     scheduler = context.scheduler  # asked after the outbox: what was sent since then is followed before it is idle
     condition = scheduler.condition if scheduler is not None else "off"
     is_busy = scheduler is None or scheduler.is_busy
@@ -79,34 +139,49 @@ async def show_status(request: web.Request) -> web.Response:
         lambda state: (state.engine.sequence, len(state.open), state.is_halted)
     )
     now_s = context.clock.now_s()
-    is_waiting = any(row["state"] in _UNDER_WAY for row in (*found["cycles"], *found["periods"]))
+    states = [*(row.state for row in found.cycles), *(row.state for row in found.periods)]
+    is_waiting = any(state in _UNDER_WAY for state in states)
     is_settled = settled_s is not None and settled_s >= now_s
     return wire.reply(
-        {
-            "now": format_instant(now_s),
-            "sequence": sequence,
-            "open_orders": open_orders,
-            "halted": is_halted,
-            **found,
-            "settlement": condition,
-            "idle": found["outbox_waiting"] == 0 and not is_busy and not is_waiting and is_settled,
-        }
+        StatusBody(
+            **msgspec.structs.asdict(found),
+            now=format_instant(now_s),
+            sequence=sequence,
+            open_orders=open_orders,
+            halted=is_halted,
+            settlement=condition,
+            idle=found.outbox_waiting == 0 and not is_busy and not is_waiting and is_settled,
+        )
     )
 
 
+def _settled(connection: Connection) -> Settled:
+    commitment = store.last_commitment(connection)
+    return Settled(
+        outbox_waiting=outbox.count_unfinished(connection),
+        outbox_reverted=[CallRefused(kind, refusal) for kind, refusal in reverted_calls(connection)],
+        cycles=[CycleStanding(row.cycle, row.day, row.state) for row in cycle_store.cycles_in(connection)],
+        periods=[PeriodStanding(row.period, row.state) for row in period_store.periods_in(connection)],
+        last_commitment=commitment.commitment if commitment is not None else None,
+    )
+
+
+@operation(HaltAnswer, who=("operator", "regulator"), scope="office", body=HaltBody)
 async def halt(request: web.Request) -> web.Response:
     """Stop taking orders, or take them again; what rests can always be cancelled."""
     require(request, "operator", "regulator", scope="office")
     body = await wire.read(request, HaltBody)
     outcome = await request.app[CONTEXT].sequencer.submit(Halt(body.halted))
-    return wire.reply({"halted": outcome.answer})
+    return wire.reply(HaltAnswer(outcome.answer))
 
 
+@operation(Health, who=ANYONE)
 async def healthz(request: web.Request) -> web.Response:
     """The process answers."""
-    return wire.reply({"status": "alive"})
+    return wire.reply(Health("alive"))
 
 
+@operation(Health, who=ANYONE, refuses=("503 settlement_stopped stopping",))
 async def readyz(request: web.Request) -> web.Response:
     """Orders can be taken: the sequencer runs and has answered."""
     context = request.app[CONTEXT]
@@ -117,7 +192,7 @@ async def readyz(request: web.Request) -> web.Response:
     await context.sequencer.look(lambda state: None)
     if context.scheduler is not None and context.scheduler.condition == "stopped":
         raise unavailable("settlement_stopped", "settlement has stopped; orders are still taken", 30)
-    return wire.reply({"status": "ready"})
+    return wire.reply(Health("ready"))
 
 
 def routes() -> list[web.RouteDef]:

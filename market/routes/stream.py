@@ -2,10 +2,12 @@
 
 from aiohttp import web
 
+from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
 from market.streams import KEEPER
 
 
+@operation(None, status=101, who=MEMBER, is_public_too=True, refuses=("426 upgrade_required",))
 async def serve(request: web.Request) -> web.StreamResponse:
     """Upgraded with a token, it is a member's; without one it is the public's until it logs in."""
     if not web.WebSocketResponse().can_prepare(request).ok:

@@ -5,11 +5,22 @@ from aiohttp import web
 from market import order_store, wire
 from market.context import CONTEXT
 from market.identity import require
+from market.openapi.fields import PAGE, Instant, Number
+from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse
-from market.views import own_trade_body, public_trade_body
+from market.views import OwnTradeBody, PublicTrade, own_trade_body, public_trade_body
 from settlement import hexjson, proofs
+from settlement.trade_leaf import TradeProof
 
 
+@operation(
+    (wire.Page[OwnTradeBody], wire.Page[PublicTrade]),
+    who=MEMBER,
+    scope="read",
+    is_public_too=True,
+    query={"public": bool, "slot": Instant, "from": Instant, "to": Instant, **PAGE},
+    refuses=("400 bad_parameter", "422 bad_time"),
+)
 async def show_all(request: web.Request) -> web.Response:
     """Own trades, or with ``?public=true`` everyone's; ``?slot=`` chooses one slot. By trade number.
 
@@ -44,6 +55,13 @@ async def show_all(request: web.Request) -> web.Response:
     return wire.reply(wire.page([own_trade_body(trade) for trade in own], last))
 
 
+@operation(
+    TradeProof,
+    who=MEMBER,
+    scope="read",
+    path={"trade": Number},
+    refuses=("400 bad_number", "404 not_found", "409 not_committed"),
+)
 async def show_proof(request: web.Request) -> web.Response:
     """All that a stranger needs to see that a trade, with this member's signed order, stands on the chain."""
     context = request.app[CONTEXT]

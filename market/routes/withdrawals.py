@@ -1,21 +1,26 @@
 """Money on its way out: asked for and signed by members, paid by the custodian; and free cash into escrow."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
-from data.units import format_money
+from data.units import format_instant, format_money
 from market import statement_store, wire, withdrawal_store
 from market.context import CONTEXT, Context
 from market.identity import Member, require, require_fresh
+from market.openapi.fields import PAGE, Instant, Money, MoneyGiven, Number, Signature, choice
+from market.openapi.operation import MEMBER, operation
 from market.problems import Problem, ProblemError, not_found, refuse
 from market.withdrawal_store import Withdrawal
 from market.withdrawals import STATES, RequestWithdrawal, payout_of, reference_of
 from settlement import acts, outbox, signatures
 
 _OVERSEERS = ("custodian", "operator", "regulator", "checker")
+_NUMBERED = {"withdrawal": Number}
+_UNSIGNED = ("422 bad_amount bad_time bad_signature deadline_passed",)
 
 
 _Values = Callable[[Connection], dict[str, Any]]
@@ -24,37 +29,71 @@ _Values = Callable[[Connection], dict[str, Any]]
 class WithdrawalBody(wire.Body, frozen=True):
     """From ``escrow``, ``signature`` is over ``RequestExit`` in the domain of Clearing; from ``cash`` there is none."""
 
-    amount: str
+    amount: MoneyGiven
     nonce: wire.Id
-    deadline: str
+    deadline: Instant
     source: Literal["escrow", "cash"] = "escrow"
-    signature: str | None = None
+    signature: Signature | None = None
 
 
 class PayoutBody(wire.Body, frozen=True):
     """The member's signature over ``Burn`` in the domain of Cash."""
 
     nonce: wire.Id
-    deadline: str
-    signature: str
+    deadline: Instant
+    signature: Signature
 
 
 class ConfirmationBody(wire.Body, frozen=True):
     """The custodian's signature over the same ``Burn``, and what its bank calls the payment."""
 
     bank_reference: wire.Name
-    signature: str
+    signature: Signature
 
 
 class EntryBody(wire.Body, frozen=True):
     """``signature`` is over ``Enter`` in the domain of Clearing."""
 
-    amount: str
+    amount: MoneyGiven
     nonce: wire.Id
-    deadline: str
-    signature: str
+    deadline: Instant
+    signature: Signature
 
 
+class EntryAnswer(msgspec.Struct, frozen=True):
+    """What is on its way into escrow."""
+
+    amount: Money
+
+
+class WithdrawalShown(msgspec.Struct, frozen=True):
+    """A withdrawal and how far it is; `payable` is what is left of it once escrow has given it free."""
+
+    withdrawal: int
+    member: int
+    source: Annotated[str, choice("escrow", "cash")]
+    state: Annotated[str, choice(*STATES)]
+    amount: Money
+    payable: Money | None
+    reference: str
+    bank_reference: str | None
+    requested: Instant
+    changed: Instant
+    payout_nonce: int | None
+    payout_deadline: Instant | None
+    refusal: str | None
+
+
+@operation(
+    WithdrawalShown,
+    status=202,
+    who=MEMBER,
+    scope="money",
+    body=WithdrawalBody,
+    is_sensitive=True,
+    headers={"Location": "Where the withdrawal is"},
+    refuses=(*_UNSIGNED, "403 frozen", "409 nonce_used", "422 insufficient_funds insufficient_cash"),
+)
 async def ask(request: web.Request) -> web.Response:
     """Ask for money back. What is in escrow can not be traded with from this answer on; the same again changes nothing.
 
@@ -83,9 +122,17 @@ async def ask(request: web.Request) -> web.Response:
     if (found.source, found.amount_micro, found.deadline_s) != (body.source, amount_micro, deadline_s):
         raise refuse(409, "nonce_used", "another withdrawal has this nonce", "nonce")
     context.poke()
-    return wire.reply(_body(context, found), status=202, headers={"Location": f"/v1/withdrawals/{number}"})
+    return wire.reply(_shown(context, found), status=202, headers={"Location": f"/v1/withdrawals/{number}"})
 
 
+@operation(
+    EntryAnswer,
+    status=202,
+    who=MEMBER,
+    scope="money",
+    body=EntryBody,
+    refuses=(*_UNSIGNED, "422 insufficient_cash"),
+)
 async def enter(request: web.Request) -> web.Response:
     """Put free cash behind orders; it counts once the chain has it."""
     member, context = require(request, scope="money"), request.app[CONTEXT]
@@ -99,15 +146,23 @@ async def enter(request: web.Request) -> web.Response:
     call = acts.enter(member.member_id, amount_micro, signature, **once)
     await context.write(lambda connection: outbox.put(connection, call))
     context.poke()
-    return wire.reply({"amount": format_money(amount_micro)}, status=202)
+    return wire.reply(EntryAnswer(format_money(amount_micro)), status=202)
 
 
+@operation(WithdrawalShown, who=MEMBER, scope="read", path=_NUMBERED, refuses=("404 not_found",))
 async def show(request: web.Request) -> web.Response:
     """One withdrawal, to its member and to those who pay and oversee."""
     context = request.app[CONTEXT]
-    return wire.reply(_body(context, await _find(request, require(request, scope="read"))))
+    return wire.reply(_shown(context, await _find(request, require(request, scope="read"))))
 
 
+@operation(
+    wire.Page[WithdrawalShown],
+    who=MEMBER,
+    scope="read",
+    query={"state": Annotated[str, choice(*STATES)], **PAGE},
+    refuses=("400 bad_state",),
+)
 async def show_all(request: web.Request) -> web.Response:
     """Own withdrawals, oldest first; the custodian and those who oversee see all. ``?state=``"""
     asking, context = require(request, scope="read"), request.app[CONTEXT]
@@ -121,9 +176,19 @@ async def show_all(request: web.Request) -> web.Response:
         lambda connection: withdrawal_store.some(connection, member_id=whose, state=state, after=after, limit=limit)
     )
     last = found[-1].withdrawal if len(found) == limit else None
-    return wire.reply(wire.page([_body(context, each) for each in found], last))
+    return wire.reply(wire.page([_shown(context, each) for each in found], last))
 
 
+@operation(
+    WithdrawalShown,
+    status=202,
+    who=MEMBER,
+    scope="money",
+    path=_NUMBERED,
+    body=PayoutBody,
+    is_sensitive=True,
+    refuses=("404 not_found", "409 not_free changed_meanwhile", *_UNSIGNED),
+)
 async def sign_payout(request: web.Request) -> web.Response:
     """The member signs that this money may be paid out and burned."""
     member, context = require(request, scope="money"), request.app[CONTEXT]
@@ -134,7 +199,7 @@ async def sign_payout(request: web.Request) -> web.Response:
         raise not_found("withdrawal")
     deadline_s = wire.instant_s(body.deadline, "deadline")
     if (found.payout_nonce, found.payout_deadline_s) == (body.nonce, deadline_s):
-        return wire.reply(_body(context, found), status=202)
+        return wire.reply(_shown(context, found), status=202)
     if found.state != "free":
         raise refuse(409, "not_free", f"this withdrawal is {found.state}; a payout is signed when it is free")
     _check_deadline(context, deadline_s)
@@ -144,13 +209,22 @@ async def sign_payout(request: web.Request) -> web.Response:
     return await _move(context, found, "signed", lambda connection: values)
 
 
+@operation(
+    WithdrawalShown,
+    status=202,
+    who=("custodian",),
+    scope="office",
+    path=_NUMBERED,
+    body=ConfirmationBody,
+    refuses=("404 not_found", "409 not_signed reference_used changed_meanwhile", *_UNSIGNED),
+)
 async def confirm(request: web.Request) -> web.Response:
     """The custodian confirms the payment under its bank's reference, each used once; the money is burned."""
     custodian, context = require(request, "custodian", scope="office"), request.app[CONTEXT]
     found = await _find(request, custodian)
     body = await wire.read(request, ConfirmationBody)
     if found.bank_reference == body.bank_reference:
-        return wire.reply(_body(context, found), status=202)
+        return wire.reply(_shown(context, found), status=202)
     if found.state != "signed":
         raise refuse(409, "not_signed", f"this withdrawal is {found.state}; it is paid when its member has signed")
     assert found.payout_nonce is not None and found.payout_deadline_s is not None
@@ -182,7 +256,7 @@ async def _move(context: Context, found: Withdrawal, state: str, values: _Values
     moved = await context.write(write)
     assert moved is not None
     context.poke()
-    return wire.reply(_body(context, moved), status=202)
+    return wire.reply(_shown(context, moved), status=202)
 
 
 async def _find(request: web.Request, asking: Member) -> Withdrawal:
@@ -227,22 +301,22 @@ async def _check_free(context: Context, member_id: int, amount_micro: int, nonce
         raise refuse(422, "insufficient_cash", f"free cash is {format_money(free_micro)}; see /v1/account", "amount")
 
 
-def _body(context: Context, each: Withdrawal) -> dict[str, object]:
-    return {
-        "withdrawal": each.withdrawal,
-        "member": each.member_id,
-        "source": each.source,
-        "state": each.state,
-        "amount": format_money(each.amount_micro),
-        "payable": None if each.payable_micro is None else format_money(each.payable_micro),
-        "reference": reference_of(context.chain.chain_id, each.withdrawal),
-        "bank_reference": each.bank_reference,
-        "requested": wire.time_text(each.requested_s),
-        "changed": wire.time_text(each.changed_s),
-        "payout_nonce": each.payout_nonce,
-        "payout_deadline": wire.time_text(each.payout_deadline_s),
-        "refusal": each.refusal,
-    }
+def _shown(context: Context, each: Withdrawal) -> WithdrawalShown:
+    return WithdrawalShown(
+        withdrawal=each.withdrawal,
+        member=each.member_id,
+        source=each.source,
+        state=each.state,
+        amount=format_money(each.amount_micro),
+        payable=None if each.payable_micro is None else format_money(each.payable_micro),
+        reference=reference_of(context.chain.chain_id, each.withdrawal),
+        bank_reference=each.bank_reference,
+        requested=format_instant(each.requested_s),
+        changed=format_instant(each.changed_s),
+        payout_nonce=each.payout_nonce,
+        payout_deadline=wire.time_text(each.payout_deadline_s),
+        refusal=each.refusal,
+    )
 
 
 def routes() -> list[web.RouteDef]:
