@@ -6,7 +6,7 @@ PostgreSQL: ``COPY``). Rows are tuples in the order of ``columns``, of values th
 numbers, text, bytes, booleans, None. All of it belongs to the caller's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -15,9 +15,19 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 
 AT_ONCE = 512
-"""Rows of one statement. SQLite bears 32,766 values in one, our widest table has some thirty columns."""
+"""The most rows of one statement. SQLite bears 32,766 values in one, our widest table has some thirty columns."""
 
 Rows = Sequence[tuple[Any, ...]]
+
+
+def _portions(rows: Rows) -> Iterator[Rows]:
+    """Rows in portions of AT_ONCE, then of falling powers of two: a few statements, each prepared once."""
+    start, size = 0, AT_ONCE
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        yield rows[start : start + size]
+        start += size
 
 
 def insert_rows(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
@@ -27,8 +37,7 @@ def insert_rows(connection: Connection, table: Table, columns: tuple[str, ...], 
     if connection.dialect.name == "postgresql":
         _copy(connection, table, columns, rows)
         return
-    for start in range(0, len(rows), AT_ONCE):
-        some = rows[start : start + AT_ONCE]
+    for some in _portions(rows):
         connection.exec_driver_sql(_insert(table.name, columns, len(some)), tuple(chain.from_iterable(some)))
 
 
@@ -36,8 +45,7 @@ def update_rows(connection: Connection, table: Table, key: str, columns: tuple[s
     """Set ``columns`` of the rows whose ``key`` is the first value of each tuple; the others follow in order."""
     names = (key, *columns)
     types = _types(connection, table, names)
-    for start in range(0, len(rows), AT_ONCE):
-        some = rows[start : start + AT_ONCE]
+    for some in _portions(rows):
         statement = _update(table.name, names, types, len(some))
         connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
 
@@ -45,11 +53,15 @@ def update_rows(connection: Connection, table: Table, key: str, columns: tuple[s
 def rows_with_keys(
     connection: Connection, table: Table, keys: tuple[str, ...], wanted: Rows, columns: tuple[str, ...]
 ) -> list[tuple[Any, ...]]:
-    """``columns`` of the rows whose ``keys`` are one of the tuples ``wanted``, in no order."""
+    """``columns`` of the rows whose ``keys`` are one of the tuples ``wanted``, in no order; of tuples that stand twice,
+    the row twice.
+
+    SQLite looks through a whole table for ``(a, b) IN (VALUES ...)``. It keeps the order of a CROSS JOIN: takes the
+    values one by one and finds the row of each by the index.
+    """
     found: list[tuple[Any, ...]] = []
     types = _types(connection, table, keys)
-    for start in range(0, len(wanted), AT_ONCE):
-        some = wanted[start : start + AT_ONCE]
+    for some in _portions(wanted):
         statement = _select(table.name, keys, columns, types, len(some))
         found += [tuple(row) for row in connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))]
     return found
@@ -89,10 +101,9 @@ def _update(table: str, names: tuple[str, ...], types: tuple[str, ...], count: i
 
 @lru_cache(maxsize=1024)
 def _select(table: str, keys: tuple[str, ...], columns: tuple[str, ...], types: tuple[str, ...], count: int) -> str:
-    asked = ", ".join(map(_quoted, columns))
-    return (
-        f"SELECT {asked} FROM {table} WHERE ({', '.join(map(_quoted, keys))}) IN ({_values(len(keys), types, count)})"
-    )
+    asked = ", ".join(f"{table}.{_quoted(name)}" for name in columns)
+    same = " AND ".join(f"{table}.{_quoted(name)} = given.column{place}" for place, name in enumerate(keys, start=1))
+    return f"SELECT {asked} FROM ({_values(len(keys), types, count)}) AS given CROSS JOIN {table} WHERE {same}"
 
 
 def _values(width: int, types: tuple[str, ...], count: int) -> str:
