@@ -7,6 +7,7 @@ numbers, text, bytes, booleans, None. All of it belongs to the caller's transact
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -38,7 +39,7 @@ def insert_rows(connection: Connection, table: Table, columns: tuple[str, ...], 
         _copy(connection, table, columns, rows)
         return
     for some in _portions(rows):
-        connection.exec_driver_sql(_insert(table.name, columns, len(some)), tuple(chain.from_iterable(some)))
+        _run(connection, _insert(table.name, columns, len(some)), some)
 
 
 def update_rows(connection: Connection, table: Table, key: str, columns: tuple[str, ...], rows: Rows) -> None:
@@ -47,7 +48,7 @@ def update_rows(connection: Connection, table: Table, key: str, columns: tuple[s
     types = _types(connection, table, names)
     for some in _portions(rows):
         statement = _update(table.name, names, types, len(some))
-        connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
+        _run(connection, statement, some)
 
 
 def rows_with_keys(
@@ -63,7 +64,7 @@ def rows_with_keys(
     types = _types(connection, table, keys)
     for some in _portions(wanted):
         statement = _select(table.name, keys, columns, types, len(some))
-        found += [tuple(row) for row in connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))]
+        found += _run(connection, statement, some).fetchall()
     return found
 
 
@@ -74,15 +75,28 @@ def _types(connection: Connection, table: Table, names: tuple[str, ...]) -> tupl
     return tuple(table.c[name].type.compile(connection.dialect) for name in names)
 
 
+def _run(connection: Connection, statement: str, rows: Rows) -> Any:
+    """The driver's cursor after one statement, past SQLAlchemy's own work for each, which is more than SQLite's."""
+    driver: Any = connection.connection.dbapi_connection
+    with _told_as_outage(connection, statement):
+        return driver.execute(statement, tuple(chain.from_iterable(rows)))
+
+
 def _copy(connection: Connection, table: Table, columns: tuple[str, ...], rows: Rows) -> None:
     driver: Any = connection.connection.dbapi_connection
     statement = f"COPY {table.name} ({', '.join(map(_quoted, columns))}) FROM STDIN"
+    with _told_as_outage(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+@contextmanager
+def _told_as_outage(connection: Connection, statement: str) -> Iterator[None]:
+    """SQLAlchemy stands not between: what fails must look as if it did."""
     driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
     try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
-    except driver_error as error:  # SQLAlchemy stood not between: an outage must look like one
+        yield
+    except driver_error as error:
         raise DBAPIError.instance(statement, None, error, driver_error, dialect=connection.dialect) from error
 
 

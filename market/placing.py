@@ -107,10 +107,15 @@ class PlaceOrders:
         return [(self.member_id, order.intent.client_order_id) for order in self.orders]
 
     def answer(self, state: MarketState) -> list[Placed | Repeat | Problem]:
+        state.settle()
         return [
-            placed(state, outcome.order_id) if isinstance(outcome, OrderRecord) else outcome
-            for outcome in self.outcomes
+            self._answer(state, outcome) if isinstance(outcome, OrderRecord) else outcome for outcome in self.outcomes
         ]
+
+    def _answer(self, state: MarketState, record: OrderRecord) -> Placed | Problem:
+        """The engine's own refusals, of what no check here saw, are answered as such."""
+        reason = state.refused.get(record.order_id)
+        return placed(state, record.order_id) if reason is None else problem_of(reason.code)
 
     def run(self, state: MarketState) -> None:
         signature_id = state.next_signature
@@ -140,7 +145,7 @@ class PlaceOrders:
         for index, order in enumerate(self.orders):
             replaces = order.intent.replaces
             if replaces:  # what came before decides whether that one is still open
-                self._apply(state, waiting)
+                state.apply(waiting)
                 waiting = []
             outcome = self._check(state, order)
             if isinstance(outcome, MeterRecord):
@@ -151,9 +156,9 @@ class PlaceOrders:
                     waiting.append(command_of(outcome))
             self.outcomes.append(outcome)
             if replaces:
-                self._apply(state, waiting)
+                state.apply(waiting)
                 waiting = []
-        self._apply(state, waiting)
+        state.defer(waiting)
 
     def _cover(self, state: MarketState, record: OrderRecord, meter: MeterRecord) -> OrderRecord | Problem:
         """The record, with all it needs reserved, or why it can not be."""
@@ -170,23 +175,11 @@ class PlaceOrders:
         self.mine[record.client_order_id] = record
         return record
 
-    def _apply(self, state: MarketState, commands: list[Command]) -> None:
-        """The engine's own refusals, of what no check above saw, are answered as such."""
-        if not commands:
-            return
-        reasons = state.apply(commands)
-        if reasons:
-            self.outcomes = [
-                problem_of(reasons[outcome.order_id].code)
-                if isinstance(outcome, OrderRecord) and outcome.order_id in reasons
-                else outcome
-                for outcome in self.outcomes
-            ]
-
     # --------------------------------------------------------------------------------------------- baskets
 
     def _place_basket(self, state: MarketState, signature_id: int) -> None:
         """The engine sees a basket only when every leg passed and all of them together are covered."""
+        state.settle()
         found = [self._check(state, order) for order in self.orders]
         repeated = [outcome for outcome in found if isinstance(outcome, Repeat | OrderRecord)]
         if len(repeated) == len(found):
@@ -204,7 +197,7 @@ class PlaceOrders:
             leg.basket = legs[0].order_id if legs else leg.order_id
             legs.append(leg)
         self.outcomes.extend(legs)
-        self._apply(state, [Basket(tuple(command_of(leg) for leg in legs))])
+        state.apply([Basket(tuple(command_of(leg) for leg in legs))])
 
     def _leg(
         self,

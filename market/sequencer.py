@@ -28,6 +28,7 @@ from market.clock import Clock
 from market.jobs import Job, PlainJob
 from market.logs import REQUEST_ID, is_logged, log, some
 from market.metrics import BatchSeen, Metrics
+from market.placing import PlaceOrders
 from market.problems import NotRecordedError, StoppedError, unavailable
 from market.records import JournalLink, Receipt
 from market.recovery import rebuild
@@ -244,7 +245,10 @@ class Sequencer:
             with reading(self._database) as connection:
                 state.known = store.known_orders(connection, names)
         for waiting in batch:
+            if not isinstance(waiting.job, PlaceOrders):
+                state.settle()  # orders are left waiting until someone else looks
             waiting.job.run(state)
+        state.settle()
         answers = [waiting.job.answer(state) for waiting in batch]
         matched_s = time.perf_counter()
         receipt = self._record(state)

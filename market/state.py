@@ -27,7 +27,7 @@ from matching.order import (
 )
 from settlement.journal import GENESIS_HEAD
 
-SALTS_BYTES = 96
+SALTS_BYTES, SALTS_AT_ONCE = 96, 64
 
 
 class MarketState:
@@ -59,12 +59,15 @@ class MarketState:
         self.now_s = 0
         self.batch = Batch(first_sequence=1)
         self.known: Mapping[tuple[int, str], tuple[int, bytes]] = {}
+        self.refused: dict[int, Reason] = {}
+        self._deferred: list[Command] = []
+        self._salts = b""
 
     def begin(self, now_s: int) -> None:
         """Start a new batch at this time of the market clock."""
         self.now_s = now_s
         self.batch = Batch(first_sequence=self.engine.sequence + 1)
-        self.known = {}
+        self.known, self.refused = {}, {}
 
     def add_node(self, node: NodeRecord) -> None:
         """A node is connected; its id is its place in the order of connection."""
@@ -79,23 +82,34 @@ class MarketState:
         self.exposures.reserve(record.order_id, stake)
         self.controls.opened(record.member_id)
         self.batch.orders[record.order_id] = record
+        self.batch.by_client[record.member_id, record.client_order_id] = record.order_id
 
     def forget(self, record: OrderRecord) -> None:
         """Take back ``expect`` of an order whose command is not applied after all."""
         self.exposures.release(record.order_id)
         self.controls.ended(record.member_id)
         del self.batch.orders[record.order_id]
+        del self.batch.by_client[record.member_id, record.client_order_id]
 
-    def apply(self, commands: Sequence[Command]) -> dict[int, Reason]:
-        """Carry out commands; what they change is changed here and noted in the batch.
+    def defer(self, commands: Sequence[Command]) -> None:
+        """Carry out commands later in this batch, before any others: the engine is asked once for many."""
+        self._deferred.extend(commands)
 
-        Returns, by order id, why the engine refused an order. Cancelling what is not open is no such refusal.
+    def settle(self) -> None:
+        """Carry out what was deferred."""
+        if self._deferred:
+            self.apply(())
+
+    def apply(self, commands: Sequence[Command]) -> None:
+        """Carry out what was deferred, then ``commands``; what they change is changed here and noted in the batch.
+
+        Why the engine refused an order is in ``refused``. Cancelling what is not open is no such refusal.
         """
+        commands, self._deferred = [*self._deferred, *commands], []
         first = self.engine.sequence + 1
         events = self.engine.apply(commands)
         assert self.engine.sequence == first + sum(map(sequences_of, commands)) - 1
         self.batch.commands.extend(commands)
-        refused: dict[int, Reason] = {}
         for event in events:
             match event:
                 case Accepted():
@@ -109,9 +123,8 @@ class MarketState:
                 case Closed():
                     self.live_slots.discard(event.slot)
                 case Rejected() if event.reason is not Reason.NOT_OPEN:
-                    refused[event.order_id] = event.reason
+                    self.refused[event.order_id] = event.reason
                     self._rejected(event)
-        return refused
 
     def _rejected(self, event: Rejected) -> None:
         record = self.batch.orders.get(event.order_id)
@@ -123,7 +136,6 @@ class MarketState:
         record.sequence = record.changed_sequence = event.sequence
         self.open[record.order_id] = record
         self.open_by_client[record.member_id, record.client_order_id] = record.order_id
-        self.batch.by_client[record.member_id, record.client_order_id] = record.order_id
         self.live_slots.add(record.slot_s)
 
     def _traded(self, event: Traded) -> None:
@@ -148,7 +160,7 @@ class MarketState:
             level=int(event.level),
             terms_days=buy.terms_days,
             traded_s=self.now_s,
-            salts=os.urandom(SALTS_BYTES),
+            salts=self._new_salts(),
         )
         self.next_trade += 1
         self.batch.trades.append(trade)
@@ -168,6 +180,13 @@ class MarketState:
         record.reduced_lots += less_lots
         self.exposures.reduce(record.order_id, less_lots)
         self._note(record, event.sequence)
+
+    def _new_salts(self) -> bytes:
+        """Random bytes for a trade, of which the system is asked for many at a time."""
+        if not self._salts:
+            self._salts = os.urandom(SALTS_AT_ONCE * SALTS_BYTES)
+        salts, self._salts = self._salts[:SALTS_BYTES], self._salts[SALTS_BYTES:]
+        return salts
 
     def _removed(self, event: Removed) -> None:
         record = self.open[event.order_id]

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from data import tables
 from data.database import open_database
+from market import store
 from market.lock import AlreadyServedError, served_alone
 from market.recovery import RecordError
 from tests.databases import url_of
@@ -114,21 +115,23 @@ async def test_a_missing_record_is_not_served(tmp_path: Path, table: Any) -> Non
 class FullDisk:
     """Refuses to write what orders became while ``is_full``; with ``after_commit`` once the commit has happened."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Engine, patches: pytest.MonkeyPatch) -> None:
         self.is_full = False
         self.after_commit = False
         self._writes_orders = False
-        event.listen(database, "before_cursor_execute", self._before)
+        self._update_rows = store.update_rows
+        patches.setattr(store, "update_rows", self._update)
         event.listen(database, "commit", self._commit)
 
     def _error(self) -> OperationalError:
         return OperationalError("UPDATE", {}, Exception("database or disk is full"))
 
-    def _before(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self.is_full and statement.startswith("UPDATE orders"):
+    def _update(self, connection: Any, table: Any, *rest: Any) -> None:
+        if self.is_full and table is tables.orders:
             self._writes_orders = True
             if not self.after_commit:
                 raise self._error()
+        self._update_rows(connection, table, *rest)
 
     def _commit(self, connection: Any) -> None:
         if self.is_full and self._writes_orders:
@@ -138,9 +141,11 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("after_commit", [False, True])
-async def test_a_failing_database_acknowledges_nothing_and_recovers(tmp_path: Path, after_commit: bool) -> None:
+async def test_a_failing_database_acknowledges_nothing_and_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_commit: bool
+) -> None:
     database = open_database(url_of(tmp_path))
-    disk = FullDisk(database)
+    disk = FullDisk(database, monkeypatch)
     async with open_market(tmp_path, database=database) as world:
         ann, bo = await neighbours(world)
         await bo.place(order("s1", "A2", "sell", "1.00", "0.40"))
