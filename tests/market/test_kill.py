@@ -98,7 +98,7 @@ async def test_kill_9_while_orders_stream_in(tmp_path: Path) -> None:
         people = list(zip(await neighbours(world), ("A1", "A2"), strict=True))
     for number in range(ROUNDS):
         async with child(tmp_path) as (process, address), aiohttp.ClientSession() as http:
-            served = World(address, http, world.context)
+            served = World(address, http, world.context, world.chain)
             everyone = [(Person(served, p.member, p.key, p.token), meter) for p, meter in people]
             await check_answered(everyone, ledger)
             workers = [
