@@ -52,7 +52,7 @@ class _Log:
     def add(self, sequence: int, orders: Sequence[Placed]) -> bytes:
         self.number += 1
         bodies = [order_body(order) for order in orders]
-        encoded = message("mine", number=self.number, sequence=sequence, snapshot=False, orders=bodies)
+        encoded = message("mine", run=RUN, number=self.number, sequence=sequence, snapshot=False, orders=bodies)
         self.kept.append(_Message(self.number, sequence, encoded))
         self.kept_bytes += len(encoded)
         while len(self.kept) > KEPT_MESSAGES or self.kept_bytes > KEPT_BYTES:
@@ -176,6 +176,7 @@ def _begin(log: _Log, reader: Reader, found: _Snapshot) -> None:
     reader.send(
         message(
             "mine",
+            run=RUN,
             number=number,
             sequence=found.sequence,
             snapshot=True,

@@ -40,7 +40,6 @@ class Ending(Enum):
     INTERNAL_ERROR = 1011
     SESSION_ENDED = 4001
     SLOW_READER = 4008
-    TOO_MANY_STREAMS = 4029
 
     @property
     def reason(self) -> str:

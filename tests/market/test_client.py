@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from market.client import Client, Facts, Placed, Refused, RefusedError, UnreachableError, jwk_of, order_body
 from matching.order import Level, Side, Tif
-from settlement import merkle, signatures
+from settlement import intents, merkle, signatures
 from settlement.intents import LOGIN, ORDER_BATCH, OrderIntent, Value
 
 KEY = signatures.new_private_key()
@@ -241,7 +241,13 @@ def placed(order: dict[str, Any]) -> dict[str, Any]:
     return order | {"state": "open", "remaining": order["quantity"], "trades": [], "sequence": 5}
 
 
-RECEIPT = {"sequence": 5, "journal_head": "00" * 32, "signature": "00" * 64}
+RECEIPT = {
+    "sequence": 5,
+    "journal_head": "00" * 32,
+    "signature": signatures.sign(
+        OPERATOR, intents.RECEIPT.digest(FACTS.domain("Clearing"), {"sequence": 5, "journalHead": bytes(32)})
+    ).hex(),
+}
 
 
 def test_an_order_is_written_in_the_units_of_the_interface() -> None:

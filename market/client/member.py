@@ -1,0 +1,212 @@
+"""A member's side of the HTTP interface: logs in, signs, sends, and sends again when that is safe."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from market.client.entry import Act, Method, OrderEntry
+from market.client.errors import Refused, RefusedError, refusal_of
+from market.client.line import HEARTBEAT_S
+from market.client.sending import REPEATABLE, Request, send
+from market.client.shapes import Facts, Placed
+from market.client.stream import Stream
+from settlement import signatures
+from settlement.intents import LOGIN
+from settlement.jwk import Jwk, to_jwk
+
+T = TypeVar("T")
+
+
+class _Challenge(msgspec.Struct):
+    nonce: str
+
+
+class _Session(msgspec.Struct):
+    token: str
+
+
+class _Page(msgspec.Struct):
+    items: list[Any]
+    next: str | None = None
+
+
+@dataclass
+class Client(OrderEntry):
+    """One member (or, with ``member`` None, the public) at one market.
+
+    ``patience_s`` is how long a request is repeated before UnreachableError. An ``api_key`` stands in for a session;
+    orders are signed with ``key`` all the same. Not for use by several threads: that is ``SyncClient``.
+    """
+
+    http: aiohttp.ClientSession
+    server: str
+    member: int | None = None
+    key: ec.EllipticCurvePrivateKey | None = None
+    patience_s: float = 30.0
+    api_key: str | None = None
+    _token: str | None = None
+    _facts: Facts | None = None
+    _login: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    # ------------------------------------------------------------------------------------------ requests
+
+    async def request(
+        self, method: Method, path: str, body: object = None, query: Mapping[str, str] | None = None
+    ) -> bytes:
+        """The body of a successful answer. Raises RefusedError, UnreachableError."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if method == "POST":
+            headers["Idempotency-Key"] = uuid4().hex
+        payload = msgspec.json.encode(body) if body is not None else None
+        request = Request(method, f"{self.server}{path}", payload, headers, query)
+        token = self._token
+        status, answer = await self._send(request)
+        if status == 401 and self._logs_in and not path.startswith("/v1/sessions"):
+            await self._log_in_again(token)
+            status, answer = await self._send(request)
+        if status >= 400:
+            raise RefusedError(refusal_of(status, answer))
+        return answer
+
+    async def ask(
+        self, kind: type[T], method: Method, path: str, body: object = None, query: Mapping[str, str] | None = None
+    ) -> T:
+        """The answer as ``kind``. Raises RefusedError, UnreachableError, msgspec.ValidationError."""
+        return msgspec.json.decode(await self.request(method, path, body, query), type=kind)
+
+    async def get(self, /, path: str, **query: str) -> Any:
+        """The answer to a GET as plain JSON values."""
+        return msgspec.json.decode(await self.request("GET", path, query=query))
+
+    async def post(self, path: str, body: object) -> Any:
+        """The answer to a POST as plain JSON values; None when it has no body."""
+        answer = await self.request("POST", path, body)
+        return msgspec.json.decode(answer) if answer else None
+
+    async def items(self, /, path: str, **query: str) -> list[Any]:
+        """All items of a list, page after page."""
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            page = await self.ask(_Page, "GET", path, query={**query, **({"cursor": cursor} if cursor else {})})
+            found += page.items
+            cursor = page.next
+            if cursor is None:
+                return found
+
+    async def _send(self, request: Request) -> tuple[int, bytes]:
+        return await send(self.http, request, self._bearer, self.patience_s)
+
+    def _bearer(self) -> dict[str, str]:
+        token = self.api_key or self._token
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    @property
+    def _logs_in(self) -> bool:
+        return self.key is not None and self.member is not None and self.api_key is None
+
+    # ------------------------------------------------------------------------------------------ identity
+
+    async def facts(self) -> Facts:
+        """What the market fixed once and for all; asked for once."""
+        if self._facts is None:
+            self._facts = await self.ask(Facts, "GET", "/v1/market")
+        return self._facts
+
+    def know(self, facts: Facts) -> None:
+        """Take the facts from someone who has asked already."""
+        self._facts = facts
+
+    async def register(self, name: str, kind: str, roles: Sequence[str]) -> int:
+        """Ask to become a member with this client's key; the operator still has to admit it. The member's id."""
+        answer = await self.post(
+            "/v1/members",
+            {"name": name, "kind": kind, "roles": list(roles), "public_key": jwk_of(self._private())},
+        )
+        self.member = int(answer["member"])
+        return self.member
+
+    async def log_in(self) -> None:
+        """Open a session: sign the market's challenge. Raises RefusedError, UnreachableError."""
+        member, domain = self.whoami(), (await self.facts()).domain("Members")
+        challenge = await self.ask(_Challenge, "POST", "/v1/sessions/challenge", {"member": member})
+        digest = LOGIN.digest(domain, {"member": member, "nonce": bytes.fromhex(challenge.nonce)})
+        answer = {"member": member, "nonce": challenge.nonce, "signature": self.sign(digest)}
+        self._token = (await self.ask(_Session, "POST", "/v1/sessions", answer)).token
+
+    async def _log_in_again(self, stale: str | None) -> None:
+        """One log-in for all the requests that found the same session gone."""
+        async with self._login:
+            if self._token == stale:
+                self._token = None
+                await self.log_in()
+
+    def sign(self, digest: bytes) -> str:
+        """This member's signature over a digest, as hex."""
+        return signatures.sign(self._private(), digest).hex()
+
+    def _private(self) -> ec.EllipticCurvePrivateKey:
+        assert self.key is not None, "this client speaks for the public and has no key"
+        return self.key
+
+    def whoami(self) -> int:
+        """The member's id."""
+        assert self.member is not None, "this client speaks for the public"
+        return self.member
+
+    # -------------------------------------------------------------------------------------------- orders
+
+    async def _enter(self, act: Act) -> bytes:
+        return await self.request(act.method, act.path, act.body, act.query)
+
+    async def orders(self, /, **query: str) -> list[Placed]:
+        """This member's orders."""
+        return msgspec.convert(await self.items("/v1/orders", **query), list[Placed])
+
+    # -------------------------------------------------------------------------------------------- streams
+
+    def stream(self) -> Stream:
+        """A stream, to be opened with ``async with``."""
+        return Stream(self)
+
+    async def open_socket(self) -> aiohttp.ClientWebSocketResponse:
+        """What a stream runs on, with a session that is in force. Raises RefusedError, and what aiohttp raises."""
+        token = self._token
+        try:
+            return await self._connected()
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status != 401 or not self._logs_in:
+                raise _as_refusal(error) from error
+        await self._log_in_again(token)
+        return await self._connected()
+
+    async def _connected(self) -> aiohttp.ClientWebSocketResponse:
+        if self._token is None and self._logs_in:
+            await self._log_in_again(None)
+        return await self.http.ws_connect(
+            f"{self.server}/v1/stream", headers=self._bearer(), heartbeat=HEARTBEAT_S, max_msg_size=0
+        )
+
+
+def _as_refusal(error: aiohttp.WSServerHandshakeError) -> Exception:
+    """What a repeat would not change is a refusal."""
+    if error.status in REPEATABLE:
+        return error
+    return RefusedError(Refused(error.status, f"http_{error.status}", error.message))
+
+
+def jwk_of(key: ec.EllipticCurvePrivateKey) -> Jwk:
+    """The public half of a key, as the interface takes it."""
+    return to_jwk(signatures.public_key(key))
+
+
+def new_nonce() -> int:
+    """A number that a member has, for all practical purposes, not used before."""
+    return secrets.randbits(62)

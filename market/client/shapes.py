@@ -1,0 +1,87 @@
+"""What the market answers, as typed values; energy, prices and money stay the decimal texts that they are."""
+
+from typing import Any
+
+import msgspec
+
+from data.units import format_energy, format_instant, format_price
+from matching.order import Level, Side, Tif
+from settlement.intents import Domain, OrderIntent
+from settlement.jwk import Jwk
+
+
+class Fees(msgspec.Struct, frozen=True):
+    transformer: str
+    feeder: str
+    substation: str
+
+
+class Prices(msgspec.Struct, frozen=True):
+    retail: str
+    feed_in: str
+    shortfall: str
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What ``GET /v1/market`` says once and for all; decimals as text, contracts and salt as hex."""
+
+    slot_minutes: int
+    gate_minutes: int
+    time_zone: str
+    chain_id: int
+    contracts: dict[str, str]
+    salt: str
+    fees: Fees
+    floor: str
+    cap: str
+    terms: list[int]
+    prices: Prices
+    members: dict[str, int]
+    dispute_window_s: int
+    reading_deadline_s: int
+    correction_window_s: int
+    horizon_slots: int
+    billing_period: str
+    operator_key: Jwk
+
+    def domain(self, contract: str) -> Domain:
+        """Where an intent for a contract holds."""
+        return Domain(self.chain_id, bytes.fromhex(self.contracts[contract]), bytes.fromhex(self.salt))
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The operator's word that what was answered is recorded."""
+
+    sequence: int
+    journal_head: str
+    signature: str
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An order as the market holds it; ``remaining`` is what has not traded, in kWh."""
+
+    client_order_id: str
+    state: str
+    remaining: str
+    quantity: str
+    price: str
+    slot: str
+    side: str
+    trades: list[dict[str, Any]] = []
+
+
+def order_body(intent: OrderIntent) -> dict[str, Any]:
+    """An order's fields as the interface takes them, without a signature."""
+    return {
+        "client_order_id": intent.client_order_id,
+        "meter": intent.meter,
+        "side": Side(intent.side).name.lower(),
+        "slot": format_instant(intent.slot),
+        "quantity": format_energy(intent.quantity_lots),
+        "price": format_price(intent.price_ticks),
+        "reach": Level(intent.reach).name.lower(),
+        "terms": intent.terms_days,
+        "tif": Tif(intent.tif).name.lower(),
+        "replaces": intent.replaces,
+        "deadline": format_instant(intent.deadline),
+    }
