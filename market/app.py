@@ -9,6 +9,7 @@ from market.context import CONTEXT, Context
 from market.holding import hold_strangers
 from market.idempotency import answer_once
 from market.identity import DIRECTORY
+from market.overload import shed
 from market.problems import answer_problems
 from market.requests import follow
 from market.routes import (
@@ -64,10 +65,14 @@ ROUTES: tuple[ModuleType, ...] = (
 )
 
 
+_LARGEST = 10**9
+"""aiohttp's limit of a body, which is the same for all routes; ours is by route, see ``wire.payload_of``."""
+
+
 def build(context: Context) -> web.Application:
     """The application; it starts and stops nothing by itself."""
-    middlewares = [follow, answer_problems, hold_strangers, answer_once]
-    app = web.Application(middlewares=middlewares, client_max_size=context.config.server.body_bytes)
+    middlewares = [follow, answer_problems, shed, hold_strangers, answer_once]
+    app = web.Application(middlewares=middlewares, client_max_size=_LARGEST)
     app[CONTEXT] = context
     app[DIRECTORY] = context.directory
     idempotency.install(app)

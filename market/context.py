@@ -23,6 +23,7 @@ from market.feed import Feed
 from market.identity import Directory
 from market.jobs import Learn
 from market.metrics import Metrics
+from market.problems import unavailable
 from market.rate import MessageRates
 from market.scheduler import Scheduler
 from market.sequencer import Sequencer
@@ -42,7 +43,8 @@ class Context:
     asked before an order is read closely; ``vault`` seals members' secrets.
 
     ``is_stopping`` once the server was told to stop: what has begun is finished, balancers should send nothing new.
-    ``succeeded`` counts the requests that went well.
+    ``succeeded`` counts the requests that went well, ``under_way`` those that are being answered,
+    ``reads_waiting`` what runs or waits in ``threads``, never more than ``reads_bound``.
     """
 
     config: Config
@@ -60,31 +62,42 @@ class Context:
     vault: Vault = field(default_factory=lambda: Vault(new_secret()))
     is_stopping: bool = False
     succeeded: int = 0
+    under_way: int = 0
+    reads_waiting: int = 0
+    reads_bound: int = 200
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="work"))
+    writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="write"))
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function off the loop, for the same request; what it raises is raised here."""
-        call = partial(copy_context().run, function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        """Run a blocking function off the loop, for the same request; what it raises is raised here.
+
+        Raises ProblemError ``busy`` (503) when too many wait already: whoever lists much does not slow the others.
+        """
+        if self.reads_waiting >= self.reads_bound:
+            raise unavailable("busy", "more reads are waiting than can be answered in time")
+        self.reads_waiting += 1
+        try:
+            return await _run(self.threads, partial(function, *args, **kwargs))
+        finally:
+            self.reads_waiting -= 1
 
     async def write(self, function: Callable[[Connection], T]) -> T:
-        """Run ``function(connection)`` in one writing transaction, off the loop."""
+        """Run ``function(connection)`` in one writing transaction, off the loop; no read stands before it."""
 
         def transaction() -> T:
             with self.database.begin() as connection:
                 return function(connection)
 
-        return await self.in_thread(transaction)
+        return await _run(self.writers, transaction)
 
     async def read(self, function: Callable[[Connection], T]) -> T:
-        """Run ``function(connection)`` on one snapshot, off the loop."""
+        """Run ``function(connection)`` on one snapshot, off the loop. Raises ProblemError as ``in_thread``."""
+        return await self.in_thread(self._snapshot, function)
 
-        def snapshot() -> T:
-            with reading(self.database) as connection:
-                return function(connection)
-
-        return await self.in_thread(snapshot)
+    def _snapshot(self, function: Callable[[Connection], T]) -> T:
+        with reading(self.database) as connection:
+            return function(connection)
 
     def poke(self) -> None:
         """Something may be due: let the scheduler look at once."""
@@ -94,7 +107,11 @@ class Context:
     async def learn(self) -> None:
         """Let the sequencer know what chain and banks decided, as the database has it now."""
         async with self._learning:
-            await self.sequencer.submit(Learn(await self.read(read_facts)))
+            await self.sequencer.submit(Learn(await _run(self.writers, partial(self._snapshot, read_facts))))
+
+
+async def _run(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, call)
 
 
 CONTEXT = web.AppKey("context", Context)

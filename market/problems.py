@@ -88,7 +88,10 @@ def unavailable(code: str, detail: str, retry_after_s: int = 1) -> ProblemError:
 
 def problem_response(problem: Problem) -> web.Response:
     """The problem as an answer to the request that is being served, whose id is in it."""
-    headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s is not None else None
+    retry_after_s = problem.retry_after_s
+    if retry_after_s is None and problem.status in (429, 503):
+        retry_after_s = 1
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
     response = web.Response(
         status=problem.status,
         body=msgspec.json.encode(problem.body(REQUEST_ID.get())),

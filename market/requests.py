@@ -14,11 +14,11 @@ from aiohttp.typedefs import Handler
 
 from market.context import CONTEXT, Context
 from market.logs import REQUEST_ID, log
+from market.overload import route_of
 from market.problems import PROBLEM_CODE
 
 HEADER = "X-Request-Id"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
-_UNKNOWN_ROUTE = "unknown"
 
 
 @web.middleware
@@ -26,23 +26,19 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The outermost middleware."""
     request_id = _id_of(request)
     REQUEST_ID.set(request_id)  # each request is a task of its own, with a context of its own
-    metrics = request.app[CONTEXT].metrics
+    context = request.app[CONTEXT]
+    metrics = context.metrics
     started_s = time.perf_counter()
-    metrics.requests_under_way.inc()
-    try:
-        response = await handler(request)
-    finally:
-        metrics.requests_under_way.dec()
+    response = await handler(_for_whom(request, context))
     duration_s = time.perf_counter() - started_s
     if not response.prepared:
         response.headers[HEADER] = request_id
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else _UNKNOWN_ROUTE
+    route = route_of(request)
     code = response.get(PROBLEM_CODE)
     metrics.request(request.method, route, response.status, duration_s)
     if code is not None:
         metrics.problems.labels(code).inc()
-    if code is None and not _is_logged(request.app[CONTEXT]):
+    if code is None and not _is_logged(context):
         return response
     log(
         logging.INFO,
@@ -54,6 +50,19 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
         ms=round(1000 * duration_s, 1),
     )
     return response
+
+
+def _for_whom(request: web.Request, context: Context) -> web.Request:
+    """The request, with the address of whoever asks: behind a trusted proxy that is the last one it names.
+
+    Entries further left are the client's own word.
+    """
+    proxies = context.config.server.trusted_proxies
+    if not proxies or request.remote not in proxies:
+        return request
+    named = [each.strip() for line in request.headers.getall("X-Forwarded-For", ()) for each in line.split(",")]
+    address = next((each for each in reversed(named) if each not in proxies), None)
+    return request.clone(remote=address) if address else request
 
 
 def _is_logged(context: Context) -> bool:

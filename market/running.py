@@ -18,10 +18,11 @@ from aiohttp import web
 from sqlalchemy import Engine
 
 from data.units import format_instant
-from market import app, chain_process, serving, settling
+from market import chain_process, serving, settling
 from market.chain_process import ChainProcess
 from market.clock import ManualClock, WallClock
 from market.config import Config
+from market.connections import Runner
 from market.context import Context
 from market.logs import log, stop_logging
 from market.serving import Parts
@@ -126,12 +127,7 @@ async def _end(context: Context, watch: list[asyncio.Task[None]]) -> None:
 async def _answer(context: Context, stop: Stop) -> None:
     """HTTP until told to stop; requests that have begun are finished."""
     settings = context.config.server
-    runner = web.AppRunner(
-        app.build(context),
-        access_log=None,
-        keepalive_timeout=settings.keep_alive_s,
-        shutdown_timeout=settings.stop_s / 3,  # it is spent up to twice, and something must be left for the rest
-    )
+    runner = Runner(context, shutdown_timeout=settings.stop_s / 3)  # spent up to twice; some is left for the rest
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()

@@ -39,6 +39,9 @@ from settlement.journal import next_head
 BATCH_WEIGHT = 2_000
 """Orders after which a batch is full; what waits beyond goes into the next."""
 
+LOOKS_WAITING = 200
+"""Looks at the market that may wait: few, so that orders do not wait for them."""
+
 T = TypeVar("T")
 
 
@@ -107,7 +110,7 @@ class Sequencer:
         self._listeners = tuple(listeners)
         self._metrics = metrics or Metrics()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._waiting_weight = 0
+        self._waiting_weight = self._looking = 0
         self._state: MarketState | None = None
         self._has_stopped = self._failed = False
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
@@ -129,6 +132,11 @@ class Sequencer:
         """How many orders wait or are being carried out."""
         return self._waiting_weight
 
+    @property
+    def is_full(self) -> bool:
+        """Whether not even one more order would be taken."""
+        return self._waiting_weight >= self._queue_bound
+
     async def submit(self, job: Job) -> Outcome:
         """Have a job carried out; returns once what it did is durable.
 
@@ -144,8 +152,17 @@ class Sequencer:
         return await future
 
     async def look(self, view: Callable[[MarketState], T]) -> T:
-        """``view(state)`` between batches: all that it sees is durable by the time this returns."""
-        found: T = (await self.submit(Look(view))).answer
+        """``view(state)`` between batches: all that it sees is durable by the time this returns.
+
+        Raises as ``submit``, and ProblemError ``busy`` (503) when too many look already: they stand among the orders.
+        """
+        if self._looking >= LOOKS_WAITING:
+            raise unavailable("busy", "more is asked about the market than can be answered in time")
+        self._looking += 1
+        try:
+            found: T = (await self.submit(Look(view))).answer
+        finally:
+            self._looking -= 1
         return found
 
     def stop(self) -> None:

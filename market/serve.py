@@ -20,6 +20,7 @@ from market import config, running, serving, settings, store
 from market.chain_process import embedded
 from market.clock import ManualClock, WallClock, read_clock
 from market.config import INSTITUTIONS, Config, ConfigError
+from market.connections import make_room
 from market.genesis import genesis_of
 from market.lock import AlreadyServedError, served_alone
 from market.logs import log, set_level, start_logging
@@ -73,6 +74,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     folder = Path(start.folder)
     terms = config.load(folder, given)
     set_level(terms.server.log_level)
+    make_room(terms.server.connections)
     operator = Officer(INSTITUTIONS["operator"], config.load_key(folder, "operator", terms))
     relayer_key = config.load_relayer_key(folder)
     secret = config.load_server_secret(folder)

@@ -159,6 +159,7 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
         metrics,
         rates=rates,
         vault=vault,
+        reads_bound=config.server.reads_waiting,
     )
 
 

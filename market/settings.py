@@ -50,7 +50,25 @@ class Server(Section, frozen=True):
     queue_bound: Annotated[Count, Meta(description="orders that may wait for the sequencer; more are answered 503")] = (
         20_000
     )
-    body_bytes: Annotated[Count, Meta(description="largest body of a request")] = 8 * 2**20
+    requests: Annotated[Count, Meta(description="requests under way at once; more are answered 503, cancels never")] = (
+        1_000
+    )
+    reads_waiting: Annotated[
+        Count, Meta(description="reads (lists, books) that may wait for their turn; more are answered 503")
+    ] = 200
+    connections: Annotated[Count, Meta(description="connections open at once, streams among them")] = 4_000
+    connections_per_address: Annotated[
+        Count, Meta(description="connections of one address; trusted proxies may have any number")
+    ] = 1_000
+    trusted_proxies: Annotated[
+        tuple[str, ...], Meta(description="addresses of proxies whose X-Forwarded-For tells who asks")
+    ] = ()
+    head_s: Annotated[Count, Meta(description="a request's head must have arrived this long after it began")] = 10
+    body_s: Annotated[Count, Meta(description="a request's body must have arrived this long after its head")] = 20
+    order_bytes: Annotated[Count, Meta(description="largest body of an order")] = 2**14
+    batch_bytes: Annotated[Count, Meta(description="largest body of a batch of orders")] = 2**20
+    readings_bytes: Annotated[Count, Meta(description="largest body of readings")] = 8 * 2**20
+    body_bytes: Annotated[Count, Meta(description="largest body of any other request")] = 2**20
     keep_alive_s: Annotated[Count, Meta(description="an idle connection is closed after this long")] = 75
     stop_s: Annotated[Count, Meta(description="told to stop, the server has ended after this long at the latest")] = 30
     stop_notice_s: Annotated[

@@ -26,7 +26,14 @@ from market.problems import Problem, ProblemError, refuse
 from settlement.jwk import Jwk, from_jwk
 from settlement.signatures import SIGNATURE_BYTES, PublicKey
 
-BODY_TIMEOUT_S = 20
+_PAYLOAD = web.RequestKey("payload", bytes)
+
+BODY_TERMS: web.RequestKey[tuple[int, int]] = web.RequestKey("body_terms", tuple)
+"""How many bytes of a body are read, and for how many seconds."""
+
+_USUAL_TERMS = (2**20, 20)
+TOO_LARGE = Problem(413, "too_large", "the body is larger than this route reads; send it in several requests")
+
 DEEPEST = 32
 """Levels of nesting that a body may have; ours have four."""
 
@@ -58,9 +65,19 @@ async def read(request: web.Request, kind: type[T]) -> T:
 
 
 async def payload_of(request: web.Request) -> bytes:
-    """The body, however often it is asked for. Raises TimeoutError on a slow sender."""
-    async with asyncio.timeout(BODY_TIMEOUT_S):
-        return await request.read()
+    """The body, however often it is asked for. Raises ProblemError ``too_large``, TimeoutError on a slow sender."""
+    kept: bytes | None = request.get(_PAYLOAD)
+    if kept is not None:
+        return kept
+    limit, patience_s = request.get(BODY_TERMS, _USUAL_TERMS)
+    payload = bytearray()
+    async with asyncio.timeout(patience_s):
+        async for chunk in request.content.iter_any():
+            payload += chunk
+            if len(payload) > limit:
+                raise ProblemError(TOO_LARGE)
+    whole = request[_PAYLOAD] = bytes(payload)
+    return whole
 
 
 def decode(payload: bytes, kind: type[T]) -> T:

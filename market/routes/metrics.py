@@ -4,9 +4,9 @@ import asyncio
 import ipaddress
 
 from aiohttp import web
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from data.database import reading
 from market.context import CONTEXT, Context
 from market.identity import require
 from market.openapi.operation import operation
@@ -46,6 +46,8 @@ async def _look(context: Context) -> None:
     metrics, sequencer, scheduler = context.metrics, context.sequencer, context.scheduler
     metrics.queue_orders.set(sequencer.waiting_weight)
     metrics.queue_bound.set(context.config.server.queue_bound)
+    metrics.requests_under_way.set(context.under_way)
+    metrics.reads_waiting.set(context.reads_waiting)
     metrics.sequencer_up.set(sequencer.is_running)
     if scheduler is not None:
         metrics.settlement_up.set(scheduler.condition == "running")
@@ -61,7 +63,7 @@ async def _look_at_database(context: Context) -> int | None:
     metrics = context.metrics
     try:
         async with asyncio.timeout(PATIENCE_S):
-            waiting, mirrored_block = await context.read(_settlement)
+            waiting, mirrored_block = await asyncio.to_thread(_settlement, context)
     except (DBAPIError, TimeoutError):
         metrics.database_up.set(0)
         return None
@@ -73,7 +75,7 @@ async def _look_at_database(context: Context) -> int | None:
 async def _look_at_chain(context: Context, mirrored_block: int) -> None:
     try:
         async with asyncio.timeout(PATIENCE_S):
-            head = await context.in_thread(context.chain.head)
+            head = await asyncio.to_thread(context.chain.head)
     except (ChainUnavailableError, TimeoutError):
         context.metrics.chain_up.set(0)
         return
@@ -81,8 +83,10 @@ async def _look_at_chain(context: Context, mirrored_block: int) -> None:
     context.metrics.chain_lag.set(max(0, head.number - mirrored_block))
 
 
-def _settlement(connection: Connection) -> tuple[int, int]:
-    return outbox.count_unfinished(connection), store.last_mirrored_block(connection)
+def _settlement(context: Context) -> tuple[int, int]:
+    """Calls that wait, last block mirrored. In a thread of its own: reads may be queueing for theirs."""
+    with reading(context.database) as connection:
+        return outbox.count_unfinished(connection), store.last_mirrored_block(connection)
 
 
 def routes() -> list[web.RouteDef]:

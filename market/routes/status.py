@@ -16,6 +16,7 @@ from market.jobs import CloseGates, Halt
 from market.openapi.fields import Day, Instant, choice
 from market.openapi.operation import ANYONE, operation
 from market.problems import refuse, unavailable
+from market.sequencer import Look
 from market.store import CLOCK, put_settings, reverted_calls
 from settlement import cycle_store, outbox, store
 
@@ -189,7 +190,7 @@ async def readyz(request: web.Request) -> web.Response:
         raise unavailable("stopping", "this server was told to stop; it finishes what has begun", 30)
     if not context.sequencer.is_running:
         raise unavailable("market_stopped", "the sequencer has stopped", 30)
-    await context.sequencer.look(lambda state: None)
+    await context.sequencer.submit(Look(lambda state: None))
     if context.scheduler is not None and context.scheduler.condition == "stopped":
         raise unavailable("settlement_stopped", "settlement has stopped; orders are still taken", 30)
     return wire.reply(Health("ready"))

@@ -144,7 +144,7 @@ def test_a_limit_is_a_plain_number_in_range(text: str) -> None:
 
 async def test_over_http(tmp_path: Path) -> None:
     """What no schema sees: size, slowness, wrong types of content, twice the same parameter."""
-    async with open_market(tmp_path, body_bytes=10_000) as world:
+    async with open_market(tmp_path, order_bytes=10_000) as world:
         ann, _ = await neighbours(world)
         big = await ann.post("/v1/orders", {"x": "y" * 20_000})
         assert (big.status, big.code) == (413, "too_large")
@@ -184,9 +184,8 @@ async def test_a_stranger_can_not_end_the_server_with_depth(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("more", ["", "Idempotency-Key: k1\r\n"])
-async def test_a_slow_sender_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str) -> None:
-    monkeypatch.setattr(wire, "BODY_TIMEOUT_S", 0.2)
-    async with open_market(tmp_path) as world:
+async def test_a_slow_sender_is_told(tmp_path: Path, more: str) -> None:
+    async with open_market(tmp_path, body_s=1) as world:
         custodian = await world.institution("custodian")
         host, port = world.server.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -19,7 +19,6 @@ from sqlalchemy import Engine, insert
 from data import tables
 from data.database import open_database
 from data.units import format_instant, parse_energy_lots, parse_instant_s, parse_price_ticks
-from market import app as application
 from market.clock import ManualClock
 from market.config import (
     INSTITUTIONS,
@@ -31,6 +30,7 @@ from market.config import (
     Prices,
     check,
 )
+from market.connections import Runner
 from market.context import Context
 from market.serving import Parts, assemble
 from market.settings import Limits, Server, Streams
@@ -305,7 +305,7 @@ async def open_market(
     )
     loop = asyncio.get_running_loop()
     context = await loop.run_in_executor(None, assemble, parts, loop)
-    runner = web.AppRunner(application.build(context), access_log=None)
+    runner = Runner(context)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
