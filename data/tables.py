@@ -52,10 +52,16 @@ member_keys = Table(
     "member_keys",
     metadata,
     Column("member_id", ForeignKey("members.member_id"), primary_key=True),
-    Column("from_sequence", BigInteger, primary_key=True),
+    Column("number", SmallInteger, primary_key=True, default=1),  # 1, 2, 3 ... for each member
+    Column("from_sequence", BigInteger, nullable=False),
     Column("to_sequence", BigInteger),  # null: the live key
     Column("x", LargeBinary(32), nullable=False),
     Column("y", LargeBinary(32), nullable=False),
+    Column("rotated_s", BigInteger),  # this and the next four: of keys after the first
+    Column("nonce", BigInteger),
+    Column("deadline_s", BigInteger),
+    Column("signature", LargeBinary(64)),  # of the key before, over RotateKey
+    Column("outbox_id", ForeignKey("outbox.outbox_id")),
 )
 
 member_controls = Table(

@@ -102,7 +102,7 @@ async def place_one(context: Context, member: Member, body: OneOrder) -> dict[st
     intent = intent_of(member.member_id, body)
     digest = intent.digest(context.chain.domain("Clearing"))
     signature = _checked(member, digest, body.signature)
-    signed = Signed("order", digest, b"", signature)
+    signed = Signed("order", digest, b"", signature, member.key)
     outcomes, receipt = await _place(context, PlaceOrders(member.member_id, [SignedOrder(intent, digest)], signed))
     if isinstance(outcomes[0], Problem):
         raise ProblemError(outcomes[0])
@@ -125,7 +125,7 @@ async def place_many(context: Context, member: Member, body: OrderBatch) -> dict
         "basket": body.basket,
     }
     signature = _checked(member, ORDER_BATCH.digest(domain, values), body.signature)
-    signed = Signed("batch", root, b"".join(leaves), signature)
+    signed = Signed("batch", root, b"".join(leaves), signature, member.key)
     job = PlaceOrders(member.member_id, orders, signed, is_basket=body.basket)
     outcomes, receipt = await _place(context, job)
     results = [result_body(outcome) for outcome in outcomes]

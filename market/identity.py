@@ -94,6 +94,7 @@ class Directory:
     attempts: Attempts = field(default_factory=Attempts)
     _by_key: dict[PublicKey, int] = field(default_factory=dict)
     _claimed: set[PublicKey] = field(default_factory=set)
+    _retired: set[PublicKey] = field(default_factory=set)
     _next_id: int = FIRST_ORDINARY_ID
     _sweep_at: int = SESSION_SWEEP
     _sessions_of: defaultdict[int, set[bytes]] = field(default_factory=lambda: defaultdict(set))
@@ -119,8 +120,16 @@ class Directory:
             self._claimed.difference_update(keys)
 
     def has_key(self, key: PublicKey) -> bool:
-        """Whether someone is registered with this key, or just registering."""
-        return key in self._by_key or key in self._claimed
+        """Whether someone has this key, had it, or is just registering with it."""
+        return key in self._by_key or key in self._claimed or key in self._retired
+
+    def retire(self, keys: Iterable[PublicKey]) -> None:
+        """Nobody gets these keys again."""
+        self._retired.update(keys)
+
+    def named(self, text: str) -> Member | None:
+        """The member of a number in an address."""
+        return self.members.get(int(text)) if len(text) <= 18 and text.isascii() and text.isdigit() else None
 
     def with_key(self, key: PublicKey) -> Member | None:
         """Who is registered with this key."""
@@ -133,6 +142,18 @@ class Directory:
 
     def set_status(self, member_id: int, status: str) -> None:
         self.members[member_id] = replace(self.members[member_id], status=status)
+        self.changed(member_id)
+
+    def set_key(self, member_id: int, key: PublicKey, *, keeps_api_keys: bool) -> None:
+        """A member's key was changed: what the old one opened is over."""
+        member = self.members[member_id]
+        self.retire([member.key])
+        self._by_key.pop(member.key, None)
+        self.put([replace(member, key=key)])
+        for session in self.sessions_of(member_id):
+            self.end(session)
+        for api_key in [] if keeps_api_keys else self.api_keys_of(member_id):
+            self.revoke(api_key)
         self.changed(member_id)
 
     def set_credit_limit(self, member_id: int, limit_micro: int) -> None:

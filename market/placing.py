@@ -18,8 +18,10 @@ from market.risk import Refusal
 from market.state import MarketState, stake_of
 from matching.order import Basket, Cancel, Command, Level, New, Rules, Side, Tif
 from settlement.intents import OrderIntent
+from settlement.signatures import PublicKey
 
 _DETAILS = {
+    "bad_signature": "the key that signed this is your key no more",
     "not_admitted": "the operator has not admitted this member yet",
     "frozen": "this member may not place orders; open orders can be cancelled",
     "member_stopped": "this member was stopped; open orders can be cancelled, see /v1/members/{member}/controls",
@@ -44,6 +46,7 @@ _DETAILS = {
 }
 
 _FIELDS = {
+    "bad_signature": "signature",
     "duplicate_order_id": "client_order_id",
     "deadline_passed": "deadline",
     "unknown_meter": "meter",
@@ -80,12 +83,13 @@ class SignedOrder(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The signature over the orders of one request, see ``SignatureRecord``."""
+    """The signature over the orders of one request, see ``SignatureRecord``, and the key that it was verified with."""
 
     kind: str
     root: bytes
     leaves: bytes
     signature: bytes
+    key: PublicKey
 
 
 @dataclass
@@ -118,6 +122,10 @@ class PlaceOrders:
         return placed(state, record.order_id) if reason is None else problem_of(reason.code)
 
     def run(self, state: MarketState) -> None:
+        changed = state.rotated.get(self.member_id)
+        if changed is not None and changed != self.signed.key:
+            self.outcomes = [problem_of("bad_signature")] * len(self.orders)
+            return
         signature_id = state.next_signature
         if self.is_basket:
             self._place_basket(state, signature_id)

@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from sqlalchemy import Connection
 
-from market import control_store, store, withdrawal_store
+from market import control_store, key_store, store, withdrawal_store
 from market.logs import log
 from market.records import JournalLink, NodeRecord, OrderRecord, TradeRecord
 from market.state import MarketState, stake_of
@@ -53,6 +53,7 @@ def rebuild(state: MarketState, connection: Connection) -> None:
     state.exposures.learn(facts)
     state.next_signature = store.last_signature_id(connection) + 1
     state.withdrawals = withdrawal_store.numbers(connection)
+    state.rotated = key_store.rotated(connection)
     state.controls.put(control_store.read_all(connection))
     state.is_halted = bool(store.read_settings(connection).get("halted", False))
 

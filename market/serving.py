@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from data.database import reading
 from data.schema import bring_forward
-from market import control_store, factor_store, member_store, store, token_store
+from market import control_store, factor_store, key_store, member_store, store, token_store
 from market.clock import Clock
 from market.config import INSTITUTIONS, SERVER_SECRET, Config, ConfigError
 from market.context import Context
@@ -121,6 +121,7 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
     directory, vault = Directory(), Vault(parts.secret)
     with reading(database) as connection:
         directory.put(member_store.read_members(connection))
+        directory.retire(key_store.retired(connection))
         token_store.fill(connection, directory)
         _fill_factors(connection, directory, vault)
     metrics = Metrics()

@@ -26,6 +26,7 @@ from matching.order import (
     sequences_of,
 )
 from settlement.journal import GENESIS_HEAD
+from settlement.signatures import PublicKey
 
 SALTS_BYTES, SALTS_AT_ONCE = 96, 64
 
@@ -55,6 +56,7 @@ class MarketState:
         self.next_order, self.next_trade, self.next_signature = 1, 1, 1
         self.is_halted = False
         self.controls = ControlBook(open_orders)
+        self.rotated: dict[int, PublicKey] = {}
         self.withdrawals: dict[tuple[int, int], int] = {}
         self.now_s = 0
         self.batch = Batch(first_sequence=1)
@@ -68,6 +70,10 @@ class MarketState:
         self.now_s = now_s
         self.batch = Batch(first_sequence=self.engine.sequence + 1)
         self.known, self.refused = {}, {}
+
+    def key_of(self, member_id: int) -> PublicKey:
+        """The key that a member signs with here and now; the directory learns of a change a moment later."""
+        return self.rotated.get(member_id) or self.members[member_id].key
 
     def add_node(self, node: NodeRecord) -> None:
         """A node is connected; its id is its place in the order of connection."""

@@ -1,10 +1,13 @@
 """The audit of the market itself: keys, grid, journal, orders, trades, and every signature under them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
+
+from sqlalchemy import Row
 
 from data.units import UnitError, limit_lots_floor
-from settlement import audit_store, publish_store
+from settlement import acts, audit_store, publish_store, signatures
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.audit_store import OrderRow
 from settlement.contradiction import Contradiction, differs
@@ -51,17 +54,40 @@ def read_keys(keys: Iterable[PublishedKey]) -> KeyHistory | Contradiction:
 
 
 def _keys(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
-    """Each member's keys are those that the chain admitted and rotated; who is not on the chain yet has one."""
+    """Each member's keys are those that the chain admitted and rotated, one after the other without a gap.
+
+    Whoever is not on the chain yet has one; a new key that the chain has not heard of yet is signed in by the one
+    before, as all are.
+    """
     on_chain: dict[int, list[PublicKey]] = {}
     for event in scene.events:
         if event.contract == "Members" and event.event in ("Admitted", "KeyRotated"):
             member, x, y = (int(event.arguments[name]) for name in ("member", "x", "y"))
             on_chain.setdefault(member, []).append(PublicKey(x, y))
-    for member in sorted({key.member for key in publish_store.all_keys(scene.connection)}):
-        known = scene.keys.all_of(member)
-        tick(len(known))
-        if member in on_chain and known != on_chain[member]:
+    for member, rows in audit_store.key_rows(scene.connection).items():
+        known, admitted = scene.keys.all_of(member), on_chain.get(member, [])
+        tick(len(rows))
+        if known[: len(admitted)] != admitted:
             yield Contradiction("member_keys", f"member {member}", "x, y", "are not the keys that the chain admitted")
+        yield from _rotations(scene, member, rows, known)
+
+
+def _rotations(
+    scene: Scene, member: int, rows: Sequence[Row[Any]], known: Sequence[PublicKey]
+) -> Iterator[Contradiction]:
+    """Whether a member's keys follow each other without a gap, each signed in by the one before."""
+    key, domain = f"member {member}", scene.chain.domain("Members")
+    bounds = [(row.from_sequence, row.to_sequence) for row in rows]
+    if [first for first, _ in bounds] != [0, *(last for _, last in bounds[:-1])] or bounds[-1][1] is not None:
+        yield Contradiction("member_keys", key, "from_sequence, to_sequence", "do not follow each other without a gap")
+    for row, before, new in zip(rows[1:], known[:-1], known[1:], strict=True):
+        is_whole = None not in (row.nonce, row.deadline_s, row.signature)
+        if not is_whole or not signatures.is_signed(
+            before,
+            acts.rotate_key_digest(domain, member, new, nonce=row.nonce, deadline_s=row.deadline_s),
+            row.signature,
+        ):
+            yield Contradiction("member_keys", f"{key}, key {row.number}", "signature", "is not the earlier key's word")
 
 
 def _journal(scene: Scene, tick: Tick) -> Iterator[Contradiction]:

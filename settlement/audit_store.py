@@ -14,6 +14,7 @@ from data.tables import (
     commitments,
     cycles,
     deposits,
+    member_keys,
     nodes,
     orders,
     outbox,
@@ -42,6 +43,14 @@ def count(connection: Connection, name: str) -> int:
 
 def _table(name: str) -> Table:
     return tables.metadata.tables[name]
+
+
+def key_rows(connection: Connection) -> dict[int, list[Row[Any]]]:
+    """Every member's keys in order, with the signatures that rotated them in."""
+    found: dict[int, list[Row[Any]]] = {}
+    for row in connection.execute(select(member_keys).order_by(member_keys.c.member_id, member_keys.c.number)):
+        found.setdefault(row.member_id, []).append(row)
+    return found
 
 
 def order_rows(connection: Connection) -> Iterator[OrderRow]:

@@ -80,14 +80,14 @@ def _link(row: Row[Any]) -> JournalLink:
 
 def all_keys(connection: Connection) -> list[PublishedKey]:
     """The key history of every member."""
-    query = select(member_keys).order_by(member_keys.c.member_id, member_keys.c.from_sequence)
+    query = select(member_keys).order_by(member_keys.c.member_id, member_keys.c.number)
     return [_key(row) for row in connection.execute(query)]
 
 
 def keys_of(connection: Connection, members: Iterable[int]) -> list[PublishedKey]:
     """The key histories of some members."""
     found = []
-    query = select(member_keys).order_by(member_keys.c.member_id, member_keys.c.from_sequence)
+    query = select(member_keys).order_by(member_keys.c.member_id, member_keys.c.number)
     for chunk in chunks(sorted(set(members))):
         found += [_key(row) for row in connection.execute(query.where(member_keys.c.member_id.in_(chunk)))]
     return found

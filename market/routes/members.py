@@ -194,8 +194,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 def _named(context: Context, request: web.Request) -> Member:
-    text = request.match_info["member"]
-    member = context.directory.members.get(int(text)) if len(text) <= 18 and text.isascii() and text.isdigit() else None
+    member = context.directory.named(request.match_info["member"])
     if member is None:
         raise not_found("member")
     return member

@@ -113,6 +113,7 @@ class World:
     trades: int = 0
     signed: int = 0
     nodes: dict[str, int] = field(default_factory=dict)
+    changed_keys: dict[int, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
 
     @property
     def operator(self) -> Officer:
@@ -213,7 +214,7 @@ class World:
                 "leaves": b"".join(leaves) if batch else b"",
                 "count": len(rows),
                 "basket": False,
-                "signature": signatures.sign(key_of(member), digest),
+                "signature": signatures.sign(self.changed_keys.get(member) or key_of(member), digest),
             },
         )
         connection.execute(insert(tables.orders), rows)

@@ -21,7 +21,7 @@ from settlement.contradiction import Contradiction
 from tests.settlement.chained_world import ChainedWorld, audit_terms, settled_world
 
 COVERED = {
-    "member_keys": ("x", "y"),
+    "member_keys": ("x", "y", "from_sequence", "to_sequence"),
     "nodes": ("parent_id", "level", "export_kw", "import_kw"),
     "meters": ("member_id", "export_lots", "import_lots"),
     "journal": (

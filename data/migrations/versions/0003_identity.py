@@ -10,6 +10,7 @@ down_revision = "0002"
 def upgrade() -> None:
     _tokens()
     _factors()
+    _keys()
 
 
 def _tokens() -> None:
@@ -68,3 +69,17 @@ def _factors() -> None:
         sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_recovery_codes_member_id"),
         sa.PrimaryKeyConstraint("member_id", "mark", name="pk_recovery_codes"),
     )
+
+
+def _keys() -> None:
+    """Keys are numbered: one may be changed twice before the next order."""
+    with op.batch_alter_table("member_keys") as keys:
+        keys.add_column(sa.Column("number", sa.SmallInteger(), nullable=False, server_default="1"))
+        keys.add_column(sa.Column("rotated_s", sa.BigInteger()))
+        keys.add_column(sa.Column("nonce", sa.BigInteger()))
+        keys.add_column(sa.Column("deadline_s", sa.BigInteger()))
+        keys.add_column(sa.Column("signature", sa.LargeBinary(length=64)))
+        keys.add_column(sa.Column("outbox_id", sa.BigInteger()))
+        keys.create_foreign_key("fk_member_keys_outbox_id", "outbox", ["outbox_id"], ["outbox_id"])
+        keys.drop_constraint("pk_member_keys", type_="primary")
+        keys.create_primary_key("pk_member_keys", ["member_id", "number"])

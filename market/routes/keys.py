@@ -1,0 +1,108 @@
+"""Keys of a member: which held when, and a new one that the old one signs in."""
+
+from aiohttp import web
+
+from market import key_store, wire
+from market.config import INSTITUTIONS
+from market.context import CONTEXT, Context
+from market.identity import Member, require, require_fresh
+from market.key_store import Rotation
+from market.problems import Problem, ProblemError, not_found, refuse
+from market.rotation import RotateKey
+from settlement import acts, signatures
+from settlement.jwk import Jwk, to_jwk
+
+OVERSEERS = frozenset({"operator", "regulator", "checker"})
+
+SHORTEST_DEADLINE_S = 600
+"""How long a signature must hold on, so that the chain has the new key in time."""
+
+
+class RotationBody(wire.Body, frozen=True):
+    """``signature`` of the old key and ``proof`` of the new one, both over ``RotateKey`` in the domain of Members."""
+
+    public_key: Jwk
+    nonce: wire.Id
+    deadline: str
+    signature: str
+    proof: str
+    keep_api_keys: bool = False
+
+
+async def rotate(request: web.Request) -> web.Response:
+    """Change one's key. All sessions end, and API keys too unless they are to be kept; open orders stay."""
+    context, member = request.app[CONTEXT], require(request, scope="identity")
+    require_fresh(request)
+    if _named(context, request) != member:
+        raise not_found("member")
+    body = await wire.read(request, RotationBody)
+    rotation = _checked(context, member, body)
+    if await context.read(lambda connection: key_store.is_nonce_used(connection, member.member_id, body.nonce)):
+        raise refuse(409, "nonce_used", "an earlier change of keys had this nonce", "nonce")
+    with context.directory.claiming([rotation.new]):
+        first: int | Problem = (await context.sequencer.submit(RotateKey(rotation))).answer
+        if isinstance(first, Problem):
+            raise ProblemError(first)
+        context.directory.set_key(member.member_id, rotation.new, keeps_api_keys=body.keep_api_keys)
+    context.poke()
+    answer = {"member": member.member_id, "public_key": to_jwk(rotation.new), "from_sequence": first}
+    return wire.reply(answer, status=201)
+
+
+def _checked(context: Context, member: Member, body: RotationBody) -> Rotation:
+    """What was asked for, with both signatures verified. Raises ProblemError."""
+    if member.member_id in INSTITUTIONS.values():
+        raise refuse(409, "institution_key", "keys of institutions are fixed in market.toml")
+    if member.status == "pending":
+        raise refuse(409, "not_admitted", "the chain does not know you yet; register again with the other key")
+    new = wire.public_key(body.public_key)
+    if context.directory.has_key(new):
+        raise refuse(409, "key_used", "somebody has or had this key; make a new one", "public_key")
+    deadline_s = wire.instant_s(body.deadline, "deadline")
+    if deadline_s < context.clock.now_s() + SHORTEST_DEADLINE_S:
+        raise refuse(422, "deadline_passed", "the chain needs some minutes; sign a later deadline", "deadline")
+    digest = acts.rotate_key_digest(
+        context.chain.domain("Members"), member.member_id, new, nonce=body.nonce, deadline_s=deadline_s
+    )
+    signature, proof = wire.signature(body.signature), wire.signature(body.proof, "proof")
+    if not signatures.is_signed(member.key, digest, signature):
+        raise refuse(422, "bad_signature", "this is not your present key's signature over these fields", "signature")
+    if not signatures.is_signed(new, digest, proof):
+        raise refuse(422, "bad_signature", "this is not the new key's signature over these fields", "proof")
+    return Rotation(member.member_id, member.key, new, body.nonce, deadline_s, signature, body.keep_api_keys)
+
+
+async def show(request: web.Request) -> web.Response:
+    """A member's keys, the oldest first, to itself and to those who oversee."""
+    context, asking = request.app[CONTEXT], require(request, scope="read")
+    member = _named(context, request)
+    if asking.member_id != member.member_id and not asking.roles & OVERSEERS:
+        raise not_found("member")
+    wire.query(request)
+    rows = await context.read(lambda connection: key_store.history(connection, member.member_id))
+    items = [
+        {
+            "public_key": to_jwk(row.key),
+            "from_sequence": row.from_sequence,
+            "to_sequence": row.to_sequence,
+            "since": wire.time_text(row.rotated_s),
+            "call": row.call,
+            "refusal": row.refusal,
+        }
+        for row in rows
+    ]
+    return wire.reply(wire.page(items, None))
+
+
+def _named(context: Context, request: web.Request) -> Member:
+    member = context.directory.named(request.match_info["member"])
+    if member is None:
+        raise not_found("member")
+    return member
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/members/{member}/keys", show),
+        web.post("/v1/members/{member}/keys", rotate),
+    ]
