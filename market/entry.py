@@ -13,7 +13,7 @@ from data.units import UnitError, parse_energy_lots, parse_instant_s, parse_pric
 from market import order_store, wire
 from market.context import Context
 from market.identity import Member
-from market.jobs import CancelMany, CancelOne, Placed, Repeat
+from market.jobs import CancelMany, CancelOne, Placed, ReduceOne, Repeat
 from market.openapi.fields import EnergyGiven, Instant, PriceGiven, Signature
 from market.order_store import FirstAnswer
 from market.placing import PlaceOrders, Signed, SignedOrder
@@ -55,6 +55,15 @@ class OrderBatch(wire.Body, frozen=True):
     orders: Annotated[list[OrderFields], msgspec.Meta(min_length=1, max_length=LARGEST_BATCH)]
     signature: Signature
     basket: bool = False
+
+
+class Amendment(wire.Body, frozen=True):
+    """One of the two. ``remaining``: what is to stay open, less than is open now, in kWh; nothing new is signed for
+    it, and the order keeps its place in time. ``order``: a new signed order that names this one in ``replaces``.
+    """
+
+    remaining: str | None = None
+    order: OneOrder | None = None
 
 
 def intent_of(member_id: int, order: OrderFields, at: str = "") -> OrderIntent:
@@ -156,6 +165,27 @@ async def _place(context: Context, job: PlaceOrders) -> tuple[Sequence[Placed | 
 
 def _receipt_of(first: FirstAnswer) -> Receipt:
     return Receipt(first.link.last_sequence, first.link.head, first.link.signature)
+
+
+async def amend_one(context: Context, member: Member, client_order_id: str, body: Amendment) -> dict[str, Any]:
+    """Change an open order: take a part of it back, or put a new signed order in its place."""
+    if (body.remaining is None) == (body.order is None):
+        raise refuse(422, "bad_amendment", "give either remaining, or a whole signed order that replaces this one")
+    if body.order is not None:
+        if body.order.replaces != client_order_id:
+            raise refuse(422, "bad_amendment", "the new order has to name this one in replaces", "order.replaces")
+        return await place_one(context, member, body.order)
+    assert body.remaining is not None
+    remaining_lots = wire.energy_lots(body.remaining, "remaining")
+    if remaining_lots <= 0:
+        raise refuse(422, "bad_quantity", "what remains must be positive; DELETE takes back all of it", "remaining")
+    context.rates.cancels(member.member_id)
+    job = ReduceOne(member.member_id, client_order_id, remaining_lots)
+    outcome = await context.sequencer.submit(job)
+    if isinstance(outcome.answer, Problem):
+        raise ProblemError(outcome.answer)
+    receipt = outcome.receipt.body() if outcome.receipt is not None and job.has_changed else None
+    return {"order": order_body(outcome.answer), "receipt": receipt}
 
 
 async def cancel_one(context: Context, member: Member, client_order_id: str) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from data.units import format_energy
 from market.problems import Problem
 from market.records import NodeRecord, OrderRecord, TradeRecord
 from market.risk import Facts
 from market.state import MarketState
-from matching.order import Cancel, Capacity, Close
+from matching.order import Amend, Cancel, Capacity, Close
 
 
 class Job(Protocol):
@@ -84,14 +85,62 @@ class CancelOne:
         if order_id is not None:
             state.apply([Cancel(order_id)])
             self.outcome = order_id
-        elif name in state.known or name in state.batch.by_client:
-            self.outcome = Problem(409, "not_open", "the order is filled, cancelled or expired", "client_order_id")
         else:
-            self.outcome = Problem(404, "not_found", "there is no such order")
+            self.outcome = _not_open(state, name)
 
     def answer(self, state: MarketState) -> Placed | Problem:
         assert self.outcome is not None
         return self.outcome if isinstance(self.outcome, Problem) else placed(state, self.outcome)
+
+
+@dataclass
+class ReduceOne:
+    """Take back a part of an open order: ``remaining_lots`` stay open, at the same price and place in time.
+
+    Answers ``Placed`` or a Problem. As many lots as are open already change nothing; more would be another order.
+    """
+
+    member_id: int
+    client_order_id: str
+    remaining_lots: int
+    outcome: int | Problem | None = None
+    has_changed: bool = False
+
+    @property
+    def weight(self) -> int:
+        return 1
+
+    def names(self) -> Iterable[tuple[int, str]]:
+        return ((self.member_id, self.client_order_id),)
+
+    def run(self, state: MarketState) -> None:
+        name = (self.member_id, self.client_order_id)
+        order_id = state.open_by_client.get(name)
+        if order_id is None:
+            self.outcome = _not_open(state, name)
+            return
+        self.outcome = order_id
+        left_lots = state.open[order_id].remaining_lots
+        if self.remaining_lots > left_lots:
+            self.outcome = Problem(
+                422,
+                "not_less",
+                f"only {format_energy(left_lots)} kWh are open; more needs a new signed order",
+                "remaining",
+            )
+        elif self.remaining_lots < left_lots:
+            state.apply([Amend(order_id, quantity_lots=self.remaining_lots)])
+            self.has_changed = True
+
+    def answer(self, state: MarketState) -> Placed | Problem:
+        assert self.outcome is not None
+        return self.outcome if isinstance(self.outcome, Problem) else placed(state, self.outcome)
+
+
+def _not_open(state: MarketState, name: tuple[int, str]) -> Problem:
+    if name in state.known or name in state.batch.by_client:
+        return Problem(409, "not_open", "the order is filled, cancelled or expired", "client_order_id")
+    return Problem(404, "not_found", "there is no such order")
 
 
 @dataclass

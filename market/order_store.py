@@ -68,6 +68,7 @@ def first_answers(database: Engine, order_ids: Sequence[int]) -> dict[int, First
             if order.changed_sequence > link.last_sequence:
                 order.state = "open"
                 order.remaining_lots = order.quantity_lots - sum(trade.quantity_lots for trade in first)
+                order.reduced_lots = 0
             answers[order.order_id] = FirstAnswer(Placed(order, first, placed.meter), link)
     return answers
 

@@ -73,6 +73,7 @@ class OrderBody(msgspec.Struct, frozen=True):
     received: Instant
     state: str
     remaining: Energy
+    reduced: Energy
     trades: list[TradeOfOrder]
 
 
@@ -110,6 +111,7 @@ def order_body(placed: Placed) -> OrderBody:
         received=format_instant(order.received_s),
         state=order.state,
         remaining=format_energy(order.remaining_lots),
+        reduced=format_energy(order.reduced_lots),
         trades=[_trade_of_order(trade, trade.side_of(order.order_id)) for trade in placed.trades],
     )
 

@@ -160,7 +160,7 @@ def order_ends(row: OrderRow, replay: JournalReplay) -> Iterator[Contradiction]:
     """What became of an order: its state, what is left of it, and which command changed it last."""
     end = replay.orders.get(row.order.order_id)
     if end is not None:
-        for column in ("basket", "state", "remaining_lots", "changed_sequence", "received_s"):
+        for column in ("basket", "state", "remaining_lots", "reduced_lots", "changed_sequence", "received_s"):
             if getattr(row, column) != getattr(end, column):
                 stated, computed = getattr(row, column), getattr(end, column)
                 yield differs("orders", row.order.order_id, column, stated=stated, computed=computed)

@@ -32,6 +32,7 @@ class OrderRow(NamedTuple):
     basket: int | None
     state: str
     remaining_lots: int
+    reduced_lots: int
     changed_sequence: int
     received_s: int
 
@@ -59,7 +60,8 @@ def order_rows(connection: Connection) -> Iterator[OrderRow]:
 
 
 def _order_row(row: Row[Any]) -> OrderRow:
-    return OrderRow(order_of(row), row.basket, row.state, row.remaining_lots, row.changed_sequence, row.received_s)
+    end = (row.state, row.remaining_lots, row.reduced_lots, row.changed_sequence, row.received_s)
+    return OrderRow(order_of(row), row.basket, *end)
 
 
 def first_sequences(connection: Connection) -> dict[int, int]:

@@ -42,6 +42,7 @@ class OrderEnd(NamedTuple):
     received_s: int
     state: str
     remaining_lots: int
+    reduced_lots: int
     changed_sequence: int
 
 
@@ -140,7 +141,7 @@ class JournalReplay:
         if isinstance(event, Accepted):
             new, basket = self._commands[event.order_id]
             self.orders[event.order_id] = OrderEnd(
-                new, event.sequence, basket, recorded_s, "open", new.quantity_lots, event.sequence
+                new, event.sequence, basket, recorded_s, "open", new.quantity_lots, 0, event.sequence
             )
         elif isinstance(event, Traded):
             self.trades.append(ReplayedTrade(event, recorded_s))
@@ -163,7 +164,13 @@ class JournalReplay:
             if event.slot is None:
                 self.limits[event.node] = (event.export_lots, event.import_lots)
         elif isinstance(event, Amended):
-            self._change(event.order_id, remaining_lots=event.remaining_lots, changed_sequence=event.sequence)
+            before = self.orders[event.order_id]
+            self._change(
+                event.order_id,
+                remaining_lots=event.remaining_lots,
+                reduced_lots=before.reduced_lots + before.remaining_lots - event.remaining_lots,
+                changed_sequence=event.sequence,
+            )
 
     def _change(self, order_id: int, **values: Any) -> None:
         self.orders[order_id] = self.orders[order_id]._replace(**values)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from market import entry, order_store, wire
 from market.context import CONTEXT
-from market.entry import OneOrder, OrderBatch
+from market.entry import Amendment, OneOrder, OrderBatch
 from market.identity import require
 from market.openapi.fields import PAGE, Instant, choice
 from market.openapi.operation import MEMBER, operation
@@ -28,6 +28,13 @@ class OneAnswer(msgspec.Struct, frozen=True):
 
     order: OrderBody
     receipt: ReceiptBody
+
+
+class AmendedAnswer(msgspec.Struct, frozen=True):
+    """The order that is open now; no receipt when nothing changed."""
+
+    order: OrderBody
+    receipt: ReceiptBody | None
 
 
 class BatchAnswer(msgspec.Struct, frozen=True):
@@ -62,6 +69,21 @@ async def place_batch(request: web.Request) -> web.Response:
     """Many orders under one signature over the root of their digests; independent, or a basket."""
     context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.place_many(context, member, await wire.read(request, OrderBatch)))
+
+
+@operation(
+    AmendedAnswer,
+    who=MEMBER,
+    scope="trade",
+    path=_NAMED,
+    body=Amendment,
+    refuses=(*_UNREADABLE, *refusals(), "404 not_found", "409 not_open", "422 bad_amendment not_less"),
+)
+async def amend(request: web.Request) -> web.Response:
+    """Take back a part of an open order, or put a new signed one in its place."""
+    context, member = request.app[CONTEXT], require(request, scope="trade")
+    body = await wire.read(request, Amendment)
+    return wire.reply(await entry.amend_one(context, member, _client_order_id(request), body))
 
 
 @operation(OneAnswer, who=MEMBER, scope="trade", path=_NAMED, refuses=("404 not_found", "409 not_open", _TOO_MANY))
@@ -132,5 +154,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/orders", show_all),
         web.delete("/v1/orders", cancel_many),
         web.get("/v1/orders/{client_order_id}", show),
+        web.patch("/v1/orders/{client_order_id}", amend),
         web.delete("/v1/orders/{client_order_id}", cancel),
     ]

@@ -124,6 +124,9 @@ class Person:
     async def post(self, path: str, body: Any, **headers: str) -> Answer:
         return await self.world.call("POST", path, body, token=self.token, headers=headers)
 
+    async def patch(self, path: str, body: Any) -> Answer:
+        return await self.world.call("PATCH", path, body, token=self.token)
+
     async def delete(self, path: str) -> Answer:
         return await self.world.call("DELETE", path, token=self.token)
 
@@ -143,9 +146,12 @@ class Person:
             deadline=parse_instant_s(order["deadline"]),
         )
 
-    async def place(self, order: dict[str, Any]) -> Answer:
+    def signed(self, order: dict[str, Any]) -> dict[str, Any]:
         digest = self.intent(order).digest(self.world.chain.domain("Clearing"))
-        return await self.post("/v1/orders", {**order, "signature": self.sign(digest)})
+        return {**order, "signature": self.sign(digest)}
+
+    async def place(self, order: dict[str, Any]) -> Answer:
+        return await self.post("/v1/orders", self.signed(order))
 
     async def place_batch(self, orders: Sequence[dict[str, Any]], basket: bool = False) -> Answer:
         domain = self.world.chain.domain("Clearing")

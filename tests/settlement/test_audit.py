@@ -30,7 +30,7 @@ COVERED = {
     "orders": (
         "order_id", "member_id", "client_order_id", "sequence", "node_id", "side", "slot_s", "quantity_lots",
         "price_ticks", "tif", "reach", "terms_days", "replaces", "deadline_s", "basket", "state", "remaining_lots",
-        "changed_sequence", "received_s", "digest", "signature_id", "leaf_index",
+        "reduced_lots", "changed_sequence", "received_s", "digest", "signature_id", "leaf_index",
     ),
     "signatures": ("signature_id", "member_id", "kind", "root", "leaves", "count", "basket", "signature"),
     "trades": (
