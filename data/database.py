@@ -14,6 +14,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 LOCK_WAIT_S = 30
 
+_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
+"""libpq's, in seconds, ``tcp_user_timeout`` in milliseconds: a network that swallows everything is an outage too."""
+
 
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
@@ -23,7 +26,7 @@ def sqlite_url(path: Path) -> str:
 def open_database(url: str) -> Engine:
     """An engine for ``sqlite:///file`` or ``postgresql://...``. Threads may share it. Creates no tables."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, connect_args=_PATIENCE)
     engine = create_engine(url, connect_args={"timeout": LOCK_WAIT_S})
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)

@@ -30,6 +30,10 @@ class WallClock:
     def __init__(self) -> None:
         self._latest_s = 0
 
+    def stand_at(self, recorded_s: int) -> None:
+        """Never say less than what is on record: the machine's clock may have stepped back while nobody served."""
+        self._latest_s = max(self._latest_s, recorded_s)
+
     def now_s(self) -> int:
         self._latest_s = max(self._latest_s, int(time.time()))
         return self._latest_s

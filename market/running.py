@@ -18,12 +18,13 @@ from aiohttp import web
 from sqlalchemy import Engine
 
 from data.units import format_instant
-from market import chain_process, serving, settling
+from market import chain_process, lock, serving, settling
 from market.chain_process import ChainProcess
 from market.clock import ManualClock, WallClock
 from market.config import Config
 from market.connections import Runner
 from market.context import Context
+from market.lock import Hold
 from market.logs import log, stop_logging
 from market.serving import Parts
 from settlement.chain import Chain
@@ -48,7 +49,7 @@ def new_loop() -> asyncio.Runner:
 
 @dataclass(frozen=True)
 class Market:
-    """What a server was started with; ``node`` is None on another network's chain."""
+    """What a server was started with; ``node`` is None on another network's chain, ``hold`` on SQLite."""
 
     terms: Config
     database: Engine
@@ -57,6 +58,7 @@ class Market:
     operator: Officer
     node: ChainProcess | None
     secret: bytes
+    hold: Hold | None
 
 
 class Stop:
@@ -101,6 +103,8 @@ async def run(market: Market) -> int:
     context = await loop.run_in_executor(None, serving.assemble, parts, loop)
     serving.spare_collector()
     watch = [loop.create_task(_settle(context, loop)), loop.create_task(chain_process.keep(market.node))]
+    if market.hold is not None:
+        watch.append(loop.create_task(lock.keep(market.hold)))
     for task in watch:
         task.add_done_callback(lambda done: None if done.cancelled() else stop.fail())
     try:

@@ -83,25 +83,28 @@ def _serve(arguments: argparse.Namespace) -> int:
     database = open_database(start.database_url or sqlite_url(folder / "market.db"))
     with ExitStack() as held:
         held.callback(database.dispose)
-        held.enter_context(served_alone(database))
+        hold = held.enter_context(served_alone(database))
         serving.make_tables(database)
         clock = _clock(start.clock, database)
         node = held.enter_context(embedded(folder, terms, clock)) if start.chain_url is None else None
         chain = _deployed(terms, relayer_key, start.chain_url or (node.url if node is not None else ""))
         sys.setrecursionlimit(RECURSION_LIMIT)
         with running.new_loop() as runner:
-            return runner.run(running.run(running.Market(terms, database, clock, chain, operator, node, secret)))
+            return runner.run(running.run(running.Market(terms, database, clock, chain, operator, node, secret, hold)))
 
 
 def _clock(text: str, database: Engine) -> WallClock | ManualClock:
-    """The clock asked for; a manual one goes on from where it stood when the server stopped."""
+    """The clock asked for, not before what is on record: time on record never goes back."""
     try:
         clock = read_clock(text)
     except ValueError as error:
         raise ConfigError(f"clock: {error}") from error
+    with reading(database) as connection:
+        recorded_s = store.latest_time_s(connection)
     if isinstance(clock, ManualClock):
-        with reading(database) as connection:
-            clock.move_to(max(clock.now_s(), store.latest_time_s(connection)))
+        clock.move_to(max(clock.now_s(), recorded_s))
+    else:
+        clock.stand_at(recorded_s)
     return clock
 
 

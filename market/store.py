@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import astuple
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from data.bulk import insert_rows, rows_with_keys, update_rows
 from data.tables import (
@@ -193,3 +194,11 @@ def reverted_calls(connection: Connection) -> list[tuple[str, str]]:
 def try_advisory_lock(connection: Connection) -> bool:
     """Whether this connection got PostgreSQL's lock for serving; it holds it until it closes."""
     return bool(connection.scalar(select(func.pg_try_advisory_lock(ADVISORY_LOCK))))
+
+
+def has_answer(connection: Connection) -> bool:
+    """Whether the database still answers on this connection."""
+    try:
+        return connection.scalar(select(1)) == 1
+    except DBAPIError:
+        return False

@@ -35,6 +35,13 @@ def postgresql() -> Iterator[Cluster]:
         yield with_template(made)
 
 
+@pytest.fixture(scope="module")
+def lasting_postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL that writes to the disk before it answers, for tests that stop and kill it."""
+    with cluster(fsync=True) as made:
+        yield with_template(made)
+
+
 @pytest.fixture
 def postgresql_url(postgresql: Cluster) -> Iterator[str]:
     """A new market database on PostgreSQL, without rows."""

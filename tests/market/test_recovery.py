@@ -11,7 +11,6 @@ from sqlalchemy.exc import OperationalError
 from data import tables
 from data.database import open_database
 from market import store
-from market.lock import AlreadyServedError, served_alone
 from market.recovery import RecordError
 from tests.databases import url_of
 from tests.market.world import SLOT, Person, World, later, neighbours, open_market, order
@@ -210,11 +209,3 @@ async def test_what_waits_is_one_batch(tmp_path: Path) -> None:
         assert all(world.is_receipt(answer.body["receipt"]) for answer in answers)
         after = await world.context.sequencer.look(lambda state: state.journal_batch)
         assert len({answer.body["receipt"]["journal_head"] for answer in answers}) == after - before < 60
-
-
-def test_two_servers_on_one_database(tmp_path: Path) -> None:
-    one, other = (open_database(url_of(tmp_path)) for _ in range(2))
-    with served_alone(one), pytest.raises(AlreadyServedError), served_alone(other):
-        pass
-    with served_alone(other):
-        pass

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, insert
 from data import tables
 from data.database import open_database
 from data.units import format_instant, parse_energy_lots, parse_instant_s, parse_price_ticks
-from market.clock import ManualClock
+from market.clock import Clock, ManualClock
 from market.config import (
     INSTITUTIONS,
     ChainTerms,
@@ -296,6 +296,7 @@ async def open_market(
     database: Engine | None = None,
     limits: Limits | None = None,
     chain: Chain | None = None,
+    clock: Clock | None = None,
     **server: Any,
 ) -> AsyncIterator[World]:
     """A server of this process, on a free port; the same folder again is the same market. ``chain``: a real one."""
@@ -303,7 +304,7 @@ async def open_market(
     parts = Parts(
         config_of(limits, **server),
         database or open_database(url_of(folder)),
-        ManualClock(parse_instant_s(now)),
+        clock or ManualClock(parse_instant_s(now)),
         chain or NamedChain(),  # type: ignore[arg-type]
         Officer(INSTITUTIONS["operator"], KEYS["operator"]),
         lambda: failures.append("stopped"),
