@@ -1,5 +1,8 @@
 """Keys of a member: which held when, and a new one that the old one signs in."""
 
+from typing import Annotated
+
+import msgspec
 from aiohttp import web
 
 from market import key_store, wire
@@ -7,6 +10,8 @@ from market.config import INSTITUTIONS
 from market.context import CONTEXT, Context
 from market.identity import Member, require, require_fresh
 from market.key_store import Rotation
+from market.openapi.fields import Instant, Number, Signature, choice
+from market.openapi.operation import MEMBER, operation
 from market.problems import Problem, ProblemError, not_found, refuse
 from market.rotation import RotateKey
 from settlement import acts, signatures
@@ -23,12 +28,53 @@ class RotationBody(wire.Body, frozen=True):
 
     public_key: Jwk
     nonce: wire.Id
-    deadline: str
-    signature: str
-    proof: str
+    deadline: Instant
+    signature: Signature
+    proof: Signature
     keep_api_keys: bool = False
 
 
+class NewKey(msgspec.Struct, frozen=True):
+    """A member's key, and the first sequence of the journal at which it holds."""
+
+    member: int
+    public_key: Jwk
+    from_sequence: int
+
+
+class KeyShown(msgspec.Struct, frozen=True):
+    """A key, where it holds or held, and what became of the call that tells the chain; a first key has none."""
+
+    public_key: Jwk
+    from_sequence: int
+    to_sequence: int | None
+    since: Instant | None
+    call: Annotated[str, choice("waiting", "sent", "done", "reverted")] | None
+    refusal: str | None
+
+
+class KeysAnswer(msgspec.Struct, frozen=True):
+    items: list[KeyShown]
+    next: None = None
+
+
+_NAMED = {"member": Number}
+
+
+@operation(
+    NewKey,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    is_sensitive=True,
+    path=_NAMED,
+    body=RotationBody,
+    refuses=(
+        "404 not_found",
+        "409 institution_key key_changed key_used nonce_used not_admitted",
+        "422 bad_key bad_signature bad_time deadline_passed",
+    ),
+)
 async def rotate(request: web.Request) -> web.Response:
     """Change one's key. All sessions end, and API keys too unless they are to be kept; open orders stay."""
     context, member = request.app[CONTEXT], require(request, scope="identity")
@@ -45,8 +91,7 @@ async def rotate(request: web.Request) -> web.Response:
             raise ProblemError(first)
         context.directory.set_key(member.member_id, rotation.new, keeps_api_keys=body.keep_api_keys)
     context.poke()
-    answer = {"member": member.member_id, "public_key": to_jwk(rotation.new), "from_sequence": first}
-    return wire.reply(answer, status=201)
+    return wire.reply(NewKey(member.member_id, to_jwk(rotation.new), first), status=201)
 
 
 def _checked(context: Context, member: Member, body: RotationBody) -> Rotation:
@@ -72,6 +117,7 @@ def _checked(context: Context, member: Member, body: RotationBody) -> Rotation:
     return Rotation(member.member_id, member.key, new, body.nonce, deadline_s, signature, body.keep_api_keys)
 
 
+@operation(KeysAnswer, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
 async def show(request: web.Request) -> web.Response:
     """A member's keys, the oldest first, to itself and to those who oversee."""
     context, asking = request.app[CONTEXT], require(request, scope="read")
@@ -81,17 +127,17 @@ async def show(request: web.Request) -> web.Response:
     wire.query(request)
     rows = await context.read(lambda connection: key_store.history(connection, member.member_id))
     items = [
-        {
-            "public_key": to_jwk(row.key),
-            "from_sequence": row.from_sequence,
-            "to_sequence": row.to_sequence,
-            "since": wire.time_text(row.rotated_s),
-            "call": row.call,
-            "refusal": row.refusal,
-        }
+        KeyShown(
+            public_key=to_jwk(row.key),
+            from_sequence=row.from_sequence,
+            to_sequence=row.to_sequence,
+            since=wire.time_text(row.rotated_s),
+            call=row.call,
+            refusal=row.refusal,
+        )
         for row in rows
     ]
-    return wire.reply(wire.page(items, None))
+    return wire.reply(KeysAnswer(items))
 
 
 def _named(context: Context, request: web.Request) -> Member:
