@@ -118,6 +118,21 @@ meters = Table(
     Column("import_lots", BigInteger, nullable=False),
 )
 
+halts = Table(
+    "halts",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    Column("node_id", ForeignKey("nodes.node_id")),  # below it; null: everywhere
+    Column("start_s", BigInteger),  # slots in the half-open [start_s, end_s); null: no bound
+    Column("end_s", BigInteger),
+    Column("halted_s", BigInteger, nullable=False),
+    Column("halted_by", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("lifted_s", BigInteger),  # null: it stands
+    Column("lifted_by", BigInteger),
+    Column("lift_reason", Text),
+)
+
 # ----------------------------------------------------------------------------- orders, the journal, trades
 
 journal = Table(

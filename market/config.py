@@ -131,6 +131,11 @@ class Config(_Section, frozen=True):
         return _ticks("prices.shortfall", self.prices.shortfall)
 
     @cached_property
+    def collar_ticks(self) -> int | None:
+        """None: prices go as far as floor and cap."""
+        return _ticks("limits.collar", self.limits.collar) if self.limits.collar else None
+
+    @cached_property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.market.time_zone)
 
@@ -199,6 +204,7 @@ def check(config: Config) -> None:
     """Whether the values fit together. Raises ConfigError."""
     try:
         rules = config.rules
+        config.collar_ticks  # noqa: B018 - likewise
         config.zone  # noqa: B018 - the property reads and checks the name
     except (ValueError, ZoneInfoNotFoundError) as error:
         raise ConfigError(str(error)) from error

@@ -69,3 +69,58 @@ class ControlBook:
     def is_full(self, member_id: int) -> bool:
         """Whether a member has as many open orders as it may have."""
         return self._open[member_id] >= self._own_most_open.get(member_id, self._most_open)
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """No orders are taken: in the whole market, or below one node, or for slots in the half-open [start_s, end_s).
+
+    Column for column as ``halts`` keeps it; None where it has no bound; ``lifted_s`` None while it stands.
+    """
+
+    number: int
+    node_id: int | None
+    start_s: int | None
+    end_s: int | None
+    halted_s: int
+    halted_by: int
+    reason: str
+    lifted_s: int | None = None
+    lifted_by: int | None = None
+    lift_reason: str | None = None
+
+    @property
+    def place(self) -> tuple[int | None, int | None, int | None]:
+        """What it stops; one halt stands for one place."""
+        return self.node_id, self.start_s, self.end_s
+
+
+EVERYTHING = (None, None, None)
+
+
+class HaltBook:
+    """The halts that stand. ``is_everywhere``: nothing can be placed at all."""
+
+    def __init__(self) -> None:
+        self.standing: dict[tuple[int | None, int | None, int | None], Halt] = {}
+        self.last_number = 0
+        self.is_everywhere = False
+
+    def put(self, changed: Iterable[Halt]) -> None:
+        """These stand, or, with a time at which they were lifted, no longer do."""
+        for halt in changed:
+            self.last_number = max(self.last_number, halt.number)
+            self.standing.pop(halt.place, None)
+            if halt.lifted_s is None:
+                self.standing[halt.place] = halt
+        self.is_everywhere = EVERYTHING in self.standing
+
+    def stops(self, slot: int, path: Iterable[int]) -> bool:
+        """Whether orders for a slot are stopped at a meter; ``path`` are its node and all above."""
+        nodes = set(path)
+        return any(
+            (halt.node_id is None or halt.node_id in nodes)
+            and (halt.start_s is None or halt.start_s <= slot)
+            and (halt.end_s is None or slot < halt.end_s)
+            for halt in self.standing.values()
+        )

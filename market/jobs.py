@@ -192,21 +192,6 @@ class Learn(PlainJob):
         return None
 
 
-@dataclass
-class Halt(PlainJob):
-    """Stop taking new orders, or go on. Cancelling always works."""
-
-    is_halted: bool
-
-    def run(self, state: MarketState) -> None:
-        if state.is_halted != self.is_halted:
-            state.is_halted = self.is_halted
-            state.batch.settings["halted"] = self.is_halted
-
-    def answer(self, state: MarketState) -> bool:
-        return state.is_halted
-
-
 @dataclass(frozen=True, slots=True)
 class NewLimit:
     """Limits of one link as asked for, in kW and in lots per slot; ``slot`` None is all slots."""

@@ -1,16 +1,20 @@
 """Placing orders: every check that stands before the engine, in a fixed order, and what came of each order.
 
 Checks: the id (a repeat of the same order gets its first answer, another order under a used id is refused), the
-member's standing, stop, halt, deadline, meter and its owner, slot, quantity, price, terms, the order it replaces, how
-many are open, cover. Only what passes them all becomes a command in the journal. A batch's orders are independent of
-each other, unless they are a basket: then the first bad leg gets its reason and every other leg ``basket_rejected``.
+member's standing, stop, halt, deadline, meter and its owner, slot, quantity, price, terms, the order it replaces, halts
+of its area and slot, the price collar, how many are open, cover. Only what passes them all becomes a command in the
+journal. A batch's orders are independent of each other, unless they are a basket: then the first bad leg gets its
+reason and every other leg ``basket_rejected``.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import structs
 
+from data.units import format_price
+from market.collar import Band
 from market.jobs import Placed, Repeat, placed
 from market.problems import Problem
 from market.records import MeterRecord, OrderRecord, SignatureRecord
@@ -26,7 +30,8 @@ _DETAILS = {
     "frozen": "this member may not place orders; open orders can be cancelled",
     "member_stopped": "this member was stopped; open orders can be cancelled, see /v1/members/{member}/controls",
     "too_many_open_orders": "as many orders are open as this member may have; cancel some first",
-    "market_halted": "the operator has halted the market; open orders can be cancelled",
+    "market_halted": "the market is halted, here or everywhere; open orders can be cancelled, see /v1/market",
+    "outside_collar": "the price is too far from the last trades; see /v1/slots",
     "duplicate_order_id": "another order was placed under this id; choose a new one",
     "deadline_passed": "the order's own deadline has passed",
     "unknown_meter": "there is no such meter",
@@ -56,6 +61,7 @@ _FIELDS = {
     "bad_quantity": "quantity",
     "bad_price": "price",
     "bad_terms": "terms",
+    "outside_collar": "price",
     "not_open": "replaces",
     "replaces_in_basket": "replaces",
     Refusal.OVER_CAPACITY: "quantity",
@@ -242,7 +248,11 @@ class PlaceOrders:
             return problem_of(code)
         if intent.replaces and self._replaced(state, intent.replaces) is None:
             return problem_of("not_open")
-        return state.meters[intent.meter]
+        meter = state.meters[intent.meter]
+        if state.halts.standing and state.halts.stops(intent.slot, state.path(meter.node_id)):
+            return problem_of("market_halted")
+        band = state.collar.outside(intent.slot, intent.price_ticks)
+        return meter if band is None else _outside(band)
 
     def _standing(self, state: MarketState) -> str | None:
         member = state.members.get(self.member_id)
@@ -252,7 +262,7 @@ class PlaceOrders:
             return "frozen"
         if self.member_id in state.controls.stopped:
             return "member_stopped"
-        return "market_halted" if state.is_halted else None
+        return "market_halted" if state.halts.is_everywhere else None
 
     def _replaced(self, state: MarketState, replaces: str) -> int | None:
         return state.open_by_client.get((self.member_id, replaces)) if replaces else None
@@ -306,6 +316,12 @@ def _value_refusal(rules: Rules, intent: OrderIntent) -> str | None:
     if not rules.floor_ticks <= intent.price_ticks <= rules.cap_ticks:
         return "bad_price"
     return None if intent.terms_days in rules.terms_days else "bad_terms"
+
+
+def _outside(band: Band) -> Problem:
+    low, high, reference = map(format_price, (band.low_ticks, band.high_ticks, band.reference_ticks))
+    detail = f"the price must be from {low} to {high} CNY/kWh now, around {reference}; see /v1/slots"
+    return structs.replace(problem_of("outside_collar"), detail=detail)
 
 
 def command_of(record: OrderRecord) -> New:

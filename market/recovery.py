@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from sqlalchemy import Connection
 
-from market import control_store, key_store, store, withdrawal_store
+from market import control_store, halt_store, key_store, store, withdrawal_store
 from market.logs import log
 from market.records import JournalLink, NodeRecord, OrderRecord, TradeRecord
 from market.state import MarketState, stake_of
@@ -55,7 +55,7 @@ def rebuild(state: MarketState, connection: Connection) -> None:
     state.withdrawals = withdrawal_store.numbers(connection)
     state.rotated = key_store.rotated(connection)
     state.controls.put(control_store.read_all(connection))
-    state.is_halted = bool(store.read_settings(connection).get("halted", False))
+    state.halts.put(halt_store.read(connection))
 
 
 def _check_link(state: MarketState, link: JournalLink) -> None:

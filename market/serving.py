@@ -13,6 +13,7 @@ from data.database import reading
 from data.schema import bring_forward
 from market import control_store, factor_store, key_store, member_store, store, token_store
 from market.clock import Clock
+from market.collar import Collar
 from market.config import INSTITUTIONS, SERVER_SECRET, Config, ConfigError
 from market.context import Context
 from market.feed import Feed
@@ -135,6 +136,7 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
             config.shortfall_ticks,
             directory.members,
             open_orders=config.limits.open_orders,
+            collar=collar_of(config),
         ),
         sign=receipt_signer(parts.operator, parts.chain),
         queue_bound=config.server.queue_bound,
@@ -169,6 +171,17 @@ def _fill_factors(connection: Connection, directory: Directory, vault: Vault) ->
         factor_store.fill(connection, directory, vault)
     except SealError as error:
         raise ConfigError(f"keys/{SERVER_SECRET} is not the one that this market's secrets are sealed with") from error
+
+
+def collar_of(config: Config) -> Collar:
+    """The price collar of a market without trades."""
+    return Collar(
+        config.collar_ticks,
+        middle_ticks=(config.feed_in_ticks + config.retail_ticks) // 2,
+        slot_s=config.slot_s,
+        floor_ticks=config.rules.floor_ticks,
+        cap_ticks=config.rules.cap_ticks,
+    )
 
 
 def rates_of(limits: Limits) -> MessageRates:

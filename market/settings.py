@@ -92,6 +92,10 @@ class Limits(Section, frozen=True):
     messages_per_s: Annotated[Count, Meta(description="orders of a member in the long run; more are answered 429")] = (
         1_000
     )
+    collar: Annotated[
+        str,
+        Meta(pattern=r"^([0-9]+(\.[0-9]+)?)?$", description="CNY/kWh that a price may be from its slot's last trades"),
+    ] = ""
     message_burst: Annotated[Count, Meta(description="orders of a member at once")] = 10_000
     stranger_posts_per_s: Annotated[
         Count, Meta(description="POSTs of an address without a log-in, in the long run; more are answered 429")

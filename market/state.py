@@ -7,7 +7,8 @@ same ``apply`` runs when commands come in and when they are replayed from the jo
 import os
 from collections.abc import Mapping, Sequence
 
-from market.guards import UNLIMITED, ControlBook
+from market.collar import Collar
+from market.guards import UNLIMITED, ControlBook, HaltBook
 from market.identity import Member
 from market.records import Batch, MeterRecord, NodeRecord, OrderRecord, TradeRecord
 from market.risk import Exposures, Stake
@@ -42,6 +43,7 @@ class MarketState:
         members: Mapping[int, Member],
         *,
         open_orders: int = UNLIMITED,
+        collar: Collar | None = None,
     ) -> None:
         self.rules, self.timing, self.members = rules, timing, members
         self.engine = Engine(rules)
@@ -54,9 +56,10 @@ class MarketState:
         self.meters: dict[str, MeterRecord] = {}
         self.head, self.journal_batch = GENESIS_HEAD, 0
         self.next_order, self.next_trade, self.next_signature = 1, 1, 1
-        self.is_halted = False
         self.controls = ControlBook(open_orders)
         self.rotated: dict[int, PublicKey] = {}
+        self.halts = HaltBook()
+        self.collar = collar or Collar(floor_ticks=rules.floor_ticks, cap_ticks=rules.cap_ticks)
         self.withdrawals: dict[tuple[int, int], int] = {}
         self.now_s = 0
         self.batch = Batch(first_sequence=1)
@@ -128,6 +131,7 @@ class MarketState:
                     self._amended(event)
                 case Closed():
                     self.live_slots.discard(event.slot)
+                    self.collar.forget_before(event.slot)
                 case Rejected() if event.reason is not Reason.NOT_OPEN:
                     self.refused[event.order_id] = event.reason
                     self._rejected(event)
@@ -169,6 +173,7 @@ class MarketState:
             salts=self._new_salts(),
         )
         self.next_trade += 1
+        self.collar.traded(event.slot, event.quantity_lots, event.seller_price_ticks, event.buyer_price_ticks)
         self.batch.trades.append(trade)
         for order in (buy, sell):
             self.batch.trades_of.setdefault(order.order_id, []).append(trade)
@@ -213,6 +218,13 @@ class MarketState:
             self.batch.changed[record.order_id] = record
 
     # --------------------------------------------------------------------------------------------- views
+
+    def path(self, node_id: int) -> list[int]:
+        """A node and all above it, to the root."""
+        found = [node_id]
+        while (parent_id := self.nodes[self.node_names[found[-1]]].parent_id) is not None:
+            found.append(parent_id)
+        return found
 
     def order(self, order_id: int) -> OrderRecord | None:
         """An open order, or one that this batch accepted or changed."""

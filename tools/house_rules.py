@@ -22,7 +22,15 @@ LONG_ON_PURPOSE = (
     "data/tables.py",  # every table, in the order of an order's life, in one place
 )
 
-SQL_FILES = ("*/store.py", "*_store.py", "data/tables.py", "data/frames.py", "data/bulk.py", "settlement/outbox.py")
+SQL_FILES = (
+    "*/store.py",
+    "*_store.py",
+    "data/tables.py",
+    "data/migrations/versions/*.py",
+    "data/frames.py",
+    "data/bulk.py",
+    "settlement/outbox.py",
+)
 SQL_BUILDERS = {"select", "insert", "update", "delete", "text"}
 RAW_SQL = re.compile(r"\s*(SELECT|INSERT INTO|INSERT OR|UPDATE|DELETE FROM|CREATE TABLE|DROP TABLE)\s", re.ASCII)
 

@@ -5,13 +5,15 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from data.units import format_instant
+from data.units import format_instant, format_price
 from market import wire
+from market.collar import Band
 from market.config import INSTITUTIONS, Fees, Prices
 from market.context import CONTEXT, Context
-from market.openapi.fields import Address, Decimal, Hash, Instant, choice
+from market.openapi.fields import Address, Decimal, Hash, Instant, Price, choice
 from market.openapi.operation import ANYONE, operation
 from market.problems import not_found, refuse
+from market.routes.halts import HaltShown, standing
 from market.state import MarketState
 from market.views import DepthBody, depth_body
 from matching.book import Depth
@@ -21,7 +23,10 @@ CLOSED_SLOTS_SHOWN = 4
 
 
 class MarketBody(msgspec.Struct, frozen=True):
-    """The market's terms; `members` are the ids of its institutions, `contracts` the addresses on the chain."""
+    """The market's terms; `members` are the ids of its institutions, `contracts` the addresses on the chain.
+
+    `collar` is how far a price may be from the last trades of its slot, `halts` is what takes no orders now.
+    """
 
     now: Instant
     slot_minutes: int
@@ -32,6 +37,7 @@ class MarketBody(msgspec.Struct, frozen=True):
     fees: Fees
     floor: Decimal
     cap: Decimal
+    collar: Decimal | None
     terms: tuple[int, ...]
     prices: Prices
     reading_deadline_s: int
@@ -42,6 +48,16 @@ class MarketBody(msgspec.Struct, frozen=True):
     salt: Hash
     members: dict[str, int]
     operator_key: Jwk
+    halted: bool
+    halts: list[HaltShown]
+
+
+class BandBody(msgspec.Struct, frozen=True):
+    """Prices that are taken now, around that of the last trades."""
+
+    reference: Price
+    lowest: Price
+    highest: Price
 
 
 class SlotBody(msgspec.Struct, frozen=True):
@@ -50,6 +66,7 @@ class SlotBody(msgspec.Struct, frozen=True):
     slot: Instant
     gate_closure: Instant
     state: Annotated[str, choice("open", "closed", "not_yet")]
+    collar: BandBody | None
 
 
 class BookBody(DepthBody, frozen=True, kw_only=True):
@@ -62,8 +79,9 @@ class BookBody(DepthBody, frozen=True, kw_only=True):
 
 @operation(MarketBody, who=ANYONE)
 async def show(request: web.Request) -> web.Response:
-    """The terms, and where intents hold."""
+    """The terms, where intents hold, and what is halted."""
     context = request.app[CONTEXT]
+    halts = await context.read(standing)
     config, terms, windows = context.config, context.config.market, context.config.settlement
     return wire.reply(
         MarketBody(
@@ -76,6 +94,7 @@ async def show(request: web.Request) -> web.Response:
             fees=config.fees,
             floor=terms.floor,
             cap=terms.cap,
+            collar=config.limits.collar or None,
             terms=terms.terms,
             prices=config.prices,
             reading_deadline_s=windows.reading_deadline_s,
@@ -86,6 +105,8 @@ async def show(request: web.Request) -> web.Response:
             salt=config.chain.salt,
             members=INSTITUTIONS,
             operator_key=to_jwk(config.key_of("operator")),
+            halted=halts.halted,
+            halts=halts.halts,
         )
     )
 
@@ -102,16 +123,28 @@ async def slots(request: web.Request) -> web.Response:
         open_slots = timing.open_slots(now_s)
         closed_from = open_slots.start - CLOSED_SLOTS_SHOWN * timing.slot_s
         shown = list(range(closed_from, open_slots.stop, timing.slot_s))
-    items = [_slot_body(context, slot, now_s) for slot in shown]
+    bands = await _bands(context, [slot for slot in shown if timing.refusal(slot, now_s) is None])
+    items = [_slot_body(context, slot, now_s, bands) for slot in shown]
     return wire.reply(wire.page(items, None))
 
 
-def _slot_body(context: Context, slot: int, now_s: int) -> SlotBody:
+async def _bands(context: Context, slots: list[int]) -> dict[int, Band]:
+    """The price collar of these slots; none where there is no collar."""
+    if context.config.collar_ticks is None or not slots:
+        return {}
+    return await context.sequencer.look(lambda state: {slot: state.collar.band(slot) for slot in slots})
+
+
+def _slot_body(context: Context, slot: int, now_s: int, bands: dict[int, Band]) -> SlotBody:
     timing = context.timing
     if slot % timing.slot_s:
         raise not_found("slot")
     state = {None: "open", "slot_closed": "closed"}.get(timing.refusal(slot, now_s), "not_yet")
-    return SlotBody(format_instant(slot), format_instant(timing.gate_of(slot)), state)
+    return SlotBody(format_instant(slot), format_instant(timing.gate_of(slot)), state, _band_body(bands.get(slot)))
+
+
+def _band_body(band: Band | None) -> BandBody | None:
+    return None if band is None else BandBody(*map(format_price, band))
 
 
 @operation(

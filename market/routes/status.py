@@ -1,4 +1,4 @@
-"""The market clock, how settlement stands, halting, and whether the server lives."""
+"""The market clock, how market and settlement stand, and whether the server lives."""
 
 from typing import Annotated
 
@@ -12,10 +12,11 @@ from market import wire
 from market.clock import BackwardsError, ManualClock
 from market.context import CONTEXT
 from market.identity import require
-from market.jobs import CloseGates, Halt
+from market.jobs import CloseGates
 from market.openapi.fields import Day, Instant, choice
 from market.openapi.operation import ANYONE, operation
 from market.problems import refuse, unavailable
+from market.routes.halts import HaltShown, standing
 from market.sequencer import Look
 from market.store import CLOCK, put_settings, reverted_calls
 from settlement import cycle_store, outbox, store
@@ -76,20 +77,13 @@ class StatusBody(Settled, frozen=True, kw_only=True):
     sequence: int
     open_orders: int
     halted: bool
+    halts: list[HaltShown]
     settlement: Annotated[str, choice("running", "waiting", "stopped", "off")]
     idle: bool
 
 
-class HaltAnswer(msgspec.Struct, frozen=True):
-    halted: bool
-
-
 class Health(msgspec.Struct, frozen=True):
     status: Annotated[str, choice("alive", "ready")]
-
-
-class HaltBody(wire.Body, frozen=True):
-    halted: bool
 
 
 @operation(ClockAnswer, who=ANYONE)
@@ -132,13 +126,12 @@ async def show_status(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
 
     found = await context.read(_settled)
+    halts = await context.read(standing)
     scheduler = context.scheduler  # asked after the outbox: what was sent since then is followed before it is idle
     condition = scheduler.condition if scheduler is not None else "off"
     is_busy = scheduler is None or scheduler.is_busy
     settled_s = scheduler.settled_s if scheduler is not None else None
-    sequence, open_orders, is_halted = await context.sequencer.look(
-        lambda state: (state.engine.sequence, len(state.open), state.is_halted)
-    )
+    sequence, open_orders = await context.sequencer.look(lambda state: (state.engine.sequence, len(state.open)))
     now_s = context.clock.now_s()
     states = [*(row.state for row in found.cycles), *(row.state for row in found.periods)]
     is_waiting = any(state in _UNDER_WAY for state in states)
@@ -149,7 +142,8 @@ async def show_status(request: web.Request) -> web.Response:
             now=format_instant(now_s),
             sequence=sequence,
             open_orders=open_orders,
-            halted=is_halted,
+            halted=halts.halted,
+            halts=halts.halts,
             settlement=condition,
             idle=found.outbox_waiting == 0 and not is_busy and not is_waiting and is_settled,
         )
@@ -165,15 +159,6 @@ def _settled(connection: Connection) -> Settled:
         periods=[PeriodStanding(row.period, row.state) for row in period_store.periods_in(connection)],
         last_commitment=commitment.commitment if commitment is not None else None,
     )
-
-
-@operation(HaltAnswer, who=("operator", "regulator"), scope="office", body=HaltBody)
-async def halt(request: web.Request) -> web.Response:
-    """Stop taking orders, or take them again; what rests can always be cancelled."""
-    require(request, "operator", "regulator", scope="office")
-    body = await wire.read(request, HaltBody)
-    outcome = await request.app[CONTEXT].sequencer.submit(Halt(body.halted))
-    return wire.reply(HaltAnswer(outcome.answer))
 
 
 @operation(Health, who=ANYONE)
@@ -201,7 +186,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/clock", show_clock),
         web.post("/v1/clock", move_clock),
         web.get("/v1/status", show_status),
-        web.post("/v1/market/halt", halt),
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
     ]

@@ -14,14 +14,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from market.connecting import ConnectNodes, NewMeter, NewNode
 from market.controls import Kill, Lift, SetControls
+from market.halting import SetHalt
 from market.identity import Member
-from market.jobs import CancelMany, CancelOne, CloseGates, Halt, Job, Learn, Placed, Repeat
+from market.jobs import CancelMany, CancelOne, CloseGates, Job, Learn, Placed, ReduceOne, Repeat
 from market.placing import PlaceOrders, Signed, SignedOrder
 from market.problems import Problem
 from market.state import MarketState
 from market.timing import Timing
 from market.withdrawals import RequestWithdrawal
-from matching.order import Amend, Level, Rules, Side, Tif
+from matching.order import Level, Rules, Side, Tif
 from settlement.intents import OrderIntent
 from settlement.keccak import keccak
 from tests.market.risk_model import PlainMarket, PlainOrder, PlainTrade
@@ -36,7 +37,7 @@ METERS = {"A0": 100, "A1": 101, "B1": 101, "C2": 102}
 EXPORT_LOTS, IMPORT_LOTS = 40, 60
 """Of every meter's connection; links above them carry less than their sum, so that orders are held back too."""
 
-MOST_OPEN = 6
+MOST_OPEN = 4
 
 Outcome = Placed | Repeat | Problem
 
@@ -308,22 +309,22 @@ class RiskMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def reduce(self, data: st.DataObject) -> None:
         number, order = data.draw(st.sampled_from([p for p in self.plain.open_orders() if p[1].remaining_lots > 1]))
-        left = data.draw(st.integers(1, order.remaining_lots - 1))
-        self.state.begin(self.now_s)
-        self.state.apply([Amend(number, quantity_lots=left)])
-        order.taken_back_lots += order.remaining_lots - left
-        self._absorb()
+        left = data.draw(st.integers(1, order.remaining_lots + 1))
+        before = order.remaining_lots
+        (outcome,) = self.run(ReduceOne(order.member, order.client_order_id, left))
+        assert isinstance(outcome, Problem) == (left > before)
+        order.taken_back_lots += max(0, before - left)
 
     # ------------------------------------------------------------------------------------ the operator's hand
 
     @rule(drawn=new_orders)
     def halt_for_a_moment(self, drawn: OrderIntent) -> None:
         """No order is taken, every order can be cancelled."""
-        self.run(Halt(True))
+        self.run(SetHalt(True, 1, "because"))
         self.is_halted = True
         self.place(drawn)
         self.cancel_many(METERS[drawn.meter], drawn.slot)
-        self.run(Halt(False))
+        self.run(SetHalt(False, 1, "over"))
         self.is_halted = False
 
     @rule(member=members, most=st.one_of(st.none(), st.integers(1, 8)))
@@ -510,4 +511,4 @@ def replace_field(intent: OrderIntent, **values: Any) -> OrderIntent:
 
 
 TestRisk = RiskMachine.TestCase
-TestRisk.settings = settings(stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+TestRisk.settings = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)

@@ -13,6 +13,7 @@ def upgrade() -> None:
         op.drop_index(index, "orders")
     _controls()
     _withdrawals()
+    _halts()
 
 
 def _controls() -> None:
@@ -75,3 +76,27 @@ def _withdrawals() -> None:
         sa.PrimaryKeyConstraint("member_id", name="pk_exits"),
         comment="Mirror of Clearing.exit_of: what may leave escrow as soon as it is due",
     )
+
+
+def _halts() -> None:
+    """A market that was halted stays so; until now that was a setting without a reason."""
+    op.create_table(
+        "halts",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("node_id", sa.BigInteger()),
+        sa.Column("start_s", sa.BigInteger()),
+        sa.Column("end_s", sa.BigInteger()),
+        sa.Column("halted_s", sa.BigInteger(), nullable=False),
+        sa.Column("halted_by", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("lifted_s", sa.BigInteger()),
+        sa.Column("lifted_by", sa.BigInteger()),
+        sa.Column("lift_reason", sa.Text()),
+        sa.ForeignKeyConstraint(["node_id"], ["nodes.node_id"], name="fk_halts_node_id"),
+        sa.PrimaryKeyConstraint("number", name="pk_halts"),
+    )
+    op.execute(
+        "INSERT INTO halts (number, halted_s, halted_by, reason) "
+        "SELECT 1, 0, 1, 'halted before this release' FROM settings WHERE name = 'halted' AND value = 'true'"
+    )
+    op.execute("DELETE FROM settings WHERE name = 'halted'")
