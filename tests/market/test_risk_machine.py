@@ -109,6 +109,8 @@ class RiskMachine(RuleBasedStateMachine):
         names = {name for job in jobs for name in job.names()}
         self.state.known = {name: self.known[name] for name in names if name in self.known}
         for job in jobs:
+            if not isinstance(job, PlaceOrders):
+                self.state.settle()
             job.run(self.state)
         answers = [job.answer(self.state) for job in jobs]
         self._absorb()
@@ -174,7 +176,7 @@ class RiskMachine(RuleBasedStateMachine):
     @staticmethod
     def _job(intents: Sequence[OrderIntent], is_basket: bool = False) -> PlaceOrders:
         orders = [SignedOrder(intent, keccak(repr(intent).encode())) for intent in intents]
-        return PlaceOrders(intents[0].member, orders, Signed("batch", b"", b"", b""), is_basket)
+        return PlaceOrders(intents[0].member, orders, Signed("batch", b"", b"", b"", cast(Any, None)), is_basket)
 
     def _plain(self, intent: OrderIntent) -> PlainOrder:
         return PlainOrder(
@@ -259,6 +261,35 @@ class RiskMachine(RuleBasedStateMachine):
             name = (intent.member, replaces)
             assert not self.plain.orders[self.known[name][0]].is_open
 
+    @precondition(lambda self: any(self.plain.open_orders()))
+    @rule(data=st.data(), extra_ticks=st.integers(0, 5), too_much=st.booleans())
+    def enlarge(self, data: st.DataObject, extra_ticks: int, too_much: bool) -> None:
+        """Replace an order by the largest one that what it frees still covers, or by one lot more."""
+        _, old = data.draw(st.sampled_from(list(self.plain.open_orders())))
+        meter = next(name for name, meter in self.state.meters.items() if meter.node_id == old.node)
+        drawn = OrderIntent(
+            member=0,
+            client_order_id="",
+            meter=meter,
+            side=int(old.side),
+            slot=(old.slot - self._slot(0)) // SLOT_S,
+            quantity_lots=1,
+            price_ticks=min(100, old.price_ticks + extra_ticks),
+            reach=int(Level.SUBSTATION),
+            terms_days=old.terms_days,
+            tif=int(Tif.GTC),
+            replaces="",
+            deadline=2**40,
+        )
+        most = 0
+        for lots in range(1, 61):
+            tried = self._plain(replace_field(drawn, slot=old.slot, member=old.member, quantity_lots=lots))
+            if self.plain.refusal(tried, IMPORT_LOTS if old.side is Side.BUY else EXPORT_LOTS, old) is None:
+                most = lots
+        intent = self._intent(replace_field(drawn, quantity_lots=max(1, most + too_much)), old.client_order_id)
+        expected = self._expected(intent)
+        self._check_outcome(intent, self.run(self._job([intent]))[0][0], expected)
+
     @rule(drawn=st.lists(new_orders, min_size=2, max_size=5), is_basket=st.booleans(), data=st.data())
     def place_many(self, drawn: list[OrderIntent], is_basket: bool, data: st.DataObject) -> None:
         """Of one member; what one order frees another may take. A basket is taken whole or not at all."""
@@ -308,7 +339,7 @@ class RiskMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(order.remaining_lots > 1 for _, order in self.plain.open_orders()))
     @rule(data=st.data())
     def reduce(self, data: st.DataObject) -> None:
-        number, order = data.draw(st.sampled_from([p for p in self.plain.open_orders() if p[1].remaining_lots > 1]))
+        _, order = data.draw(st.sampled_from([p for p in self.plain.open_orders() if p[1].remaining_lots > 1]))
         left = data.draw(st.integers(1, order.remaining_lots + 1))
         before = order.remaining_lots
         (outcome,) = self.run(ReduceOne(order.member, order.client_order_id, left))
@@ -344,6 +375,8 @@ class RiskMachine(RuleBasedStateMachine):
         assert not cancels or not any(self.plain.open_orders(member))
         self.place(drawn)
         if stays:
+            (answer,) = self.run(Lift(member, 1, "because", False))
+            assert isinstance(answer, Problem) == (self.stopped[member] == "operator")
             self.run(Lift(member, 1, "because", True))
             del self.stopped[member]
 
