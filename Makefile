@@ -2,7 +2,7 @@
 # The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak mutants bench bench-matching clean
+.PHONY: help demo test check format soak mutants bench bench-matching bench-overload clean
 
 ARGS    ?=
 TESTS   ?= tests
@@ -44,6 +44,9 @@ bench: $(READY) $(PEERS)  ## benchmarks one by one, with their peers beside them
 
 bench-matching: $(READY) $(PEERS)  ## the auction engine beside reference and peers; ARGS="--rounds 1" for a shorter run
 	@$(BIN)/python bench/bench_matching.py $(ARGS)
+
+bench-overload: $(READY)  ## ten minutes of more than a market bears, its memory drawn; ARGS="--seconds 60" for a shorter run
+	@$(BIN)/python bench/bench_overload.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

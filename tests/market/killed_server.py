@@ -1,4 +1,6 @@
-"""A server to be killed: ``python -m tests.market.killed_server FOLDER`` says its address and serves until it is.
+"""A server to be killed: it says its address and serves until it is.
+
+    python -m tests.market.killed_server FOLDER [SETTING=NUMBER ...]
 
 One server for one database, as ``jinsha serve`` has it; without a chain, so that it starts in a moment.
 """
@@ -15,21 +17,22 @@ from tests.databases import url_of
 from tests.market.world import open_market
 
 
-async def _serve(folder: Path) -> None:
+async def _serve(folder: Path, settings: dict[str, int]) -> None:
     database = open_database(url_of(folder))
     with served_alone(database):
-        async with open_market(folder, database=database) as world:
+        async with open_market(folder, database=database, **settings) as world:
             sys.stdout.write(f"{world.server}\n")
             sys.stdout.flush()
             await asyncio.Event().wait()
 
 
 @asynccontextmanager
-async def child(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def child(folder: Path, **settings: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A server process on this folder, and where it answers; killed on the way out if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.market.killed_server", str(folder)),
+        *(f"{name}={number}" for name, number in settings.items()),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd=Path(__file__).parents[2],
@@ -46,4 +49,5 @@ async def child(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process,
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1])))
+    given = (each.split("=") for each in sys.argv[2:])
+    asyncio.run(_serve(Path(sys.argv[1]), {name: int(number) for name, number in given}))
