@@ -109,7 +109,7 @@ class Streams(Section, frozen=True):
     connections: Annotated[Count, Meta(description="streams open at once")] = 2_000
     connections_per_member: Annotated[Count, Meta(description="streams of one member")] = 20
     subscriptions: Annotated[Count, Meta(description="subscriptions of one stream")] = 64
-    in_flight: Annotated[Count, Meta(description="orders and cancels of one stream that are not answered yet")] = 100
+    in_flight: Annotated[Count, Meta(description="orders and cancels of one stream that are not answered yet")] = 500
     message_bytes: Annotated[Count, Meta(description="largest message that is read")] = 2**20
     waiting_bytes: Annotated[Count, Meta(description="a reader that lets more wait is closed")] = 4 * 2**20
     waiting_messages: Annotated[Count, Meta(description="a reader that lets more wait is closed")] = 10_000

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from market import wire
-from market.entry import OneOrder, OrderBatch
+from market.entry import Amendment, OneOrder, OrderBatch
 from market.problems import ProblemError
 
 # ------------------------------------------------------------------------------------------- what is read
@@ -75,6 +75,11 @@ class PlaceBatch(Op, frozen=True, tag="place_batch"):
     batch: OrderBatch
 
 
+class Amend(Op, frozen=True, tag="amend"):
+    client_order_id: wire.ClientId
+    amendment: Amendment
+
+
 class Cancel(Op, frozen=True, tag="cancel"):
     client_order_id: wire.ClientId
 
@@ -91,7 +96,19 @@ class Ping(Op, frozen=True, tag="ping"):
     pass
 
 
-AnyOp = LogIn | Subscribe | Unsubscribe | Resync | Place | PlaceBatch | Cancel | CancelAll | CancelOnDisconnect | Ping
+AnyOp = (
+    LogIn
+    | Subscribe
+    | Unsubscribe
+    | Resync
+    | Place
+    | PlaceBatch
+    | Amend
+    | Cancel
+    | CancelAll
+    | CancelOnDisconnect
+    | Ping
+)
 
 
 class _OnlyId(msgspec.Struct):

@@ -11,6 +11,7 @@ from market.stream import Answer, Connection
 from market.stream_messages import (
     AllMine,
     AllTrades,
+    Amend,
     AnyOp,
     Book,
     Cancel,
@@ -50,12 +51,16 @@ async def carry_out(context: Context, connection: Connection, op: AnyOp, answer:
             answer(await _enter(context, _member(connection, "trade"), op))
 
 
-async def _enter(context: Context, member: Member, op: Place | PlaceBatch | Cancel | CancelAll) -> dict[str, object]:
+async def _enter(
+    context: Context, member: Member, op: Place | PlaceBatch | Amend | Cancel | CancelAll
+) -> dict[str, object]:
     match op:
         case Place(order=order):
             return await entry.place_one(context, member, order)
         case PlaceBatch(batch=batch):
             return await entry.place_many(context, member, batch)
+        case Amend(client_order_id=client_order_id, amendment=amendment):
+            return await entry.amend_one(context, member, client_order_id, amendment)
         case Cancel(client_order_id=client_order_id):
             return await entry.cancel_one(context, member, client_order_id)
         case CancelAll(slot=slot):

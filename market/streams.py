@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 
+import msgspec
 from aiohttp import web
 
 from market import entry
@@ -45,7 +46,8 @@ class StreamKeeper:
         connection = Connection(self._limits, self._context.metrics, self._carry_out)
         connection.token, connection.address, connection.access = token or "", request.remote, access
         self._add(connection)
-        connection.send(message("welcome", run=RUN, member=_id_of(access) or None, limits=self._limits))
+        limits = msgspec.structs.asdict(self._limits)
+        connection.send(message("welcome", run=RUN, member=_id_of(access) or None, limits=limits))
         try:
             return await connection.run(request)
         finally:

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from data.units import format_instant
+from data.units import format_energy, format_instant
 from market.client.errors import ReceiptError, Refused, RefusedError
 from market.client.shapes import Facts, Placed, Receipt, order_body
 from settlement import merkle, signatures
@@ -30,6 +30,11 @@ class Act(NamedTuple):
 class _One(msgspec.Struct):
     order: Placed
     receipt: Receipt
+
+
+class _Reduced(msgspec.Struct):
+    order: Placed
+    receipt: Receipt | None
 
 
 class _Result(msgspec.Struct):
@@ -97,6 +102,17 @@ class OrderEntry(ABC):
         found = msgspec.json.decode(answer, type=_Batch)
         await self._check(found.receipt)
         return [_outcome(result) for result in found.results], found.receipt
+
+    async def reduce(self, client_order_id: str, remaining_lots: int) -> Placed:
+        """Leave so much of an open order, which keeps its place in time; a new one in its place is placed with
+        ``replaces``. Raises RefusedError ``not_open``, ``not_less``, UnreachableError.
+        """
+        body = {"remaining": format_energy(remaining_lots)}
+        fields = {"client_order_id": client_order_id, "amendment": body}
+        answer = await self._enter(Act("PATCH", f"/v1/orders/{client_order_id}", body, {}, "amend", fields))
+        found = msgspec.json.decode(answer, type=_Reduced)
+        await self._check(found.receipt)
+        return found.order
 
     async def cancel(self, client_order_id: str) -> Placed:
         """Take an open order back; what it had become. Raises RefusedError ``not_open``, UnreachableError."""

@@ -1,6 +1,7 @@
 """The client's stream: whatever is lost on the way, books are whole and nothing is left out or told twice."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -275,6 +276,12 @@ async def test_orders_on_a_stream_are_as_over_http(tmp_path: Path) -> None:
             assert (refused.status, refused.code, refused.field, none) == (422, "bad_price", "price", None)
             batch = [buy(ann, "x3"), buy(ann, "x4", 99_999)]
             assert (await stream.place_batch(batch))[0] == (await client.place_batch(batch))[0]
+            assert [(await entry.reduce("x1", lots)).remaining for entry, lots in ((stream, 7), (client, 5))] == [
+                "0.07",
+                "0.05",
+            ]
+            with pytest.raises(RefusedError, match="not_less"):
+                await stream.reduce("x1", 8)
             assert (await stream.cancel("x1")).state == "by_owner"
             with pytest.raises(RefusedError, match="not_open"):
                 await stream.cancel("x1")
@@ -366,5 +373,8 @@ async def test_a_program_without_asyncio_has_the_same_client(tmp_path: Path) -> 
 @pytest.mark.parametrize(("synchronous", "other"), [(SyncClient, Client), (SyncStream, Stream)])
 def test_no_method_is_missing_without_asyncio(synchronous: type, other: type) -> None:
     inner = {"know", "open_socket", "facts", "whoami", "sign"}
-    public = {name for name, value in vars(other).items() if callable(value) and not name.startswith("_")}
+    public = {
+        name for name in dir(other) if not name.startswith("_") and inspect.iscoroutinefunction(getattr(other, name))
+    }
+    assert len(public) >= 10
     assert public - inner <= set(vars(synchronous))

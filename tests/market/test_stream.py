@@ -28,6 +28,7 @@ async def test_a_token_at_the_upgrade_or_in_a_message_makes_it_a_members(tmp_pat
         ann, bo = await neighbours(world)
         async with stream(world, ann) as line:
             assert line.welcome["member"] == ann.member
+            assert line.welcome["limits"]["in_flight"] == Streams().in_flight
         async with stream(world) as line:
             assert line.welcome["member"] is None
             assert await line.refusal("subscribe", to={"channel": "mine"}) == (401, "not_logged_in")

@@ -225,6 +225,22 @@ async def test_a_book_is_a_snapshot_and_then_what_changes(tmp_path: Path) -> Non
             assert third["sequence"] > second["sequence"] > first["sequence"]
 
 
+async def test_an_order_that_is_reduced_is_told_in_book_and_own_orders(tmp_path: Path) -> None:
+    async with open_market(tmp_path) as world:
+        _, bo = await neighbours(world)
+        await bo.place(order("s1", "A2", "sell", "1.00", "0.40"))
+        async with stream(world, bo) as line:
+            await line.do("subscribe", to=book_of("A1", SLOT))
+            await line.do("subscribe", to={"channel": "mine"})
+            await line.next("book")
+            await line.next("mine")
+            reduced = await line.do("amend", client_order_id="s1", amendment={"remaining": "0.30"})
+            assert (await line.next("mine"))["orders"] == [reduced["order"]]
+            assert [quote["quantity"] for quote in (await line.next("book"))["asks"]] == ["0.30"]
+            amendment = {"remaining": "0.31"}
+            assert await line.refusal("amend", client_order_id="s1", amendment=amendment) == (422, "not_less")
+
+
 async def test_books_of_other_slots_and_unchanged_ones_are_silent(tmp_path: Path) -> None:
     async with open_market(tmp_path) as world:
         _, bo = await neighbours(world)
