@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -218,6 +219,9 @@ def check(config: Config) -> None:
     missing = sorted(set(INSTITUTIONS) ^ set(config.institutions))
     if missing:
         raise ConfigError(f"institutions: expected exactly {', '.join(INSTITUTIONS)}; see {', '.join(missing)}")
+    host = urlsplit(config.server.origin).hostname or ""
+    if host != config.server.relying_party and not host.endswith(f".{config.server.relying_party}"):
+        raise ConfigError(f"server.relying_party: {config.server.relying_party} is not the domain of server.origin")
     for role in INSTITUTIONS:
         try:
             config.key_of(role)

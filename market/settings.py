@@ -79,6 +79,10 @@ class Server(Section, frozen=True):
     ] = "info"
     log_every: Annotated[Whole, Meta(description="of requests that went well every so many-th is logged; 0 none")] = 1
     session_s: Annotated[Count, Meta(description="how long a log-in lasts")] = 3600
+    relying_party: Annotated[str, Meta(min_length=1, description="domain that passkeys are for")] = "localhost"
+    origin: Annotated[
+        str, Meta(pattern=r"^https?://[^/]+$", description="address of the pages that use passkeys, without a path")
+    ] = "http://localhost:8420"
 
 
 class Limits(Section, frozen=True):

@@ -1,18 +1,21 @@
 """Second factors of one's own: enrolled, listed, removed; and the codes for the day they are lost."""
 
-from typing import Annotated
+import secrets
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
 from data.units import format_instant
-from market import factor_store, wire
+from market import factor_store, passkeys, wire
 from market.context import CONTEXT, Context
 from market.factor_store import Factor
+from market.factors import relying_party
 from market.identity import Member, require, require_fresh, require_recent
 from market.openapi.fields import Instant
 from market.openapi.operation import MEMBER, operation
+from market.passkeys import NotProvenError
 from market.problems import not_found, refuse
 from market.second_factor import matching_step, new_recovery_codes, new_totp_secret, otpauth_uri, secret_text
 from market.tokens import new_id
@@ -79,6 +82,19 @@ class CodeBody(wire.Body, frozen=True):
     code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}$")]
 
 
+class PasskeyAnswer(msgspec.Struct, frozen=True):
+    """Options for a browser (WebAuthn, PublicKeyCredentialCreationOptionsJSON)."""
+
+    factor: str
+    options: dict[str, Any]
+
+
+class CredentialBody(wire.Body, frozen=True):
+    """What ``navigator.credentials.create`` answered, as JSON."""
+
+    credential: dict[str, Any]
+
+
 @operation(FactorsAnswer, who=MEMBER, scope="read")
 async def show_all(request: web.Request) -> web.Response:
     """Own factors, the oldest first, and how many recovery codes are left."""
@@ -142,15 +158,72 @@ async def finish_totp(request: web.Request) -> web.Response:
     context, member = enrolling(request)
     body = await wire.read(request, CodeBody)
     context.directory.attempts.begin(member.member_id, context.directory.now_s())
-    factor, now_s = context.directory.enrolling.get(member.member_id), context.directory.now_s()
-    if factor is None or factor.factor_id != request.match_info["factor"] or factor.created_s + ENROLLING_S <= now_s:
-        raise not_found("enrolment under way")
+    factor, now_s = _under_way(context, member, request.match_info["factor"], "totp"), context.directory.now_s()
     step = matching_step(context.vault.open(factor.factor_id, factor.secret), body.code, now_s, factor.counter)
     if step is None:
         raise refuse(422, "bad_second_factor", "this is not the code that the app shows now", "code")
     context.directory.attempts.succeed(member.member_id)
     del context.directory.enrolling[member.member_id]
     return await enrol(context, member, factor._replace(counter=step))
+
+
+@operation(
+    PasskeyAnswer,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    body=NameBody,
+    headers=NO_STORE,
+    refuses=(NOT_RECENT, "409 too_many_factors", "422 bad_name"),
+)
+async def begin_passkey(request: web.Request) -> web.Response:
+    """What a browser needs to make a passkey; it counts once the browser's answer has been sent."""
+    context, member = enrolling(request)
+    body = await wire.read(request, NameBody)
+    check_name(body.name)
+    factor_id, challenge = new_id(), secrets.token_bytes(32)
+    now_s = context.directory.now_s()
+    context.directory.enrolling[member.member_id] = Factor(
+        factor_id, member.member_id, "passkey", body.name, challenge, 0, now_s
+    )
+    kept = await context.read(lambda connection: factor_store.factors_of(connection, member.member_id))
+    own = [passkeys.decode(factor.secret) for factor in kept if factor.kind == "passkey"]
+    options = passkeys.creation_options(relying_party(context), member.member_id, challenge, own)
+    return wire.reply(PasskeyAnswer(factor_id, options), status=201, headers=NO_STORE)
+
+
+@operation(
+    EnrolledAnswer,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    path=_NAMED,
+    body=CredentialBody,
+    headers=NO_STORE,
+    refuses=(NOT_RECENT, "404 not_found", "409 too_many_factors", "422 bad_second_factor"),
+)
+async def finish_passkey(request: web.Request) -> web.Response:
+    """Enrol the passkey, with what the browser answered; an enrolment is tried once."""
+    context, member = enrolling(request)
+    body = await wire.read(request, CredentialBody)
+    factor = _under_way(context, member, request.match_info["factor"], "passkey")
+    del context.directory.enrolling[member.member_id]
+    try:
+        credential, counted = passkeys.verify_creation(relying_party(context), factor.secret, body.credential)
+    except NotProvenError as error:
+        detail = "this is not an answer of a passkey to these options"
+        raise refuse(422, "bad_second_factor", detail, "credential") from error
+    return await enrol(context, member, factor._replace(secret=credential.encode(), counter=counted))
+
+
+def _under_way(context: Context, member: Member, factor_id: str, kind: str) -> Factor:
+    """The factor that a member is enrolling. Raises ProblemError."""
+    factor: Factor | None = context.directory.enrolling.get(member.member_id)
+    if factor is None or (factor.factor_id, factor.kind) != (factor_id, kind):
+        raise not_found("enrolment under way")
+    if factor.created_s + ENROLLING_S <= context.directory.now_s():
+        raise not_found("enrolment under way")
+    return factor
 
 
 def enrolling(request: web.Request) -> tuple[Context, Member]:
@@ -245,6 +318,8 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/factors", show_all),
         web.post("/v1/factors/totp", begin_totp),
         web.post("/v1/factors/totp/{factor}/confirmation", finish_totp),
+        web.post("/v1/factors/passkeys", begin_passkey),
+        web.post("/v1/factors/passkeys/{factor}/confirmation", finish_passkey),
         web.post("/v1/factors/recovery-codes", new_codes),
         web.delete("/v1/factors/{factor}", remove),
     ]

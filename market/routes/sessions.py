@@ -1,7 +1,7 @@
 """Sessions: a nonce to sign, a short-lived bearer token for the signature, what is open, and its end."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 from data.units import format_instant
 from market import token_store, wire
 from market.context import CONTEXT, Context
-from market.factors import SecondFactor, check
+from market.factors import Passkey, SecondFactor, check, relying_party
 from market.identity import Member, access_of, require
 from market.openapi.fields import Hash, Instant, Number, Signature
 from market.openapi.operation import ANYONE, MEMBER, operation
+from market.passkeys import request_options
 from market.problems import not_found, refuse
 from market.scopes import SCOPES, Scope, scopes_of
 from market.tokens import FRESH_S, ApiKey, Session
@@ -38,14 +39,18 @@ class SessionBody(wire.Body, frozen=True):
 
 
 class StepUpBody(wire.Body, frozen=True):
+    """``nonce`` of a challenge, where the second factor is a passkey."""
+
     second_factor: SecondFactor
+    nonce: Hash | None = None
 
 
 class ChallengeAnswer(msgspec.Struct, frozen=True):
-    """A nonce to sign."""
+    """A nonce to sign, and the options for a passkey to answer it (WebAuthn, PublicKeyCredentialRequestOptionsJSON)."""
 
     nonce: Hash
     expires: Instant
+    passkey: dict[str, Any]
 
 
 class SessionAnswer(msgspec.Struct, frozen=True):
@@ -75,8 +80,10 @@ class OwnSession(msgspec.Struct, frozen=True):
 async def challenge(request: web.Request) -> web.Response:
     """A nonce that stands for two minutes, once. Given for any number, so that nobody can probe who is a member."""
     body = await wire.read(request, ChallengeBody)
-    nonce, expires_s = request.app[CONTEXT].directory.challenge(body.member)
-    return wire.reply(ChallengeAnswer(nonce.hex(), format_instant(expires_s)))
+    context = request.app[CONTEXT]
+    nonce, expires_s = context.directory.challenge(body.member)
+    options = request_options(relying_party(context), nonce)
+    return wire.reply(ChallengeAnswer(nonce.hex(), format_instant(expires_s), options))
 
 
 @operation(
@@ -107,7 +114,7 @@ async def log_in(request: web.Request) -> web.Response:
         if body.second_factor is None:
             detail = "right so far, but you have a second factor: log in again and send it along"
             raise refuse(403, "second_factor_needed", detail, "second_factor")
-        await check(context, member.member_id, body.second_factor)
+        await check(context, member.member_id, body.second_factor, nonce)
     return await _open(context, member, scopes)
 
 
@@ -125,6 +132,9 @@ async def _open(context: Context, member: Member, scopes: frozenset[Scope]) -> w
     await context.write(write)
     for old in crowded_out:
         directory.end(old)
+    if directory.members[member.member_id].key != member.key:
+        await context.write(lambda connection: token_store.end_sessions(connection, [session]))
+        raise refuse(401, "bad_login", "the key that signed this was changed meanwhile")
     directory.keep(session)
     return wire.reply(
         SessionAnswer(token, session.session_id, format_instant(session.expires_s), sorted(scopes)),
@@ -142,6 +152,14 @@ def granted(allowed: frozenset[Scope], asked: list[Scope] | None) -> frozenset[S
     return frozenset(asked)
 
 
+def _taken(context: Context, member: Member, text: str | None) -> bytes:
+    """The nonce that a passkey answered. Raises ProblemError."""
+    nonce = wire.hex_bytes(text or "", 32, "nonce")
+    if not context.directory.take_challenge(nonce, member.member_id):
+        raise refuse(401, "bad_second_factor", "the nonce is spent or was not given to you", "nonce")
+    return nonce
+
+
 def _fresh(session: Session, now_s: int) -> Session:
     return replace(session, fresh_until_s=now_s + FRESH_S)
 
@@ -150,7 +168,7 @@ def _fresh(session: Session, now_s: int) -> Session:
     StepUpAnswer,
     who=MEMBER,
     body=StepUpBody,
-    refuses=("401 bad_second_factor", "403 session_needed", "409 no_factor", "429 too_many_attempts"),
+    refuses=("401 bad_second_factor", "403 session_needed", "409 no_factor", "422 bad_hex", "429 too_many_attempts"),
 )
 async def step_up(request: web.Request) -> web.Response:
     """Show the second factor again: for five minutes this session may do what is sensitive."""
@@ -160,7 +178,8 @@ async def step_up(request: web.Request) -> web.Response:
     body = await wire.read(request, StepUpBody)
     if not context.directory.has_factor(access.member.member_id):
         raise refuse(409, "no_factor", "you have no second factor, and none is asked of you; POST /v1/factors/totp")
-    await check(context, access.member.member_id, body.second_factor)
+    nonce = _taken(context, access.member, body.nonce) if isinstance(body.second_factor, Passkey) else b""
+    await check(context, access.member.member_id, body.second_factor, nonce)
     session = _fresh(access.session, context.directory.now_s())
     await context.write(lambda connection: token_store.set_fresh(connection, session))
     if session.token_hash in context.directory.sessions:  # else it was ended meanwhile
