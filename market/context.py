@@ -23,6 +23,7 @@ from market.feed import Feed
 from market.identity import Directory
 from market.jobs import Learn
 from market.metrics import Metrics
+from market.once import ONCE
 from market.problems import unavailable
 from market.rate import MessageRates
 from market.scheduler import Scheduler
@@ -90,6 +91,27 @@ class Context:
                 return function(connection)
 
         return await _run(self.writers, transaction)
+
+    async def write_and_answer(
+        self, function: Callable[[Connection], T], reply: Callable[[T], web.Response]
+    ) -> web.Response:
+        """``reply`` to what ``function`` returned in one writing transaction.
+
+        Under an idempotency key the answer is kept in the same transaction: it is there exactly when the effect is.
+        ``reply`` runs off the loop and must not depend on what is yet to be done.
+        """
+        once = ONCE.get()
+
+        def transaction(connection: Connection) -> web.Response:
+            answer = reply(function(connection))
+            if once is not None:
+                once.keep(connection, answer)
+            return answer
+
+        answer = await self.write(transaction)
+        if once is not None:
+            once.is_kept = True
+        return answer
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run ``function(connection)`` on one snapshot, off the loop. Raises ProblemError as ``in_thread``."""

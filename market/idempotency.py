@@ -11,8 +11,8 @@ from aiohttp.typedefs import Handler
 
 from market import idempotency_store, wire
 from market.context import CONTEXT
-from market.idempotency_store import KeptAnswer
 from market.identity import known
+from market.once import ONCE, Once
 from market.problems import Problem, ProblemError, problem_response, refuse
 
 HEADER = "Idempotency-Key"
@@ -59,15 +59,19 @@ async def _answer(request: web.Request, handler: Handler, name: tuple[int, str])
         if kept.body_hash != body_hash:
             raise refuse(409, "idempotency_key_reused", "this key came with another request before", HEADER)
         return web.Response(status=kept.status, body=kept.answer, content_type=_content_type(kept.status))
+    once = Once(*name, body_hash)
+    ONCE.set(once)
     try:
         response = await handler(request)
     except ProblemError as error:
         if error.problem.status in _NOT_FINAL or error.problem.status >= 500 or error.problem.retry_after_s is not None:
             raise
         response = problem_response(error.problem)
+    if once.is_kept:
+        return response
     if response.status < 500 and isinstance(response, web.Response) and isinstance(response.body, bytes):
-        answer = KeptAnswer(body_hash, response.status, response.body)
-        await context.write(lambda connection: idempotency_store.keep(connection, *name, answer))
+        answer = response
+        await context.write(lambda connection: once.keep(connection, answer))
     return response
 
 

@@ -78,14 +78,16 @@ def word_of(member: Member, body: SignedBody) -> Word:
     return Word(viewer_of(member), body.nonce, deadline_s, signature)
 
 
-async def attempt(context: Context, write: Callable[[Connection], T]) -> T:
-    """``context.write``, with what finance refuses as a problem, then let the scheduler look."""
+async def attempt(
+    context: Context, write: Callable[[Connection], T], reply: Callable[[T], web.Response]
+) -> web.Response:
+    """``context.write_and_answer``, with what finance refuses as a problem, then let the scheduler look."""
     try:
-        done = await context.write(write)
+        answer = await context.write_and_answer(write, reply)
     except (RefusedError, IllegalTransitionError, OfferError) as error:
         raise problem_of(error) from error
     context.poke()
-    return done
+    return answer
 
 
 def problem_of(error: RefusedError | IllegalTransitionError | OfferError) -> ProblemError:

@@ -113,12 +113,15 @@ async def set_credit_limits(request: web.Request) -> web.Response:
         if each.member not in context.directory.members:
             raise refuse(422, "unknown_member", "there is no such member", f"limits[{index}].member")
         limits[each.member] = limit_micro
-    await context.write(lambda connection: member_store.set_credit_limits(connection, limits))
+    items = [CreditLimitBody(member, format_money(limit_micro)) for member, limit_micro in limits.items()]
+    answer = await context.write_and_answer(
+        lambda connection: member_store.set_credit_limits(connection, limits),
+        lambda _: wire.reply(CreditLimitsAnswer(items)),
+    )
     for member_id, limit_micro in limits.items():
         context.directory.set_credit_limit(member_id, limit_micro)
     await context.learn()
-    items = [CreditLimitBody(member, format_money(limit_micro)) for member, limit_micro in limits.items()]
-    return wire.reply(CreditLimitsAnswer(items))
+    return answer
 
 
 @operation(wire.Page[LineBody], who=MEMBER, scope="read", query={"day": Day, **PAGE}, refuses=("422 bad_time",))

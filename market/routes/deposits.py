@@ -77,21 +77,20 @@ async def deposit(request: web.Request) -> web.Response:
     if not signatures.is_signed(custodian.key, acts.mint_many_digest(context.chain.domain("Cash"), mints), signature):
         raise refuse(422, "bad_signature", "this is not the custodian's signature over these deposits", "signature")
 
-    def write(connection: Connection) -> str | None:
+    def write(connection: Connection) -> None:
         known = deposit_store.known(connection, [each.reference for each in deposits])
         if all(known.get(each.reference) == each for each in deposits):
-            return None
+            return
         used = next((each.reference for each in deposits if each.reference in known), None)
-        if used is None:
-            outbox_id = outbox.put(connection, acts.mint_many(mints, [Approval(custodian.member_id, signature)]))
-            deposit_store.add(connection, deposits, outbox_id)
-        return used
+        if used is not None:
+            raise refuse(409, "reference_used", f"the reference {used!r} has been used for another deposit", "deposits")
+        outbox_id = outbox.put(connection, acts.mint_many(mints, [Approval(custodian.member_id, signature)]))
+        deposit_store.add(connection, deposits, outbox_id)
 
-    used = await context.write(write)
-    if used is not None:
-        raise refuse(409, "reference_used", f"the reference {used!r} has been used for another deposit", "deposits")
+    taken = DepositsAnswer([DepositTaken(each.reference) for each in deposits])
+    answer = await context.write_and_answer(write, lambda _: wire.reply(taken, status=202))
     context.poke()
-    return wire.reply(DepositsAnswer([DepositTaken(each.reference) for each in deposits]), status=202)
+    return answer
 
 
 def _deposit(body: DepositBody, at: str) -> Deposit:

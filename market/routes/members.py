@@ -129,12 +129,12 @@ async def register_admitted(request: web.Request) -> web.Response:
         member_store.add_members(connection, registrations)
         put_admissions(connection, members, context.operator, context.chain.domain("Members"))
 
+    items = [MemberState(member.member_id, member.status) for member in members]
     with context.directory.claiming(keys):
-        await context.write(write)
+        answer = await context.write_and_answer(write, lambda _: wire.reply(MemberStates(items), status=201))
         context.directory.put(members)
     context.poke()
-    items = [MemberState(member.member_id, member.status) for member in members]
-    return wire.reply(MemberStates(items), status=201)
+    return answer
 
 
 @operation(
@@ -153,20 +153,21 @@ async def admit(request: web.Request) -> web.Response:
     member = _named(context, request)
     if member.status == "suspended":
         raise refuse(409, "frozen", "the regulator has frozen this member")
-    if member.status == "pending":
-        context.directory.set_status(member.member_id, "admitting")  # a second request finds it taken
+    if member.status != "pending":
+        return wire.reply(MemberState(member.member_id, member.status))
+    context.directory.set_status(member.member_id, "admitting")  # a second request finds it taken
 
-        def write(connection: Connection) -> None:
-            member_store.admit(connection, member.member_id, context.clock.now_s(), body.record)
-            put_admissions(connection, [member], context.operator, context.chain.domain("Members"))
+    def write(connection: Connection) -> None:
+        member_store.admit(connection, member.member_id, context.clock.now_s(), body.record)
+        put_admissions(connection, [member], context.operator, context.chain.domain("Members"))
 
-        try:
-            await context.write(write)
-        except BaseException:
-            context.directory.set_status(member.member_id, "pending")
-            raise
-        context.directory.set_status(member.member_id, "admitted")
-    return wire.reply(MemberState(member.member_id, context.directory.members[member.member_id].status))
+    try:
+        answer = await context.write_and_answer(write, lambda _: wire.reply(MemberState(member.member_id, "admitted")))
+    except BaseException:
+        context.directory.set_status(member.member_id, "pending")
+        raise
+    context.directory.set_status(member.member_id, "admitted")
+    return answer
 
 
 @operation(MemberBody, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))

@@ -82,8 +82,7 @@ async def make(request: web.Request) -> web.Response:
         assert made is not None
         return made
 
-    made = await attempt(context, write)
-    return wire.reply(OfferAnswer(offer_body(made, now_s)), status=201)
+    return await attempt(context, write, lambda made: wire.reply(OfferAnswer(offer_body(made, now_s)), status=201))
 
 
 def _quote(body: OfferRequest) -> Quote:
@@ -153,9 +152,12 @@ async def accept(request: web.Request) -> web.Response:
         assert row is not None
         return offer, row
 
-    offer, row = await attempt(context, write)
-    receivable = receivable_body(row, word.viewer, today_of(context))
-    return wire.reply(AcceptedAnswer(offer_body(offer, now_s), receivable), status=202)
+    def reply(done: tuple[Row[Any], Row[Any]]) -> web.Response:
+        offer, row = done
+        receivable = receivable_body(row, word.viewer, today_of(context))
+        return wire.reply(AcceptedAnswer(offer_body(offer, now_s), receivable), status=202)
+
+    return await attempt(context, write, reply)
 
 
 def routes() -> list[web.RouteDef]:

@@ -81,8 +81,9 @@ async def submit(request: web.Request) -> web.Response:
 
     if not signatures.is_signed(signer.key, await context.in_thread(digest), signature):
         raise refuse(422, "bad_signature", "this is not the signature of these readings by their sender", "signature")
-    verdicts = await context.write(write)
-    return wire.reply(ReadingsAnswer([_result(verdict) for verdict in verdicts]))
+    return await context.write_and_answer(
+        write, lambda verdicts: wire.reply(ReadingsAnswer([_result(verdict) for verdict in verdicts]))
+    )
 
 
 def _submitted(body: ReadingBody, at: str) -> Submitted:

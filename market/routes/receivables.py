@@ -186,9 +186,15 @@ async def acknowledge(request: web.Request) -> web.Response:
         for index, each in enumerate(body.receivables)
     ]
     word = word_of(member, body)
-    rows = await _act(request, ids, lambda book, connection, now_s: book.acknowledge(connection, word, ids, now_s))
     today = today_of(request.app[CONTEXT])
-    return wire.reply(ReceivablesAnswer([receivable_body(row, word.viewer, today) for row in rows]), status=202)
+
+    def reply(rows: list[Row[Any]]) -> web.Response:
+        return wire.reply(ReceivablesAnswer([receivable_body(row, word.viewer, today) for row in rows]), status=202)
+
+    def act(book: Book, connection: Connection, now_s: int) -> None:
+        book.acknowledge(connection, word, ids, now_s)
+
+    return await _act(request, ids, act, reply)
 
 
 @operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=_NAMED, body=RejectBody, refuses=ACT_REFUSED)
@@ -249,8 +255,10 @@ async def repay(request: web.Request) -> web.Response:
 ActOnBook = Callable[[Book, Connection, int], None]
 
 
-async def _act(request: web.Request, ids: Sequence[bytes], act: ActOnBook) -> list[Row[Any]]:
-    """Run an act in one transaction; the receivables as they stand after it."""
+async def _act(
+    request: web.Request, ids: Sequence[bytes], act: ActOnBook, reply: Callable[[list[Row[Any]]], web.Response]
+) -> web.Response:
+    """Run an act in one transaction; ``reply`` with the receivables as they stand after it."""
     context = request.app[CONTEXT]
     book, now_s = Book(context.chain.domain("Receivables")), context.clock.now_s()
 
@@ -259,13 +267,16 @@ async def _act(request: web.Request, ids: Sequence[bytes], act: ActOnBook) -> li
         found = store.receivables_by_id(connection, ids)
         return [found[each] for each in ids]
 
-    return await attempt(context, write)
+    return await attempt(context, write, reply)
 
 
 async def _act_on_one(request: web.Request, word: Word, receivable_id: bytes, act: ActOnBook) -> web.Response:
-    (row,) = await _act(request, [receivable_id], act)
-    body = receivable_body(row, word.viewer, today_of(request.app[CONTEXT]))
-    return wire.reply(ReceivableAnswer(body), status=202)
+    today = today_of(request.app[CONTEXT])
+
+    def reply(rows: list[Row[Any]]) -> web.Response:
+        return wire.reply(ReceivableAnswer(receivable_body(rows[0], word.viewer, today)), status=202)
+
+    return await _act(request, [receivable_id], act, reply)
 
 
 def routes() -> list[web.RouteDef]:

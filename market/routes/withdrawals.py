@@ -144,9 +144,12 @@ async def enter(request: web.Request) -> web.Response:
     _check_deadline(context, deadline_s)
     await _check_free(context, member.member_id, amount_micro, None)
     call = acts.enter(member.member_id, amount_micro, signature, **once)
-    await context.write(lambda connection: outbox.put(connection, call))
+    answer = await context.write_and_answer(
+        lambda connection: outbox.put(connection, call),
+        lambda _: wire.reply(EntryAnswer(format_money(amount_micro)), status=202),
+    )
     context.poke()
-    return wire.reply(EntryAnswer(format_money(amount_micro)), status=202)
+    return answer
 
 
 @operation(WithdrawalShown, who=MEMBER, scope="read", path=_NUMBERED, refuses=("404 not_found",))
@@ -247,16 +250,17 @@ async def confirm(request: web.Request) -> web.Response:
 async def _move(context: Context, found: Withdrawal, state: str, values: _Values) -> web.Response:
     """To the next state, unless another request was faster."""
 
-    def write(connection: Connection) -> Withdrawal | None:
+    def write(connection: Connection) -> Withdrawal:
         changed = {"state": state, "changed_s": context.clock.now_s(), **values(connection)}
         if not withdrawal_store.change(connection, found.withdrawal, found.state, **changed):
             raise refuse(409, "changed_meanwhile", "this withdrawal has moved on; look at it again")
-        return withdrawal_store.find(connection, found.withdrawal)
+        moved = withdrawal_store.find(connection, found.withdrawal)
+        assert moved is not None
+        return moved
 
-    moved = await context.write(write)
-    assert moved is not None
+    answer = await context.write_and_answer(write, lambda moved: wire.reply(_shown(context, moved), status=202))
     context.poke()
-    return wire.reply(_shown(context, moved), status=202)
+    return answer
 
 
 async def _find(request: web.Request, asking: Member) -> Withdrawal:

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine, event, func, select, update
 from sqlalchemy.exc import OperationalError
 
 from data import tables
 from data.database import open_database
 from market import store
+from market.context import Context
 from market.recovery import RecordError
+from settlement import signatures
+from settlement.jwk import to_jwk
 from tests.databases import url_of
 from tests.market.world import SLOT, Person, World, later, neighbours, open_market, order
 
@@ -209,3 +213,24 @@ async def test_what_waits_is_one_batch(tmp_path: Path) -> None:
         assert all(world.is_receipt(answer.body["receipt"]) for answer in answers)
         after = await world.context.sequencer.look(lambda state: state.journal_batch)
         assert len({answer.body["receipt"]["journal_head"] for answer in answers}) == after - before < 60
+
+
+async def test_a_repeat_after_a_crash_gets_the_answer_that_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The effect is on the disk, the answer has gone nowhere: both were written together."""
+    key = signatures.public_key(ec.generate_private_key(ec.SECP256R1()))
+    person = {"name": "cho", "kind": "household", "roles": ["consumer"], "public_key": to_jwk(key), "record": "seen"}
+    asked = ("/v1/members/batch", {"members": [person]})
+    async with open_market(tmp_path) as world:
+        operator = await world.institution("operator")
+        with monkeypatch.context() as crash:
+            crash.setattr(Context, "poke", lambda _: 1 / 0)  # the next thing after the commit
+            lost = await operator.post(*asked, **{"Idempotency-Key": "k"})
+            assert lost.status == 500
+    async with open_market(tmp_path) as world:
+        operator = await world.institution("operator")
+        told = await operator.post(*asked, **{"Idempotency-Key": "k"})
+        assert (told.status, told.body["items"][0]["status"]) == (201, "admitted")
+        assert (await operator.post(*asked, **{"Idempotency-Key": "k"})).body == told.body
+        assert (await operator.post(*asked, **{"Idempotency-Key": "other"})).code == "key_used"
