@@ -1,7 +1,7 @@
 """Composition root and command line: everything is wired here only.
 
-``jinsha init | serve | settings | checker | audit | replay | simulate``, each with ``--help``. Exit codes: 0 done, 1 a
-contradiction or failure was found, 2 bad arguments or a folder that can not be used, 70 a bug, 130 Ctrl-C.
+``jinsha init | serve | settings | backup | checker | audit | replay | simulate``, each with ``--help``. Exit codes: 0
+done, 1 a contradiction or failure was found, 2 bad arguments or a folder that can not be used, 70 a bug, 130 Ctrl-C.
 """
 
 import argparse
@@ -24,6 +24,7 @@ _COMMANDS = {
     "init": _Command("market.initialising", "make a market's folder: terms, keys, genesis salt"),
     "serve": _Command("market.serve", "run a market: HTTP, sequencer, settlement, embedded chain"),
     "settings": _Command("market.showing", "list every setting of a server, where it comes from and what it means"),
+    "backup": _Command("market.backing_up", "copy a market, which may be running, so that it can be served again"),
     "checker": _Command("market.checking", "compute everything again, and sign what holds"),
     "audit": _Command("market.auditing", "prove a market's records from the outside"),
     "replay": _Command("market.replaying", "run a file of commands through the engine, or a market's journal again"),
