@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from market.collar import LAST_TRADES, NEIGHBOURS, Band, Collar
 from market.config import Limits
 from tests.market.world import SLOT, Person, later, neighbours, open_market, order
@@ -67,6 +69,7 @@ def test_no_width_is_no_collar() -> None:
     assert collar(None).outside(S, 20_000) is None
 
 
+@pytest.mark.usefixtures("database_url")
 async def test_prices_far_from_the_last_trades_are_refused_also_after_a_restart(tmp_path: Path) -> None:
     limits = Limits(collar="0.10")
     async with open_market(tmp_path, limits=limits) as world:

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from market.settings import Limits
 from tests.market.world import SLOT, Person, neighbours, open_market, order
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 
 def buy(client_order_id: str, **more: object) -> dict[str, object]:

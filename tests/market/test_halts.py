@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from data.units import parse_instant_s
 from market.clock import ManualClock
 from market.jobs import CloseGates
 from tests.market.world import SLOT, Person, later, neighbours, open_market, order
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 
 async def test_the_whole_market_with_a_reason_over_a_restart(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from settlement.node import Node
 from settlement.node_methods import answer
 from tests.market.world import START, Answer, NamedChain, Person, World, config_of, open_market, order
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 DEADLINE = "2026-08-01T00:00:00Z"
 DAY_S = 86_400
 
