@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from market.feed_books import BookFeed
+from market.feed_look import GentleLook
 from market.feed_mine import MineFeed, OwnNews
 from market.feed_reader import Look
 from market.feed_trades import TradeFeed
@@ -37,9 +38,9 @@ class Feed:
         self.trades, self.mine, self.books = TradeFeed(database), MineFeed(), BookFeed()
 
     def begin(self, look: Look) -> None:
-        """The sequencer that tells is also the one to be looked at."""
-        self.mine.begin(look)
-        self.books.begin(look)
+        """The sequencer that tells is also the one to be looked at: for books, and apart from that for own orders."""
+        self.mine.begin(GentleLook(look))
+        self.books.begin(GentleLook(look))
 
     def gather(self, state: MarketState) -> News | None:
         news = self.trades.gather(state), self.mine.gather(state), self.books.gather(state)

@@ -3,12 +3,10 @@
 A book is that of one meter in one slot, for what there is to be had depends on where one stands. Whoever reads the same
 book shares one computation and one encoded message. Books are conflated: a batch only marks those of its slots as
 dirty, and one look at a time computes what the dirty ones hold by then, so that a book is never older than a look and
-never costs more than one look for many batches. Looks take the writer's time, of which books get a tenth: after each
-look they pause for nine times what it took.
+never costs more than one look for many batches.
 """
 
 import asyncio
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +20,6 @@ from matching.book import Depth, Quote
 from matching.order import Capacity, Connect, Level
 
 BOOKS_AT_ONCE = 16
-PAUSES_FOR_EACH_LOOK = 9
 OUTAGE_PAUSE_S = 0.1
 
 Key = tuple[int, str]
@@ -33,11 +30,10 @@ _Side = dict[tuple[int, Level], int]
 
 
 class Seen(NamedTuple):
-    """What a look found: the market's sequence, what the depths are (None: no such meter), and what it took."""
+    """What a look found: the market's sequence, and what the depths are (None: no such meter)."""
 
     sequence: int
     depths: Sequence[Depth | None]
-    took_s: float
 
 
 @dataclass
@@ -176,7 +172,6 @@ class BookFeed:
                 continue
             for key, depth in zip(keys, seen.depths, strict=True):
                 self._tell(key, seen.sequence, depth)
-            await asyncio.sleep(PAUSES_FOR_EACH_LOOK * seen.took_s)
 
     def _fail(self, keys: Sequence[Key], error: Exception) -> None:
         """Whoever waits for a first look is told; for the others it is tried again, while there is a market."""
@@ -209,12 +204,11 @@ class BookFeed:
 
 def _depths(keys: Sequence[Key], state: MarketState) -> Seen:
     """In the writer's thread."""
-    begun = time.perf_counter()
     depths = []
     for slot_s, name in keys:
         meter = state.meters.get(name)
         depths.append(None if meter is None else state.engine.depth(slot_s, meter.node_id))
-    return Seen(state.engine.sequence, depths, time.perf_counter() - begun)
+    return Seen(state.engine.sequence, depths)
 
 
 def _side(quotes: Sequence[Quote]) -> _Side:

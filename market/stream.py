@@ -47,14 +47,17 @@ class Ending(Enum):
 
 
 Answer = Callable[[Any], None]
+Admit = Callable[["Connection"], None]
+"""Raises ProblemError when this connection has sent too much."""
+
 CarryOut = Callable[["Connection", AnyOp, Answer], Awaitable[None]]
 
 
 class Connection:
     """See the module. It is a ``Reader`` of the feeds. ``access`` is None for the public."""
 
-    def __init__(self, limits: Streams, metrics: Metrics, carry_out: CarryOut) -> None:
-        self._limits, self._metrics, self._carry_out = limits, metrics, carry_out
+    def __init__(self, limits: Streams, metrics: Metrics, admit: Admit, carry_out: CarryOut) -> None:
+        self._limits, self._metrics, self._admit, self._carry_out = limits, metrics, admit, carry_out
         self._socket = web.WebSocketResponse(
             timeout=CLOSE_S,
             heartbeat=limits.heartbeat_s,
@@ -120,9 +123,22 @@ class Connection:
         finally:
             self._joining.discard(name)
 
-    def unsubscribe(self, name: object) -> None:
-        """Raises ProblemError ``not_subscribed``."""
+    async def renew(self, name: object, resync: Callable[[], Awaitable[None]]) -> None:
+        """Begin a subscription anew, once at a time. Raises ProblemError, and what ``resync`` raises."""
         self.check_subscribed(name)
+        if name in self._joining:
+            raise refuse(409, "already_subscribed", "a snapshot is on its way", "to")
+        self._joining.add(name)
+        try:
+            await resync()
+        finally:
+            self._joining.discard(name)
+
+    def unsubscribe(self, name: object) -> None:
+        """Raises ProblemError ``not_subscribed``, also while a new snapshot is on its way."""
+        self.check_subscribed(name)
+        if name in self._joining:
+            raise refuse(409, "not_subscribed", "a snapshot is on its way", "to")
         self._subscriptions.pop(name)()
 
     def check_subscribed(self, name: object) -> None:
@@ -211,6 +227,7 @@ class Connection:
 
     def _understood(self, payload: bytes) -> AnyOp:
         """Raises ProblemError."""
+        self._admit(self)
         if len(payload) > self._limits.message_bytes:
             raise refuse(413, "too_large", f"a message has up to {self._limits.message_bytes} bytes")
         op = stream_messages.read(payload)

@@ -113,5 +113,5 @@ async def _resync(context: Context, connection: Connection, to: Book | AllMine, 
             connection.check_subscribed(key)
             context.feed.books.resync(key, connection, answer)
         case AllMine():
-            connection.check_subscribed(to)
-            await context.feed.mine.resync(_member(connection, "read").member_id, connection, answer)
+            member_id = _member(connection, "read").member_id
+            await connection.renew(to, partial(context.feed.mine.resync, member_id, connection, answer))

@@ -43,7 +43,7 @@ class StreamKeeper:
         token = token_of(request)
         access = self._access(token, request.remote) if token is not None else None
         self._check_room(access)
-        connection = Connection(self._limits, self._context.metrics, self._carry_out)
+        connection = Connection(self._limits, self._context.metrics, self._admit, self._carry_out)
         connection.token, connection.address, connection.access = token or "", request.remote, access
         self._add(connection)
         limits = msgspec.structs.asdict(self._limits)
@@ -99,6 +99,11 @@ class StreamKeeper:
         self._of_member[member_id] -= 1
         if not self._of_member[member_id]:
             del self._of_member[member_id]
+
+    def _admit(self, connection: Connection) -> None:
+        """Members are held back where their orders are. Raises ProblemError ``too_many_messages``."""
+        if connection.access is None:
+            self._context.rates.stranger(connection.address or "")
 
     async def _carry_out(self, connection: Connection, op: AnyOp, answer: Answer) -> None:
         if isinstance(op, LogIn):

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from market.settings import Streams
+from market.settings import Limits, Streams
 from tests.market.streamed import book_of, signed, stream, transport_of
 from tests.market.world import SLOT, Person, World, neighbours, open_market, order
 
@@ -150,7 +150,7 @@ async def test_subscriptions_are_bounded_and_stand_once(tmp_path: Path) -> None:
             assert await line.refusal("subscribe", to=book_of("A2", SLOT)) == (422, "too_many_subscriptions")
             await line.do("unsubscribe", to={"channel": "trades"})
             assert await line.refusal("unsubscribe", to={"channel": "trades"}) == (409, "not_subscribed")
-            assert await line.refusal("resync", to={"channel": "mine"}) == (409, "not_subscribed")
+            assert await line.refusal("resync", to=book_of("A3", SLOT)) == (409, "not_subscribed")
             await line.do("subscribe", to=book_of("A2", SLOT))
 
 
@@ -169,6 +169,16 @@ async def test_operations_under_way_are_bounded(tmp_path: Path) -> None:
             assert refused <= {"too_many_in_flight"}
         held = (await ann.get("/v1/orders")).body["items"]
         assert len(held) == placed
+
+
+async def test_strangers_are_held_back_on_a_stream_too(tmp_path: Path) -> None:
+    limits = Limits(stranger_posts_per_s=1, stranger_post_burst=20)
+    async with open_market(tmp_path, limits=limits) as world:
+        ann, _ = await neighbours(world)
+        async with stream(world) as line, stream(world, ann) as members:
+            answers = [await line.ask("ping") for _ in range(30)]
+            assert answers[-1]["problem"]["code"] == "too_many_messages"
+            assert [await members.do("ping") for _ in range(30)] == [{}] * 30
 
 
 async def test_a_reader_that_does_not_keep_up_is_closed_and_nobody_waits(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ async def test_a_trade_is_told_as_the_list_of_trades_has_it(tmp_path: Path) -> N
             assert await line.nothing()
 
 
+@pytest.mark.usefixtures("database_url")
 @pytest.mark.parametrize("after", [0, 2, 7, None])
 async def test_missed_trades_come_first_and_none_is_left_out_or_told_twice(
     tmp_path: Path, after: int | None, monkeypatch: pytest.MonkeyPatch
