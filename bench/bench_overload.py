@@ -20,8 +20,8 @@ from tests.market.killed_server import child
 
 MEMBERS = 40
 BATCH = 100
-QUEUE_BOUND = 5_000
-"""Orders; what the workers hold ready is four times as much."""
+BOUNDS = {"queue_bound": 5_000, "requests": 60}
+"""Far below what the workers hold ready: 20,000 orders in 200 requests."""
 
 COLUMNS, ROWS = 72, 12
 
@@ -53,7 +53,7 @@ def told(report: Report, seconds: float) -> str:
     dropped = {reason: seen("streams_dropped_total", reason=reason) for reason in seen.labels("streams_dropped_total")}
     return "\n".join(
         [
-            f"{seconds:.0f} s: {asked:,} requests, {asked / seconds:,.0f} a second",
+            f"{seconds:.0f} s: {asked:,} requests, {asked / max(report.statuses[200], 1):.1f} for each that was served",
             f"answered: {', '.join(f'{status}: {count:,}' for status, count in sorted(report.statuses.items()))}",
             f"turned away: {', '.join(f'{code}: {count:,}' for code, count in sorted(report.codes.items()))}",
             f"orders placed: {len(report.placed):,}, {len(report.placed) / seconds:,.0f} a second",
@@ -69,7 +69,7 @@ def told(report: Report, seconds: float) -> str:
 
 async def measure(options: argparse.Namespace, folder: Path) -> int:
     sellers = await prepare(folder, MEMBERS)
-    async with child(folder, log_every=0, queue_bound=QUEUE_BOUND) as (process, address):
+    async with child(folder, log_every=0, **BOUNDS) as (process, address):
         flood = Flood(int(address.rpartition(":")[2]), process.pid, sellers, BATCH)
         report = await flood.run(
             options.seconds, workers=options.workers, readers=options.readers, idlers=options.idlers

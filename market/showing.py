@@ -12,6 +12,9 @@ import msgspec
 from market import config, settings
 from market.settings import Given, Setting, SettingsError, start_of, table
 
+_USUAL = ("text", "a URL", *(f"a whole number from {least} to 1,000,000,000" for least in (0, 1)))
+"""Goes without saying in a document."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", help="a market's folder (default: JINSHA_FOLDER, or none: the defaults)")
@@ -60,6 +63,6 @@ def markdown() -> str:
     rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for setting in table():
         default = "" if setting.default is None else f"`{msgspec.json.encode(setting.default).decode()}`"
-        allowed = "" if setting.expected in ("text", "a URL") else f"; {setting.expected}"
+        allowed = "" if setting.expected in _USUAL else f"; {setting.expected}"
         rows.append(f"| `{setting.name}` | `{setting.variable}` | {default} | {setting.meaning}{allowed} |")
     return "\n".join(rows)

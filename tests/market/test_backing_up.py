@@ -11,9 +11,12 @@ from data.database import sqlite_url
 from market import backing_up
 from market.backing_up import BackupError, back_up
 from market.main import main
+from tests.databases import put_on, url_of
 from tests.market.flood import Flood, missing_from, prepare
 from tests.market.killed_server import child
-from tests.market.world import Person, open_market, order
+from tests.market.test_recovery import some_trading
+from tests.market.world import Person, neighbours, open_market, order
+from tests.postgresql import TEMPLATE, Cluster
 
 
 async def test_a_copy_taken_under_load_is_a_market(tmp_path: Path) -> None:
@@ -97,3 +100,28 @@ def test_a_damaged_file_is_no_backup(tmp_path: Path) -> None:
     with pytest.raises((BackupError, sqlite3.Error)):
         back_up(folder, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+async def test_a_dump_of_postgresql_is_a_market_too(tmp_path: Path, postgresql: Cluster) -> None:
+    """As `docs/operating.md` says it: pg_dump while the market runs, pg_restore into an empty database."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, template in ((first, TEMPLATE), (second, "template0")):
+        folder.mkdir()
+        put_on(folder, postgresql.new_database(template))
+    dump = str(tmp_path / "market.dump")
+    async with open_market(first) as world:
+        ann, bo = await neighbours(world)
+        await some_trading(ann, bo)
+        await program(postgresql, "pg_dump", "--format=custom", "--file", dump, url_of(first))
+        placed = (await ann.get("/v1/orders")).body
+    await program(postgresql, "pg_restore", "--exit-on-error", "--dbname", url_of(second), dump)
+    assert main(["replay", "--journal", url_of(second)]) == 0
+    async with open_market(second) as world:
+        assert (await Person(world, ann.member, ann.key, ann.token).get("/v1/orders")).body == placed
+    for folder in (first, second):
+        postgresql.drop_database(url_of(folder))
+
+
+async def program(cluster: Cluster, name: str, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(str(cluster.programs / name), *arguments)
+    assert await process.wait() == 0
