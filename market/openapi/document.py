@@ -122,6 +122,9 @@ class _Schemas:
         self._types = types
         made, self.components = msgspec.json.schema_components(types, schema_hook=_hook, ref_template=_TEMPLATE)
         self._made = made
+        for schema in self.components.values():
+            if "description" in schema:
+                schema["description"] = _words(schema["description"])
 
     def of(self, kind: Any) -> dict[str, Any]:
         """The schema of a type, or of any out of a tuple of them."""
@@ -206,8 +209,7 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
 def refusals_of(route: Route) -> dict[int, list[str]]:
     """All codes that a route can answer with, by status."""
     found: dict[int, list[str]] = {}
-    own = [f"{status} {' '.join(codes)}" for status, codes in route.operation.refusals.items()]
-    for line in (*own, *_common(route)):
+    for line in (*route.operation.refuses, *_common(route)):
         status, *codes = line.split()
         known = found.setdefault(int(status), [])
         known += [code for code in codes if code not in known]

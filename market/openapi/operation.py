@@ -8,7 +8,7 @@ read, nobody logged in, an outage) is added in ``market/openapi/document.py``, a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from aiohttp.typedefs import Handler
@@ -31,7 +31,8 @@ class Operation:
     """``answer`` is the type of the answer's JSON, a tuple of several, or None without a body; ``media`` its types.
 
     ``path`` and ``query`` give each parameter's type; ``needed`` names those of the query that must be there.
-    ``refusals`` are the route's own: status to codes. ``who`` is ANYONE, MEMBER, or the roles one of which it takes,
+    ``refuses`` are the route's own refusals, as ``"status code code ..."``. ``headers`` are those of the
+    answer. ``who`` is ANYONE, MEMBER, or the roles one of which it takes,
     with a token that carries ``scope``; ``is_sensitive`` where that token must be of a fresh session.
     """
 
@@ -47,7 +48,7 @@ class Operation:
     query: Mapping[str, Any]
     needed: tuple[str, ...]
     headers: Mapping[str, str]
-    refusals: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    refuses: tuple[str, ...]
 
 
 _DESCRIBED: dict[Handler, Operation] = {}
@@ -69,7 +70,7 @@ def operation(
     headers: Mapping[str, str] | None = None,
     refuses: tuple[str, ...] = (),
 ) -> Callable[[H], H]:
-    """Describe a handler. A refusal is ``"status code code ..."``; ``headers`` are those of the answer."""
+    """Describe a handler; see ``Operation``."""
     described = Operation(
         answer=answer,
         status=status,
@@ -83,7 +84,7 @@ def operation(
         query=query or {},
         needed=needed,
         headers=headers or {},
-        refusals={int(line.split()[0]): tuple(line.split()[1:]) for line in refuses},
+        refuses=refuses,
     )
 
     def remember(handler: H) -> H:
