@@ -11,7 +11,7 @@ from market.idempotency import answer_once
 from market.identity import DIRECTORY
 from market.overload import shed
 from market.problems import answer_problems
-from market.requests import follow
+from market.requests import follow, name
 from market.routes import (
     account,
     api_keys,
@@ -78,6 +78,7 @@ def build(context: Context) -> web.Application:
     middlewares = [follow, answer_problems, shed, hold_strangers, answer_once]
     app = web.Application(middlewares=middlewares, client_max_size=_LARGEST)
     app[CONTEXT] = context
+    app.on_response_prepare.append(name)
     app[DIRECTORY] = context.directory
     idempotency.install(app)
     app.cleanup_ctx.append(api_keys.writing_used)

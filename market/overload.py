@@ -21,8 +21,8 @@ QUEUE_FULL = Problem(
 STREAM = "/v1/stream"
 """Lives long, and has limits of its own."""
 
-_ALWAYS = frozenset({"/healthz", "/readyz", "/metrics", STREAM})
-_ORDERS = frozenset({"/v1/orders", "/v1/orders/batch", "/v1/orders/{client_order_id}"})
+NEVER_SHED = frozenset({"/healthz", "/readyz", "/metrics", STREAM})
+ORDER_ROUTES = frozenset({"/v1/orders", "/v1/orders/batch", "/v1/orders/{client_order_id}"})
 
 
 @web.middleware
@@ -30,7 +30,7 @@ async def shed(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Stands inside the problems middleware."""
     context = request.app[CONTEXT]
     route = route_of(request)
-    if route in _ALWAYS:
+    if route in NEVER_SHED:
         return await handler(request)
     settings = context.config.server
     limit = _largest_body(settings, route)
@@ -40,7 +40,7 @@ async def shed(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method != "DELETE":
         if context.under_way >= settings.requests:
             raise ProblemError(BUSY)
-        if route in _ORDERS and request.method != "GET" and context.sequencer.is_full:
+        if route in ORDER_ROUTES and request.method != "GET" and context.sequencer.is_full:
             raise ProblemError(QUEUE_FULL)
     context.under_way += 1
     try:

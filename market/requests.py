@@ -31,8 +31,6 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
     started_s = time.perf_counter()
     response = await handler(_for_whom(request, context))
     duration_s = time.perf_counter() - started_s
-    if not response.prepared:
-        response.headers[HEADER] = request_id
     route = route_of(request)
     code = response.get(PROBLEM_CODE)
     metrics.request(request.method, route, response.status, duration_s)
@@ -50,6 +48,13 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
         ms=round(1000 * duration_s, 1),
     )
     return response
+
+
+async def name(_: web.Request, response: web.StreamResponse) -> None:
+    """Put the request's id into every answer, streamed ones too (``app.on_response_prepare``)."""
+    request_id = REQUEST_ID.get()
+    if request_id is not None:
+        response.headers[HEADER] = request_id
 
 
 def _for_whom(request: web.Request, context: Context) -> web.Request:

@@ -92,7 +92,13 @@ def decode(payload: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _malformed(error) from error
     _check_keys(payload)
+    if _NUL.search(payload):
+        raise refuse(400, "bad_value", "text has no NUL in it")
     return value
+
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 as JSON must write it. Databases differ on it, so it stands in no text."""
 
 
 def _check_depth(payload: bytes) -> None:
@@ -271,6 +277,8 @@ def query(request: web.Request, *allowed: str) -> dict[str, str]:
             )
         if name in found:
             raise refuse(400, "duplicate_parameter", "a parameter may stand once", name)
+        if "\x00" in value:
+            raise refuse(400, "bad_parameter", "text has no NUL in it", name)
         found[name] = value
     return found
 
@@ -292,7 +300,7 @@ def cursor(parameters: dict[str, str]) -> int:
     text = parameters.get("cursor")
     if text is None:
         return -1
-    if not re.fullmatch(r"c[0-9a-f]{1,16}", text, re.ASCII):
+    if not re.fullmatch(r"c[0-9a-f]{1,16}", text, re.ASCII) or int(text[1:], 16) >= 2**63:
         raise refuse(400, "bad_cursor", "use the value of next from the previous page", "cursor")
     return int(text[1:], 16)
 

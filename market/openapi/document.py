@@ -17,6 +17,7 @@ from aiohttp import web
 from market import idempotency
 from market.openapi import fields
 from market.openapi.operation import ANYONE, JSON, MEMBER, Operation, description_of
+from market.overload import NEVER_SHED, ORDER_ROUTES
 from market.problems import ProblemBody
 from market.requests import HEADER as REQUEST_ID_HEADER
 from market.scopes import FOR_ADMITTED
@@ -29,11 +30,11 @@ _RETRIED: Final = frozenset({409, 429, 503})
 _UNREAD = (
     "400 malformed_json duplicate_key too_deep missing_field unknown_field wrong_type bad_value",
     "408 too_slow",
-    "413 too_large",
     "415 unsupported_media_type",
 )
-_OUTAGES = ("500 internal_error", "503 storage_unavailable market_stopped")
-_QUERY = ("400 unknown_parameter duplicate_parameter",)
+_OUTAGES = ("500 internal_error", "503 storage_unavailable market_stopped too_many_connections")
+_CROWDED = ("413 too_large", "429 too_many_connections")
+_QUERY = ("400 unknown_parameter duplicate_parameter bad_parameter",)
 _LISTED = ("400 bad_number bad_cursor",)
 _SENSITIVE = "403 session_needed second_factor_needed"
 _KEPT = ("400 bad_idempotency_key", "409 idempotency_key_reused in_progress")
@@ -220,6 +221,11 @@ def _common(route: Route) -> Iterator[str]:
     """What every route of its kind can be refused for."""
     operation = route.operation
     yield from _OUTAGES
+    yield from _CROWDED
+    if route.path not in NEVER_SHED and route.method != "DELETE":
+        yield "503 overloaded"
+    if route.path in ORDER_ROUTES and route.method != "GET":
+        yield "503 queue_full"
     if operation.body is not None:
         yield from _UNREAD
     if operation.query:

@@ -1,5 +1,6 @@
 """Orders: placed one by one or many under one signature, looked at, cancelled. Only their owner ever sees them."""
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -20,6 +21,7 @@ from matching.order import Ended
 _STATES = ("open", "filled", *(ended.code for ended in Ended))
 _NAMED = {"client_order_id": wire.ClientId}
 _UNREADABLE = ("422 bad_quantity bad_price bad_time bad_signature",)
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _TOO_MANY = "429 too_many_messages"
 
 
@@ -144,7 +146,10 @@ def _slot(parameters: dict[str, str]) -> int | None:
 
 def _client_order_id(request: web.Request) -> str:
     """A name that nobody can have given is simply not there."""
-    return request.match_info["client_order_id"]
+    name = request.match_info["client_order_id"]
+    if not _CLIENT_ID.fullmatch(name):
+        raise not_found("order")
+    return name
 
 
 def routes() -> list[web.RouteDef]:

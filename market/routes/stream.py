@@ -6,8 +6,10 @@ from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
 from market.streams import KEEPER
 
+_FULL = ("426 upgrade_required", "429 too_many_streams", "503 too_many_streams stopping")
 
-@operation(None, status=101, who=MEMBER, is_public_too=True, refuses=("426 upgrade_required",))
+
+@operation(None, status=101, who=MEMBER, is_public_too=True, refuses=_FULL)
 async def serve(request: web.Request) -> web.StreamResponse:
     """Upgraded with a token, it is a member's; without one it is the public's until it logs in."""
     if not web.WebSocketResponse().can_prepare(request).ok:

@@ -117,11 +117,12 @@ async def test_each_route_is_for_whom_it_says(tmp_path: Path) -> None:
         ann, _ = await neighbours(world)
         for route in (each for each in DESCRIBED if not each.operation.is_public_too):
             path = re.sub(r"{(\w+)}", lambda found: filled.get(found[1], "7"), route.path)
-            stranger = await world.call(route.method, path)
             if route.operation.who == ANYONE:
-                assert stranger.status not in (401, 403), path
-            else:
-                assert (stranger.status, stranger.code) == (401, "not_logged_in"), path
+                async with world.http.request(route.method, f"{world.server}{path}") as response:
+                    assert response.status not in (401, 403), path
+                continue
+            stranger = await world.call(route.method, path)
+            assert (stranger.status, stranger.code) == (401, "not_logged_in"), path
             if route.operation.who not in (ANYONE, MEMBER):
                 member = await world.call(route.method, path, token=ann.token)
                 assert (member.status, member.code) == (403, "forbidden"), path
