@@ -19,7 +19,7 @@ from market.jobs import CloseGates
 from market.routes.deposits import mint_of
 from market.withdrawal_store import find
 from market.withdrawals import payout_of
-from settlement import acts
+from settlement import acts, cycle, cycle_store
 from settlement.chain import Chain
 from settlement.chain_store import ChainStore
 from settlement.deploy import deploy_over
@@ -297,3 +297,45 @@ async def test_withdrawals_are_their_members_business(tmp_path: Path, chain: Cha
         forged = {"amount": "1", "nonce": 9, "deadline": DEADLINE, "signature": "00" * 64}
         assert (await ann.post("/v1/withdrawals", forged)).code == "bad_signature"
         assert (await ann.post("/v1/withdrawals", {**forged, "amount": "0"})).code == "bad_amount"
+
+
+async def test_escrow_leaves_when_all_that_was_tradable_is_settled_and_what_was_traded_is_paid(
+    tmp_path: Path, chain: Chain
+) -> None:
+    """The usual way: a cycle over the horizon of the request is drafted, checked, applied; no 14 days are waited."""
+    slot = "2026-07-03T20:00:00Z"
+    async with open_market(tmp_path, chain=chain) as world:
+        ann, bo = await world.newcomer("ann"), await world.newcomer("bo")
+        await world.connect(("A1", "A", "ann"), ("A2", "A", "bo"), capacity_kw="500")
+        await settle(world)
+        await deposit(world, ann, "100", "in-1")
+        await deposit(world, bo, "100", "in-2")
+        await pass_days(world, 1)
+        assert (await ask(ann, "60", 1)).status == 202
+        await settle(world)
+        await bo.place(order("s1", "A2", "sell", "100.00", "0.30", slot))
+        bought = await ann.place(order("b1", "A1", "buy", "100.00", "0.40", slot))
+        assert bought.body["order"]["state"] == "filled", "all that the request left was spent"
+        spent = parse_money_micro(bought.body["order"]["trades"][0]["amount"])
+        await pass_days(world, 4)
+        await sign_cycle(world, 1)
+        await settle(world)
+        assert await state_of(ann, 1) == "waiting"
+        await pass_days(world, 2)
+        assert (await ann.get("/v1/cycles")).body["items"][-1]["state"] == "applied"
+        assert await state_of(ann, 1) == "free"
+        left = await account(ann)
+        assert left["cash"] == "60"
+        assert parse_money_micro(left["escrow"]) == 40_000_000 - spent
+        assert (left["reserved"], left["leaving"]) == ("0", "0")
+
+
+async def sign_cycle(world: World, number: int) -> None:
+    """The checker's word."""
+    with reading(world.context.database) as connection:
+        row = cycle_store.cycle(connection, number)
+    assert row is not None
+    digest = acts.propose_digest(world.chain.domain("Clearing"), cycle.stated_proposal(row))
+    checker = await world.institution("checker")
+    answered = await checker.post(f"/v1/cycles/{number}/signature", {"signature": checker.sign(digest)})
+    assert answered.status == 200, answered
