@@ -1,4 +1,4 @@
-"""Tables of how members show who they are: tokens and second factors. ``tables.py`` has them too."""
+"""Tables of who members are: how they show it, what was decided about them. ``tables.py`` has them too."""
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table, Text
 
@@ -50,4 +50,17 @@ recovery_codes = Table(
     metadata,
     Column("member_id", ForeignKey("members.member_id"), primary_key=True),
     Column("mark", LargeBinary(32), primary_key=True),  # market/vault.py; a row goes when its code is used
+)
+
+member_decisions = Table(
+    "member_decisions",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("decision", String(20), nullable=False),  # admitted, refused, suspended, reinstated
+    Column("decided_s", BigInteger, nullable=False),
+    Column("decided_by", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),  # the record of an admission, else the reason
+    Column("checked", Text, nullable=False),  # JSON list of {what, how}
+    Index(None, "member_id"),
 )

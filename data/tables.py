@@ -41,10 +41,10 @@ members = Table(
     Column("name", String(200), nullable=False),
     Column("kind", String(20), nullable=False),  # household, business, plant, bank, institution
     Column("roles", Text, nullable=False),  # JSON list, sorted
-    Column("status", String(20), nullable=False),  # pending, admitted, suspended
+    Column("status", String(20), nullable=False),  # pending, refused, admitted, suspended
+    Column("frozen", Boolean, nullable=False, default=False),  # by the regulator, on the chain
     Column("registered_s", BigInteger, nullable=False),
     Column("admitted_s", BigInteger),
-    Column("admission_record", Text),  # what the operator checked
     Column("credit_limit_micro", BigInteger, nullable=False, default=0),  # set by a bank
 )
 
@@ -85,6 +85,7 @@ member_controls = Table(
 sessions = identity_tables.sessions
 api_keys = identity_tables.api_keys
 factors = identity_tables.factors
+member_decisions = identity_tables.member_decisions
 recovery_codes = identity_tables.recovery_codes
 
 idempotency = Table(

@@ -14,6 +14,7 @@ from market.problems import answer_problems
 from market.requests import follow, name
 from market.routes import (
     account,
+    admission,
     api_keys,
     candles,
     controls,
@@ -45,6 +46,7 @@ ROUTES: tuple[ModuleType, ...] = (
     candles,
     stream,
     members,
+    admission,
     keys,
     sessions,
     controls,

@@ -38,7 +38,10 @@ CHALLENGE_BOUND = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """``status`` is pending, admitted or suspended; ``roles`` are names out of ``ROLES``."""
+    """``status`` is pending, refused, admitted or suspended, as the operator decided; ``is_frozen`` is the regulator's.
+
+    ``roles`` are names out of ``ROLES``.
+    """
 
     member_id: int
     name: str
@@ -47,10 +50,12 @@ class Member:
     status: str
     key: PublicKey
     credit_limit_micro: int = 0
+    is_frozen: bool = False
 
     @property
     def is_admitted(self) -> bool:
-        return self.status == "admitted"
+        """Admitted, and neither suspended nor frozen."""
+        return self.status == "admitted" and not self.is_frozen
 
 
 class Access(NamedTuple):
@@ -68,7 +73,11 @@ class Access(NamedTuple):
         if scope not in self.scopes:
             raise refuse(403, "scope_missing", f"this token does not carry the scope '{scope}'; log in with it")
         if (is_moving or scope in FOR_ADMITTED) and not member.is_admitted:
-            raise refuse(403, "forbidden", f"this is for admitted members; you are {member.status}")
+            raise refuse(
+                403,
+                "forbidden",
+                f"this is for admitted members; you are {'frozen' if member.is_frozen else member.status}",
+            )
         return member
 
 
@@ -79,7 +88,7 @@ class Directory:
     ``on_change`` are called on the loop with a member's id when its tokens, key, roles or status changed: whoever keeps
     a copy of an ``Access`` drops it then. An access also ends by time, which nobody is told of. ``used_s`` is when API
     keys were last used, by hash, to the minute. ``factors`` are the ids of each member's second factors, ``enrolling``
-    the factor that it is about to enrol.
+    the factor that it is about to enrol, ``deciding`` the members about whom a decision is being recorded.
     """
 
     members: dict[int, Member] = field(default_factory=dict)
@@ -91,6 +100,7 @@ class Directory:
     on_change: list[Callable[[int], None]] = field(default_factory=list)
     factors: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     enrolling: dict[int, Any] = field(default_factory=dict)
+    deciding: set[int] = field(default_factory=set)
     attempts: Attempts = field(default_factory=Attempts)
     _by_key: dict[PublicKey, int] = field(default_factory=dict)
     _claimed: set[PublicKey] = field(default_factory=set)
@@ -142,6 +152,10 @@ class Directory:
 
     def set_status(self, member_id: int, status: str) -> None:
         self.members[member_id] = replace(self.members[member_id], status=status)
+        self.changed(member_id)
+
+    def set_frozen(self, member_id: int, is_frozen: bool) -> None:
+        self.members[member_id] = replace(self.members[member_id], is_frozen=is_frozen)
         self.changed(member_id)
 
     def set_key(self, member_id: int, key: PublicKey, *, keeps_api_keys: bool) -> None:

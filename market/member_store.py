@@ -13,12 +13,11 @@ from settlement.signatures import PublicKey
 
 
 class Registration(NamedTuple):
-    """A new member and when it came; ``admitted_s`` and ``record`` are None until the operator admits it."""
+    """A new member and when it came; ``admitted_s`` is None until the operator admits it."""
 
     member: Member
     registered_s: int
     admitted_s: int | None = None
-    record: str | None = None
 
 
 def add_members(connection: Connection, registrations: Sequence[Registration]) -> None:
@@ -64,21 +63,23 @@ def _row(registration: Registration) -> dict[str, object]:
         "status": member.status,
         "registered_s": registration.registered_s,
         "admitted_s": registration.admitted_s,
-        "admission_record": registration.record,
         "credit_limit_micro": member.credit_limit_micro,
     }
 
 
-def admit(connection: Connection, member_id: int, admitted_s: int, record: str) -> None:
+def admit(connection: Connection, member_id: int, admitted_s: int) -> None:
     connection.execute(
-        update(members)
-        .where(members.c.member_id == member_id)
-        .values(status="admitted", admitted_s=admitted_s, admission_record=record)
+        update(members).where(members.c.member_id == member_id).values(status="admitted", admitted_s=admitted_s)
     )
 
 
 def set_status(connection: Connection, member_id: int, status: str) -> None:
     connection.execute(update(members).where(members.c.member_id == member_id).values(status=status))
+
+
+def set_frozen(connection: Connection, member_id: int, is_frozen: bool) -> None:
+    """What the regulator did on the chain."""
+    connection.execute(update(members).where(members.c.member_id == member_id).values(frozen=is_frozen))
 
 
 def admission_calls(connection: Connection) -> int:
@@ -110,6 +111,7 @@ def read_members(connection: Connection) -> list[Member]:
             kind=row.kind,
             roles=frozenset(msgspec.json.decode(row.roles, type=list[str])),
             status=row.status,
+            is_frozen=row.frozen,
             key=PublicKey(int.from_bytes(row.x, "big"), int.from_bytes(row.y, "big")),
             credit_limit_micro=row.credit_limit_micro,
         )

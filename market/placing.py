@@ -27,7 +27,8 @@ from settlement.signatures import PublicKey
 _DETAILS = {
     "bad_signature": "the key that signed this is your key no more",
     "not_admitted": "the operator has not admitted this member yet",
-    "frozen": "this member may not place orders; open orders can be cancelled",
+    "frozen": "the regulator has frozen this member; open orders can be cancelled",
+    "suspended": "the operator has suspended this member; open orders can be cancelled, see /v1/members/{member}",
     "member_stopped": "this member was stopped; open orders can be cancelled, see /v1/members/{member}/controls",
     "too_many_open_orders": "as many orders are open as this member may have; cancel some first",
     "market_halted": "the market is halted, here or everywhere; open orders can be cancelled, see /v1/market",
@@ -67,7 +68,7 @@ _FIELDS = {
     Refusal.OVER_CAPACITY: "quantity",
 }
 
-_STATUS = {"not_admitted": 403, "frozen": 403, "member_stopped": 403, "duplicate_order_id": 409}
+_STATUS = {"not_admitted": 403, "frozen": 403, "suspended": 403, "member_stopped": 403, "duplicate_order_id": 409}
 
 
 def refusals() -> tuple[str, ...]:
@@ -256,10 +257,10 @@ class PlaceOrders:
 
     def _standing(self, state: MarketState) -> str | None:
         member = state.members.get(self.member_id)
-        if member is None or member.status == "pending":
+        if member is None or member.status in ("pending", "refused"):
             return "not_admitted"
         if not member.is_admitted:
-            return "frozen"
+            return "frozen" if member.is_frozen else "suspended"
         if self.member_id in state.controls.stopped:
             return "member_stopped"
         return "market_halted" if state.halts.is_everywhere else None

@@ -149,6 +149,6 @@ async def _answer(context: Context, stop: Stop) -> None:
 
 async def _settle(context: Context, loop: asyncio.AbstractEventLoop) -> None:
     def freeze(member: int, is_frozen: bool) -> None:
-        loop.call_soon_threadsafe(context.directory.set_status, member, "suspended" if is_frozen else "admitted")
+        loop.call_soon_threadsafe(context.directory.set_frozen, member, is_frozen)
 
     await serving.schedule(context, settling.steps_of(context, freeze)).run()

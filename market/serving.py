@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Engine
 
 from data.database import reading
 from data.schema import bring_forward
-from market import control_store, factor_store, key_store, member_store, store, token_store
+from market import control_store, decision_store, factor_store, key_store, member_store, store, token_store
 from market.clock import Clock
 from market.collar import Collar
 from market.config import INSTITUTIONS, SERVER_SECRET, Config, ConfigError
 from market.context import Context
+from market.decision_store import Decision
 from market.feed import Feed
 from market.identity import Directory, Member
 from market.logs import log
@@ -93,7 +94,10 @@ def _begin(connection: Connection, config: Config, now_s: int) -> None:
         Member(INSTITUTIONS[role], institution.name, "institution", frozenset({role}), "admitted", config.key_of(role))
         for role, institution in config.institutions.items()
     ]
-    member_store.add_members(connection, [Registration(member, now_s, now_s, "at genesis") for member in first])
+    member_store.add_members(connection, [Registration(member, now_s, now_s) for member in first])
+    operator = INSTITUTIONS["operator"]
+    decisions = [Decision(member.member_id, "admitted", now_s, operator, "at genesis") for member in first]
+    decision_store.add(connection, decisions)
 
 
 @dataclass(frozen=True)

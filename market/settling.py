@@ -99,7 +99,7 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
         _follow(connection, events, now_s)
         withdrawing.follow(connection, events, context.chain.chain_id)
         for member, is_frozen in frozen:
-            member_store.set_status(connection, int(member), "suspended" if is_frozen else "admitted")
+            member_store.set_frozen(connection, int(member), bool(is_frozen))
     for member, is_frozen in frozen:
         on_frozen(int(member), bool(is_frozen))
     return True

@@ -161,7 +161,7 @@ def exits_to_try(connection: Connection, due_s: int, idle_from_s: int, tried_bef
         select(exits.c.member_id)
         .join(members, members.c.member_id == exits.c.member_id)
         .outerjoin(outbox, outbox.c.outbox_id == exits.c.outbox_id)
-        .where(members.c.status != "suspended")
+        .where(members.c.frozen.is_(False))
         .where((exits.c.horizon_s <= due_s) | (exits.c.requested_s <= idle_from_s))
         .where(exits.c.outbox_id.is_(None) | ((outbox.c.state == "reverted") & (exits.c.tried_s < tried_before_s)))
     )

@@ -1,4 +1,4 @@
-"""Members: anyone may ask to become one; the operator checks and admits, one by one or many at once."""
+"""Members: anyone may ask to become one; the operator registers and admits many at once."""
 
 from typing import Annotated, Literal
 
@@ -6,9 +6,10 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
-from market import member_store, wire
+from market import decision_store, member_store, wire
 from market.admission import put_admissions
 from market.context import CONTEXT, Context
+from market.decision_store import Check, Decision
 from market.identity import Member, require
 from market.member_store import Registration
 from market.openapi.fields import Instant, Number, choice
@@ -21,7 +22,8 @@ from settlement.signatures import PublicKey
 AT_ONCE = 1000
 
 _Roles = Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
-_Status = Annotated[str, choice("pending", "admitting", "admitted", "suspended")]
+STATUSES = ("pending", "refused", "admitted", "suspended")
+Status = Annotated[str, choice(*STATUSES)]
 _NAMED = {"member": Number}
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 
@@ -45,32 +47,41 @@ class AdmittedMany(wire.Body, frozen=True):
     members: Annotated[list[AdmittedBody], msgspec.Meta(min_length=1, max_length=AT_ONCE)]
 
 
-class AdmissionBody(wire.Body, frozen=True):
-    record: _Text
-
-
 class MemberState(msgspec.Struct, frozen=True):
     """A member's id, its own for good, and where it stands."""
 
     member: int
-    status: _Status
+    status: Status
 
 
 class MemberStates(msgspec.Struct, frozen=True):
     items: list[MemberState]
 
 
+class DecisionBody(msgspec.Struct, frozen=True):
+    """What was decided about a member, and why; who decided and what was checked is for those who oversee."""
+
+    decision: Annotated[str, choice("admitted", "refused", "suspended", "reinstated")]
+    at: Instant | None
+    reason: str | None
+    by: int | None
+    record: str | None
+    checked: list[Check] | None
+
+
 class MemberBody(msgspec.Struct, frozen=True):
-    """All that is known of a member."""
+    """All that is known of a member. ``frozen``: by the regulator, on the chain."""
 
     member: int
     name: str
     kind: str
     roles: list[str]
-    status: _Status
+    status: Status
+    frozen: bool
     public_key: Jwk
     registered: Instant | None
     admitted: Instant | None
+    decisions: list[DecisionBody]
 
 
 @operation(
@@ -106,7 +117,7 @@ async def register(request: web.Request) -> web.Response:
 )
 async def register_admitted(request: web.Request) -> web.Response:
     """Register and admit many at once; all of them or none."""
-    require(request, "operator", scope="office")
+    operator = require(request, "operator", scope="office")
     context = request.app[CONTEXT]
     body = await wire.read(request, AdmittedMany)
     keys: list[PublicKey] = []
@@ -121,12 +132,14 @@ async def register_admitted(request: web.Request) -> web.Response:
         _member(context, each, key, "admitted", f"members[{index}].")
         for index, (each, key) in enumerate(zip(body.members, keys, strict=True))
     ]
-    registrations = [
-        Registration(member, now_s, now_s, each.record) for member, each in zip(members, body.members, strict=True)
+    decisions = [
+        Decision(member.member_id, "admitted", now_s, operator.member_id, each.record)
+        for member, each in zip(members, body.members, strict=True)
     ]
 
     def write(connection: Connection) -> None:
-        member_store.add_members(connection, registrations)
+        member_store.add_members(connection, [Registration(member, now_s, now_s) for member in members])
+        decision_store.add(connection, decisions)
         put_admissions(connection, members, context.operator, context.chain.domain("Members"))
 
     items = [MemberState(member.member_id, member.status) for member in members]
@@ -137,48 +150,19 @@ async def register_admitted(request: web.Request) -> web.Response:
     return answer
 
 
-@operation(
-    MemberState,
-    who=("operator",),
-    scope="office",
-    path=_NAMED,
-    body=AdmissionBody,
-    refuses=("404 not_found", "409 frozen"),
-)
-async def admit(request: web.Request) -> web.Response:
-    """Admit a member who asked; admitting again changes nothing."""
-    require(request, "operator", scope="office")
-    context = request.app[CONTEXT]
-    body = await wire.read(request, AdmissionBody)
-    member = _named(context, request)
-    if member.status == "suspended":
-        raise refuse(409, "frozen", "the regulator has frozen this member")
-    if member.status != "pending":
-        return wire.reply(MemberState(member.member_id, member.status))
-    context.directory.set_status(member.member_id, "admitting")  # a second request finds it taken
-
-    def write(connection: Connection) -> None:
-        member_store.admit(connection, member.member_id, context.clock.now_s(), body.record)
-        put_admissions(connection, [member], context.operator, context.chain.domain("Members"))
-
-    try:
-        answer = await context.write_and_answer(write, lambda _: wire.reply(MemberState(member.member_id, "admitted")))
-    except BaseException:
-        context.directory.set_status(member.member_id, "pending")
-        raise
-    context.directory.set_status(member.member_id, "admitted")
-    return answer
-
-
 @operation(MemberBody, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
 async def show(request: web.Request) -> web.Response:
     """A member to itself, and to those who oversee."""
     context, asking = request.app[CONTEXT], require(request, scope="read")
     member = _named(context, request)
-    if asking.member_id != member.member_id and not asking.roles & {"operator", "regulator", "checker"}:
+    oversees = bool(asking.roles & {"operator", "regulator", "checker"})
+    if asking.member_id != member.member_id and not oversees:
         raise not_found("member")
-    registered_s, admitted_s = await context.read(
-        lambda connection: member_store.member_times(connection, member.member_id)
+    (registered_s, admitted_s), decisions = await context.read(
+        lambda connection: (
+            member_store.member_times(connection, member.member_id),
+            decision_store.of(connection, member.member_id),
+        )
     )
     return wire.reply(
         MemberBody(
@@ -187,10 +171,24 @@ async def show(request: web.Request) -> web.Response:
             kind=member.kind,
             roles=sorted(member.roles),
             status=member.status,
+            frozen=member.is_frozen,
             public_key=to_jwk(member.key),
             registered=wire.time_text(registered_s),
             admitted=wire.time_text(admitted_s),
+            decisions=[_decision(each, oversees) for each in decisions],
         )
+    )
+
+
+def _decision(each: Decision, oversees: bool) -> DecisionBody:
+    is_record = each.decision == "admitted"
+    return DecisionBody(
+        decision=each.decision,
+        at=wire.time_text(each.decided_s),
+        reason=None if is_record else each.note,
+        by=each.decided_by if oversees else None,
+        record=each.note if is_record and oversees else None,
+        checked=list(each.checked) if is_record and oversees else None,
     )
 
 
@@ -225,5 +223,4 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/members", register),
         web.post("/v1/members/batch", register_admitted),
         web.get("/v1/members/{member}", show),
-        web.post("/v1/members/{member}/admission", admit),
     ]

@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, MetaData, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, insert, inspect, select, text
 
 from data import schema
 from data.database import open_database, sqlite_url
@@ -20,6 +20,8 @@ from tests.data.small_market import rows_by_table
 from tests.postgresql import Cluster
 
 OF_ALEMBIC = "alembic_version"
+MOVED = {"members": {"admission_record"}}
+"""Columns whose content is elsewhere by now: in ``member_decisions``."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -50,9 +52,15 @@ def first_release(database: Engine, *, keeps_revision: bool) -> dict[str, list[d
 
 
 def rows_in(connection: Connection, tables: MetaData) -> dict[str, list[dict[str, Any]]]:
-    """Every row of these tables, in these columns."""
+    """Every row of these tables, in these columns but those that moved."""
+
+    def columns(table: Table) -> list[Any]:
+        return [column for column in table.c if column.name not in MOVED.get(table.name, ())]
+
     return {
-        table.name: [dict(row._mapping) for row in connection.execute(select(table).order_by(*table.primary_key))]
+        table.name: [
+            dict(row._mapping) for row in connection.execute(select(*columns(table)).order_by(*table.primary_key))
+        ]
         for table in tables.sorted_tables
         if table.name != OF_ALEMBIC
     }

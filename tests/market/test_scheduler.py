@@ -94,9 +94,7 @@ async def test_who_is_frozen_on_the_chain_places_nothing(tmp_path: Path) -> None
         loop = asyncio.get_running_loop()
 
         def freeze(member: int, is_frozen: bool) -> None:
-            loop.call_soon_threadsafe(
-                world.context.directory.set_status, member, "suspended" if is_frozen else "admitted"
-            )
+            loop.call_soon_threadsafe(world.context.directory.set_frozen, member, is_frozen)
 
         mirror = dict(settling.steps_of(world.context, freeze))["mirror"]
         await ann.place(order("b0", "A1", "buy", "1.00", "0.10"))

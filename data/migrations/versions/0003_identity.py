@@ -11,6 +11,7 @@ def upgrade() -> None:
     _tokens()
     _factors()
     _keys()
+    _decisions()
 
 
 def _tokens() -> None:
@@ -83,3 +84,30 @@ def _keys() -> None:
         keys.create_foreign_key("fk_member_keys_outbox_id", "outbox", ["outbox_id"], ["outbox_id"])
         keys.drop_constraint("pk_member_keys", type_="primary")
         keys.create_primary_key("pk_member_keys", ["member_id", "number"])
+
+
+def _decisions() -> None:
+    """The record of an admission moves to a table of decisions; a suspended member was one that is frozen."""
+    op.create_table(
+        "member_decisions",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("decision", sa.String(length=20), nullable=False),
+        sa.Column("decided_s", sa.BigInteger(), nullable=False),
+        sa.Column("decided_by", sa.BigInteger(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("checked", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_member_decisions_member_id"),
+        sa.PrimaryKeyConstraint("number", name="pk_member_decisions"),
+    )
+    op.create_index("ix_member_decisions_member_id", "member_decisions", ["member_id"])
+    op.add_column("members", sa.Column("frozen", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.execute(
+        """
+        INSERT INTO member_decisions (number, member_id, decision, decided_s, decided_by, note, checked)
+        SELECT row_number() OVER (ORDER BY member_id), member_id, 'admitted', admitted_s, 1, admission_record, '[]'
+        FROM members WHERE admission_record IS NOT NULL AND admitted_s IS NOT NULL
+        """
+    )
+    op.execute("UPDATE members SET frozen = (1 = 1), status = 'admitted' WHERE status = 'suspended'")
+    op.drop_column("members", "admission_record")
