@@ -40,13 +40,13 @@ mutants: $(READY)  ## break the rules of matching one by one: does a test notice
 	@$(BIN)/python -m tools.mutation $(ARGS)
 
 bench: $(READY) $(PEERS)  ## benchmarks one by one, with their peers beside them
-	@for each in bench/bench_*.py; do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit 1; done
+	@for each in bench/bench_*.py; do echo "== $$each"; PYTHONPATH=. $(BIN)/python "$$each" $(ARGS) || exit 1; done
 
 bench-matching: $(READY) $(PEERS)  ## the auction engine beside reference and peers; ARGS="--rounds 1" for a shorter run
-	@$(BIN)/python bench/bench_matching.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python bench/bench_matching.py $(ARGS)
 
 bench-overload: $(READY)  ## ten minutes of more than a market bears, its memory drawn; ARGS="--seconds 60" for a shorter run
-	@$(BIN)/python bench/bench_overload.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python bench/bench_overload.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -326,10 +326,10 @@ async def open_market(
         parts.database.dispose()
 
 
-async def neighbours(world: World) -> tuple[Person, Person]:
+async def neighbours(world: World, capacity_kw: str = "40") -> tuple[Person, Person]:
     """Ann with meter A1 and Bo with A2, both under transformer A, with 1,000 CNY each and 100 CNY of credit."""
     ann, bo = await world.newcomer("ann"), await world.newcomer("bo")
-    await world.connect(("A1", "A", "ann"), ("A2", "A", "bo"), ("B1", "B", "bo"))
+    await world.connect(("A1", "A", "ann"), ("A2", "A", "bo"), ("B1", "B", "bo"), capacity_kw=capacity_kw)
     for name in ("ann", "bo"):
         await world.give(name, 1_000_000_000, 100_000_000)
     return ann, bo
