@@ -19,7 +19,7 @@ from market.state import MarketState
 from matching.book import Depth, Quote
 from matching.order import Capacity, Connect, Level
 
-BOOKS_AT_ONCE = 16
+BOOKS_AT_ONCE = 4
 OUTAGE_PAUSE_S = 0.1
 
 Key = tuple[int, str]
