@@ -158,12 +158,14 @@ class Metrics:
         if isinstance(answer, Problem):
             self.refusals.labels(answer.code).inc()
         elif isinstance(answer, list):
-            for each in answer:
-                if isinstance(each, Problem):
-                    self.refusals.labels(each.code).inc()
-                    self.orders.labels("refused").inc()
-                elif isinstance(each, Repeat):
-                    self.orders.labels("repeated").inc()
+            kinds = Tally(map(type, answer))
+            if kinds[Repeat]:
+                self.orders.labels("repeated").inc(kinds[Repeat])
+            if kinds[Problem]:
+                self.orders.labels("refused").inc(kinds[Problem])
+                for each in answer:
+                    if isinstance(each, Problem):
+                        self.refusals.labels(each.code).inc()
 
     def request(self, method: str, route: str, status: int, duration_s: float) -> None:
         """A request is answered. ``route`` is the pattern, never the path that was asked for."""
