@@ -57,7 +57,7 @@ member_decisions = Table(
     metadata,
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("member_id", ForeignKey("members.member_id"), nullable=False),
-    Column("decision", String(20), nullable=False),  # admitted, refused, suspended, reinstated
+    Column("decision", String(20), nullable=False),  # admitted, refused, suspended, reinstated, roles_set
     Column("decided_s", BigInteger, nullable=False),
     Column("decided_by", BigInteger, nullable=False),
     Column("note", Text, nullable=False),  # the record of an admission, else the reason

@@ -8,6 +8,8 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from data.tables import member_decisions, members
 
+DECISIONS = ("admitted", "refused", "suspended", "reinstated", "roles_set")
+
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that was checked of an applicant, and how."""
@@ -17,7 +19,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Decision(NamedTuple):
-    """``decision``: admitted, refused, suspended or reinstated; ``note``: the record of an admission, or a reason."""
+    """``decision``: one of ``DECISIONS``; ``note``: the record of an admission, or a reason."""
 
     member_id: int
     decision: str

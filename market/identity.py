@@ -158,6 +158,22 @@ class Directory:
         self.members[member_id] = replace(self.members[member_id], is_frozen=is_frozen)
         self.changed(member_id)
 
+    def set_roles(self, member_id: int, roles: frozenset[str]) -> None:
+        """A member holds these roles now; tokens that may do more than they allow are over."""
+        self.members[member_id] = replace(self.members[member_id], roles=roles)
+        sessions, api_keys = self.beyond(member_id, roles)
+        for session in sessions:
+            self.end(session)
+        for api_key in api_keys:
+            self.revoke(api_key)
+        self.changed(member_id)
+
+    def beyond(self, member_id: int, roles: frozenset[str]) -> tuple[list[Session], list[ApiKey]]:
+        """A member's tokens that may do more than these roles allow."""
+        allowed = scopes_of(roles)
+        sessions = [each for each in self.sessions_of(member_id) if not each.scopes <= allowed]
+        return sessions, [each for each in self.api_keys_of(member_id) if not each.scopes <= allowed]
+
     def set_key(self, member_id: int, key: PublicKey, *, keeps_api_keys: bool) -> None:
         """A member's key was changed: what the old one opened is over."""
         member = self.members[member_id]
@@ -223,7 +239,7 @@ class Directory:
 
     def crowded_out(self, member_id: int) -> list[Session]:
         """The sessions that end because the member opens one more."""
-        return self.sessions_of(member_id)[: 1 - SESSIONS_AT_ONCE or None]
+        return self.sessions_of(member_id)[: 1 - SESSIONS_AT_ONCE]
 
     def end(self, session: Session) -> None:
         """A session is over."""

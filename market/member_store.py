@@ -59,7 +59,7 @@ def _row(registration: Registration) -> dict[str, object]:
         "member_id": member.member_id,
         "name": member.name,
         "kind": member.kind,
-        "roles": msgspec.json.encode(sorted(member.roles)).decode(),
+        "roles": _names(member.roles),
         "status": member.status,
         "registered_s": registration.registered_s,
         "admitted_s": registration.admitted_s,
@@ -75,6 +75,14 @@ def admit(connection: Connection, member_id: int, admitted_s: int) -> None:
 
 def set_status(connection: Connection, member_id: int, status: str) -> None:
     connection.execute(update(members).where(members.c.member_id == member_id).values(status=status))
+
+
+def set_roles(connection: Connection, member_id: int, roles: frozenset[str]) -> None:
+    connection.execute(update(members).where(members.c.member_id == member_id).values(roles=_names(roles)))
+
+
+def _names(roles: frozenset[str]) -> str:
+    return msgspec.json.encode(sorted(roles)).decode()
 
 
 def set_frozen(connection: Connection, member_id: int, is_frozen: bool) -> None:

@@ -11,16 +11,16 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
-from market import decision_store, member_store, wire
+from market import decision_store, member_store, token_store, wire
 from market.admission import put_admissions
 from market.config import INSTITUTIONS
 from market.context import CONTEXT, Context
 from market.decision_store import Decision
-from market.identity import Member, require
+from market.identity import Member, require, require_fresh
 from market.openapi.fields import PAGE, Instant, Number
 from market.openapi.operation import operation
 from market.problems import not_found, refuse
-from market.routes.members import STATUSES, MemberState, Status
+from market.routes.members import STATUSES, MemberState, Roles, Status, check_roles
 
 OVERSEERS = ("operator", "regulator", "checker")
 
@@ -56,6 +56,19 @@ class ReasonBody(wire.Body, frozen=True):
     """``reason`` is shown to the member."""
 
     reason: _Text
+
+
+class RolesBody(ReasonBody, frozen=True, kw_only=True):
+    """All roles that a member holds from now on."""
+
+    roles: Roles
+
+
+class MemberRoles(msgspec.Struct, frozen=True):
+    """What a member is."""
+
+    member: int
+    roles: list[str]
 
 
 class MemberLine(msgspec.Struct, frozen=True):
@@ -106,7 +119,7 @@ async def admit(request: web.Request) -> web.Response:
     scope="office",
     path=_NAMED,
     body=ReasonBody,
-    refuses=("404 not_found", "409 in_progress wrong_status"),
+    refuses=("404 not_found", "409 in_progress institution wrong_status"),
 )
 async def reject(request: web.Request) -> web.Response:
     """Refuse an applicant, with a reason that it can see."""
@@ -132,19 +145,62 @@ async def suspend(request: web.Request) -> web.Response:
     scope="office",
     path=_NAMED,
     body=ReasonBody,
-    refuses=("404 not_found", "409 in_progress wrong_status"),
+    refuses=("404 not_found", "409 in_progress institution wrong_status"),
 )
 async def reinstate(request: web.Request) -> web.Response:
     """End a suspension; what the regulator froze stays frozen."""
     return await _with_reason(request, "reinstated")
 
 
-async def _with_reason(request: web.Request, name: str) -> web.Response:
+@operation(
+    MemberRoles,
+    who=("operator",),
+    scope="office",
+    is_sensitive=True,
+    path=_NAMED,
+    body=RolesBody,
+    refuses=("404 not_found", "409 in_progress institution needs_governance", "422 bad_roles"),
+)
+async def set_roles(request: web.Request) -> web.Response:
+    """Say which of the open roles a member holds; tokens that may do more than they allow end.
+
+    Being a bank is known to the chain from admission on: only governance changes it later. Open orders stay open; to
+    have them cancelled stop the member first.
+    """
     operator, context = require(request, "operator", scope="office"), request.app[CONTEXT]
-    body = await wire.read(request, ReasonBody)
+    require_fresh(request)
+    body = await wire.read(request, RolesBody)
+    member, roles = _ordinary(context, request), frozenset(body.roles)
+    check_roles(body.roles, "roles")
+    if member.status not in ("pending", "refused") and ("bank" in roles) != ("bank" in member.roles):
+        raise refuse(409, "needs_governance", "the chain knows who is a bank; governance changes it there", "roles")
+    decision = Decision(member.member_id, "roles_set", context.clock.now_s(), operator.member_id, body.reason)
+    sessions, api_keys = context.directory.beyond(member.member_id, roles)
+
+    def write(connection: Connection) -> None:
+        member_store.set_roles(connection, member.member_id, roles)
+        token_store.end_sessions(connection, sessions)
+        token_store.revoke_api_keys(connection, api_keys)
+        decision_store.add(connection, [decision])
+
+    with _alone(context, member.member_id):
+        await context.write(write)
+        context.directory.set_roles(member.member_id, roles)
+    return wire.reply(MemberRoles(member.member_id, sorted(roles)))
+
+
+def _ordinary(context: Context, request: web.Request) -> Member:
+    """A member that is no institution. Raises ProblemError."""
     member = _named(context, request)
     if member.member_id in INSTITUTIONS.values():
         raise refuse(409, "institution", "institutions are appointed by governance, not by the operator")
+    return member
+
+
+async def _with_reason(request: web.Request, name: str) -> web.Response:
+    operator, context = require(request, "operator", scope="office"), request.app[CONTEXT]
+    body = await wire.read(request, ReasonBody)
+    member = _ordinary(context, request)
     decision = Decision(member.member_id, name, context.clock.now_s(), operator.member_id, body.reason)
 
     def write(connection: Connection) -> None:
@@ -234,4 +290,5 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/members/{member}/refusal", reject),
         web.post("/v1/members/{member}/suspension", suspend),
         web.post("/v1/members/{member}/reinstatement", reinstate),
+        web.post("/v1/members/{member}/roles", set_roles),
     ]

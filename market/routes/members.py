@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from market import decision_store, member_store, wire
 from market.admission import put_admissions
 from market.context import CONTEXT, Context
-from market.decision_store import Check, Decision
+from market.decision_store import DECISIONS, Check, Decision
 from market.identity import Member, require
 from market.member_store import Registration
 from market.openapi.fields import Instant, Number, choice
@@ -21,7 +21,7 @@ from settlement.signatures import PublicKey
 
 AT_ONCE = 1000
 
-_Roles = Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
+Roles = Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
 STATUSES = ("pending", "refused", "admitted", "suspended")
 Status = Annotated[str, choice(*STATUSES)]
 _NAMED = {"member": Number}
@@ -33,7 +33,7 @@ class RegistrationBody(wire.Body, frozen=True):
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     kind: Literal["household", "business", "plant", "bank", "institution"]
-    roles: _Roles
+    roles: Roles
     public_key: Jwk
 
 
@@ -61,7 +61,7 @@ class MemberStates(msgspec.Struct, frozen=True):
 class DecisionBody(msgspec.Struct, frozen=True):
     """What was decided about a member, and why; who decided and what was checked is for those who oversee."""
 
-    decision: Annotated[str, choice("admitted", "refused", "suspended", "reinstated")]
+    decision: Annotated[str, choice(*DECISIONS)]
     at: Instant | None
     reason: str | None
     by: int | None
@@ -124,7 +124,7 @@ async def register_admitted(request: web.Request) -> web.Response:
     for index, each in enumerate(body.members):
         at = f"members[{index}]."
         keys.append(_fresh_key(context, each.public_key, f"{at}public_key"))
-        _check_roles(each.roles, f"{at}roles")
+        check_roles(each.roles, f"{at}roles")
     if len(set(keys)) < len(keys):
         raise refuse(409, "key_used", "two of these members have the same key", "members")
     now_s = context.clock.now_s()
@@ -206,13 +206,14 @@ def _fresh_key(context: Context, jwk: Jwk, field: str) -> PublicKey:
     return key
 
 
-def _check_roles(roles: list[str], field: str) -> None:
+def check_roles(roles: list[str], field: str) -> None:
+    """Raises ProblemError ``bad_roles`` unless all of them are open."""
     if not OPEN_ROLES.issuperset(roles):
         raise refuse(422, "bad_roles", f"ask for some of: {', '.join(sorted(OPEN_ROLES))}", field)
 
 
 def _member(context: Context, body: RegistrationBody, key: PublicKey, status: str, at: str) -> Member:
-    _check_roles(body.roles, f"{at}roles")
+    check_roles(body.roles, f"{at}roles")
     if not body.name.isprintable():
         raise refuse(422, "bad_name", "a name has no control characters", f"{at}name")
     return Member(context.directory.next_id(), body.name, body.kind, frozenset(body.roles), status, key)

@@ -133,3 +133,33 @@ async def test_the_operator_sees_who_waits(tmp_path: Path) -> None:
         assert [item["member"] for item in everyone] == [*range(1, 8), *(each.member for each in waiting), dee.member]
         assert (await operator.get("/v1/members?status=gone")).code == "bad_status"
         assert (await dee.get("/v1/members")).status == 403
+
+
+async def test_roles_and_the_tokens_that_they_carry(tmp_path: Path) -> None:
+    async with open_market(tmp_path) as world:
+        ann = await world.newcomer("ann")
+        body = {**await ann.login_body(), "scopes": ["read"]}
+        reader = replace(ann, token=(await world.post("/v1/sessions", body)).body["token"])
+        made = [(await ann.post("/v1/api-keys", {"name": "x", "scopes": [scope]})).body for scope in ("read", "trade")]
+        answer = await decide(world, ann, "roles", roles=["analyst"], reason="moved away")
+        assert (answer.status, answer.body["roles"]) == (200, ["analyst"])
+        assert (await ann.get("/v1/account")).code == "not_logged_in"
+        assert (await reader.get("/v1/account")).status == 200
+        tokens = [replace(ann, token=each["token"]) for each in made]
+        assert [(await token.get("/v1/account")).status for token in tokens] == [200, 401]
+        assert (await seen(reader, ann.member))["decisions"][-1]["reason"] == "moved away"
+        assert (await reader.get("/v1/exports/nothing")).status == 404, "an analyst may ask"
+    async with open_market(tmp_path) as world:
+        tokens = [replace(token, world=world) for token in tokens]
+        assert [(await token.get("/v1/account")).status for token in tokens] == [200, 401]
+        assert (await (await replace(ann, world=world).log_in()).delete("/v1/orders")).code == "scope_missing"
+
+
+async def test_the_operator_gives_open_roles_alone(tmp_path: Path) -> None:
+    async with open_market(tmp_path) as world:
+        ann, cy = await world.newcomer("ann"), await world.newcomer("cy", admitted=False)
+        for roles, code in [(["operator"], "bad_roles"), (["consumer", "bank"], "needs_governance"), ([], "bad_value")]:
+            assert (await decide(world, ann, "roles", roles=roles, reason="?")).code == code
+        assert (await decide(world, cy, "roles", roles=["bank"], reason="asked for later")).status == 200
+        checker = await world.institution("checker")
+        assert (await decide(world, checker, "roles", roles=["bank"], reason="?")).code == "institution"
