@@ -46,7 +46,7 @@ def _mean(values: Sequence[float]) -> float:
 def told(report: Report, seconds: float) -> str:
     rss_mib = [each / 1024 for each in report.rss_kib]
     third = len(rss_mib) // 3
-    first, last = _mean(rss_mib[:third]), _mean(rss_mib[-third:])
+    first, middle, last = _mean(rss_mib[:third]), _mean(rss_mib[third:-third]), _mean(rss_mib[-third:])
     asked = sum(report.statuses.values())
     seen = report.last
     assert seen is not None
@@ -60,7 +60,7 @@ def told(report: Report, seconds: float) -> str:
             f"highest queue: {max(report.queued):,.0f} of {seen('queue_bound_orders'):,.0f} orders",
             f"streams closed by the server: {', '.join(f'{k}: {v:.0f}' for k, v in dropped.items()) or 'none'}",
             f"open orders at most: {max(report.open_orders):,.0f}",
-            f"memory: first third {first:.1f} MiB, last third {last:.1f} MiB: {100 * (last / first - 1):+.1f} %",
+            f"memory: thirds of the time {first:.1f}, {middle:.1f}, {last:.1f} MiB; {100 * (last / first - 1):+.1f} %",
             "",
             chart(rss_mib, "MiB"),
         ]

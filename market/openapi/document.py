@@ -32,10 +32,7 @@ _UNREAD = (
     "408 too_slow",
     "415 unsupported_media_type",
 )
-_OUTAGES = (
-    "500 internal_error",
-    "503 storage_unavailable market_stopped queue_full overloaded busy too_many_connections",
-)
+_OUTAGES = ("500 internal_error", "503 storage_unavailable market_stopped queue_full busy too_many_connections")
 _CROWDED = ("413 too_large", "429 too_many_connections")
 _QUERY = ("400 unknown_parameter duplicate_parameter bad_parameter",)
 _LISTED = ("400 bad_number bad_cursor",)
