@@ -5,7 +5,7 @@ order that was accepted before, sent again as it was, gets its first answer agai
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -22,9 +22,21 @@ from market.records import Receipt
 from market.views import order_body, result_body
 from matching.order import Level, Side, Tif
 from settlement import merkle, signatures
-from settlement.intents import ORDER_BATCH, OrderIntent, Value
+from settlement.intents import ORDER_BATCH, Domain, OrderIntent, Value
+from settlement.signatures import PublicKey
 
 LARGEST_BATCH = 1000
+
+
+class Signer(Protocol):
+    """Whose orders they are, and the key that it signs with now."""
+
+    @property
+    def member_id(self) -> int: ...
+
+    @property
+    def key(self) -> PublicKey: ...
+
 
 _SIDES = {side.name.lower(): int(side) for side in Side}
 _LEVELS = {level.name.lower(): int(level) for level in Level}
@@ -55,6 +67,10 @@ class OrderBatch(wire.Body, frozen=True):
     orders: Annotated[list[OrderFields], msgspec.Meta(min_length=1, max_length=LARGEST_BATCH)]
     signature: Signature
     basket: bool = False
+
+
+Sent = TypeVar("Sent", OneOrder, OrderBatch)
+"""What a request to place orders is."""
 
 
 class Amendment(wire.Body, frozen=True):
@@ -108,21 +124,25 @@ def _fault_of(order: OrderFields, at: str) -> ProblemError:
 async def place_one(context: Context, member: Member, body: OneOrder) -> dict[str, Any]:
     """Place one order with its own signature."""
     context.rates.orders(member.member_id)
-    intent = intent_of(member.member_id, body)
-    digest = intent.digest(context.chain.domain("Clearing"))
-    signature = _checked(member, digest, body.signature)
-    signed = Signed("order", digest, b"", signature, member.key)
-    outcomes, receipt = await _place(context, PlaceOrders(member.member_id, [SignedOrder(intent, digest)], signed))
-    if isinstance(outcomes[0], Problem):
-        raise ProblemError(outcomes[0])
-    assert receipt is not None
-    return {"order": order_body(outcomes[0]), "receipt": receipt.body()}
+    return one_answer(*await submit(context, signed_one(member, body, context.chain.domain("Clearing"))))
 
 
 async def place_many(context: Context, member: Member, body: OrderBatch) -> dict[str, Any]:
     """Place many orders under one signature over the root of their digests; independent, or a basket."""
     context.rates.orders(member.member_id, len(body.orders))
-    domain = context.chain.domain("Clearing")
+    return many_answer(*await submit(context, signed_many(member, body, context.chain.domain("Clearing"))))
+
+
+def signed_one(member: Signer, body: OneOrder, domain: Domain) -> PlaceOrders:
+    """The job that places an order, once its signature was found to be its member's. Raises ProblemError."""
+    intent = intent_of(member.member_id, body)
+    digest = intent.digest(domain)
+    signed = Signed("order", digest, b"", _checked(member, digest, body.signature), member.key)
+    return PlaceOrders(member.member_id, [SignedOrder(intent, digest)], signed)
+
+
+def signed_many(member: Signer, body: OrderBatch, domain: Domain) -> PlaceOrders:
+    """The job that places a batch, once the signature over its root was found to be its member's."""
     intents = [intent_of(member.member_id, order, f"orders[{i}].") for i, order in enumerate(body.orders)]
     orders = [SignedOrder(intent, intent.digest(domain)) for intent in intents]
     leaves = [merkle.leaf(order.digest) for order in orders]
@@ -135,20 +155,31 @@ async def place_many(context: Context, member: Member, body: OrderBatch) -> dict
     }
     signature = _checked(member, ORDER_BATCH.digest(domain, values), body.signature)
     signed = Signed("batch", root, b"".join(leaves), signature, member.key)
-    job = PlaceOrders(member.member_id, orders, signed, is_basket=body.basket)
-    outcomes, receipt = await _place(context, job)
+    return PlaceOrders(member.member_id, orders, signed, is_basket=body.basket)
+
+
+def one_answer(outcomes: Sequence[Placed | Problem], receipt: Receipt | None) -> dict[str, Any]:
+    """What a single order is answered. Raises ProblemError when it was refused."""
+    if isinstance(outcomes[0], Problem):
+        raise ProblemError(outcomes[0])
+    assert receipt is not None
+    return {"order": order_body(outcomes[0]), "receipt": receipt.body()}
+
+
+def many_answer(outcomes: Sequence[Placed | Problem], receipt: Receipt | None) -> dict[str, Any]:
+    """What a batch is answered: each order's own fate."""
     results = [result_body(outcome) for outcome in outcomes]
     return {"results": results, "receipt": receipt.body() if receipt is not None else None}
 
 
-def _checked(member: Member, digest: bytes, text: str) -> bytes:
+def _checked(member: Signer, digest: bytes, text: str) -> bytes:
     signature = wire.signature(text)
     if not signatures.is_signed(member.key, digest, signature):
         raise refuse(422, "bad_signature", "this is not your key's signature over these fields", "signature")
     return signature
 
 
-async def _place(context: Context, job: PlaceOrders) -> tuple[Sequence[Placed | Problem], Receipt | None]:
+async def submit(context: Context, job: PlaceOrders) -> tuple[Sequence[Placed | Problem], Receipt | None]:
     """What came of each order; a repeated one gets its first answer again, with the receipt that went with it."""
     outcome = await context.sequencer.submit(job)
     answers: list[Placed | Repeat | Problem] = outcome.answer

@@ -24,7 +24,7 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 @web.middleware
 async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The outermost middleware."""
-    request_id = _id_of(request)
+    request_id = id_of(request)
     REQUEST_ID.set(request_id)  # each request is a task of its own, with a context of its own
     context = request.app[CONTEXT]
     metrics = context.metrics
@@ -79,7 +79,7 @@ def _is_logged(context: Context) -> bool:
     return context.succeeded % every == 0
 
 
-def _id_of(request: web.Request) -> str:
+def id_of(request: web.Request) -> str:
     given = request.headers.get(HEADER)
     if given is not None and _WELL_FORMED.fullmatch(given):
         return given

@@ -12,13 +12,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 from sqlalchemy import Engine
 
 from data.units import format_instant
-from market import chain_process, lock, serving, settling
+from market import chain_process, gateways, lock, serving, settling
 from market.chain_process import ChainProcess
 from market.clock import ManualClock, WallClock
 from market.config import Config
@@ -36,15 +38,6 @@ BUG = 70
 INTERRUPTED = 130
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def new_loop() -> asyncio.Runner:
-    """uvloop where there is one."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.Runner()
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
 @dataclass(frozen=True)
@@ -131,11 +124,7 @@ async def _end(context: Context, watch: list[asyncio.Task[None]]) -> None:
 async def _answer(context: Context, stop: Stop) -> None:
     """HTTP until told to stop; requests that have begun are finished."""
     settings = context.config.server
-    runner = Runner(context, shutdown_timeout=settings.stop_s / 3)  # spent up to twice; some is left for the rest
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-        host, port = runner.addresses[0][:2]
+    async with gateways.before(context, settings.gateways) if settings.gateways else _alone(context) as (host, port):
         log(logging.INFO, "listening", host=host, port=port, now=format_instant(context.clock.now_s()))
         sys.stdout.write(f"Jinsha serves at http://{host}:{port}\n")
         sys.stdout.flush()
@@ -143,6 +132,18 @@ async def _answer(context: Context, stop: Stop) -> None:
         context.is_stopping = True
         log(logging.INFO, "stopping")
         await asyncio.sleep(settings.stop_notice_s)
+
+
+@asynccontextmanager
+async def _alone(context: Context) -> AsyncIterator[tuple[str, int]]:
+    """Serve this context by this process; the value is where it listens."""
+    settings = context.config.server
+    runner = Runner(context, shutdown_timeout=settings.stop_s / 3)  # spent up to twice; some is left for the rest
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        host, port = runner.addresses[0][:2]
+        yield host, port
     finally:
         await runner.cleanup()
 

@@ -21,9 +21,11 @@ from market.chain_process import embedded
 from market.clock import ManualClock, WallClock, read_clock
 from market.config import INSTITUTIONS, Config, ConfigError
 from market.connections import make_room
+from market.gateways import GatewayError
 from market.genesis import genesis_of
 from market.lock import AlreadyServedError, served_alone
 from market.logs import log, set_level, start_logging
+from market.loops import new_loop
 from market.readiness import check
 from market.recovery import RecordError
 from market.settings import SettingsError
@@ -35,7 +37,7 @@ RECURSION_LIMIT = 1_000
 """Python's own. The executable specification, needed to check what is deployed, raises it beyond the C stack."""
 
 OPTIONS = {"folder": "folder", "database": "database_url", "chain": "chain_url", "clock": "clock"}
-OPTIONS |= {"host": "server.host", "port": "server.port"}
+OPTIONS |= {"host": "server.host", "port": "server.port", "gateways": "server.gateways"}
 """Settings that the command line can set, by argument."""
 
 
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     start_logging()
     try:
         return _serve(arguments)
-    except (SettingsError, AlreadyServedError, SchemaError, RecordError, ChainError) as error:
+    except (SettingsError, AlreadyServedError, SchemaError, RecordError, ChainError, GatewayError) as error:
         sys.stderr.write(f"jinsha serve: {error}\n")
     except (DBAPIError, OSError) as error:
         sys.stderr.write(f"jinsha serve: {str(error).splitlines()[0]}\n")
@@ -89,7 +91,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         node = held.enter_context(embedded(folder, terms, clock)) if start.chain_url is None else None
         chain = _deployed(terms, relayer_key, start.chain_url or (node.url if node is not None else ""))
         sys.setrecursionlimit(RECURSION_LIMIT)
-        with running.new_loop() as runner:
+        with new_loop() as runner:
             return runner.run(running.run(running.Market(terms, database, clock, chain, operator, node, secret, hold)))
 
 

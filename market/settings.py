@@ -47,6 +47,9 @@ class Start(Section, frozen=True):
 class Server(Section, frozen=True):
     host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="port to listen on; 0 takes any free one")] = 8420
+    gateways: Annotated[
+        int, Meta(ge=0, le=64, description="processes that speak HTTP and verify signatures; 0 lets the market do it")
+    ] = 0
     queue_bound: Annotated[Count, Meta(description="orders that may wait for the sequencer; more are answered 503")] = (
         20_000
     )
