@@ -101,11 +101,11 @@ def leaving(connection: Connection) -> tuple[dict[int, int], int]:
     return found, connection.scalar(select(func.coalesce(func.max(withdrawals.c.withdrawal), 0))) or 0
 
 
-def promised_micro(connection: Connection, member_id: int) -> int:
-    """Free cash that a member's withdrawals are about to take."""
+def promised_micro(connection: Connection, member_id: int, states: Sequence[str]) -> int:
+    """Free cash that a member's withdrawals in these states are about to take."""
     taken = func.coalesce(func.sum(func.coalesce(withdrawals.c.payable_micro, 0)), 0)
     asked = select(taken).where(withdrawals.c.member_id == member_id)
-    return int(connection.scalar(asked.where(withdrawals.c.state.in_(("free", "signed", "confirmed")))) or 0)
+    return int(connection.scalar(asked.where(withdrawals.c.state.in_(states))) or 0)
 
 
 # ------------------------------------------------------------------------------------- to and from the chain

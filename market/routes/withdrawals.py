@@ -112,7 +112,7 @@ async def ask(request: web.Request) -> web.Response:
     elif body.signature is not None:
         raise refuse(422, "bad_signature", "free cash is signed for with its payout, not here", "signature")
     else:
-        await _check_free(context, member.member_id, amount_micro, body.nonce)
+        await _check_free(context, member.member_id, amount_micro, known_nonce=body.nonce)
     job = RequestWithdrawal(member.member_id, body.source, amount_micro, body.nonce, deadline_s, signature)
     number: int | Problem = (await context.sequencer.submit(job)).answer
     if isinstance(number, Problem):
@@ -142,7 +142,7 @@ async def enter(request: web.Request) -> web.Response:
     digest = acts.enter_digest(context.chain.domain("Clearing"), member.member_id, amount_micro, **once)
     signature = _signed(member, digest, body.signature)
     _check_deadline(context, deadline_s)
-    await _check_free(context, member.member_id, amount_micro, None)
+    await _check_free(context, member.member_id, amount_micro)
     call = acts.enter(member.member_id, amount_micro, signature, **once)
     answer = await context.write_and_answer(
         lambda connection: outbox.put(connection, call),
@@ -190,7 +190,7 @@ async def show_all(request: web.Request) -> web.Response:
     path=_NUMBERED,
     body=PayoutBody,
     is_sensitive=True,
-    refuses=("404 not_found", "409 not_free changed_meanwhile", *_UNSIGNED),
+    refuses=("404 not_found", "409 not_free changed_meanwhile", "422 insufficient_cash", *_UNSIGNED),
 )
 async def sign_payout(request: web.Request) -> web.Response:
     """The member signs that this money may be paid out and burned."""
@@ -203,9 +203,11 @@ async def sign_payout(request: web.Request) -> web.Response:
     deadline_s = wire.instant_s(body.deadline, "deadline")
     if (found.payout_nonce, found.payout_deadline_s) == (body.nonce, deadline_s):
         return wire.reply(_shown(context, found), status=202)
-    if found.state != "free":
+    has_lapsed = found.state == "signed" and (found.payout_deadline_s or 0) <= context.clock.now_s()
+    if found.state != "free" and not has_lapsed:
         raise refuse(409, "not_free", f"this withdrawal is {found.state}; a payout is signed when it is free")
     _check_deadline(context, deadline_s)
+    await _check_payable(context, found)
     payout = payout_of(context.chain.chain_id, found, nonce=body.nonce, deadline_s=deadline_s)
     signature = _signed(member, acts.burn_digest(context.chain.domain("Cash"), payout), body.signature)
     values = {"payout_nonce": body.nonce, "payout_deadline_s": deadline_s, "payout_signature": signature}
@@ -219,7 +221,7 @@ async def sign_payout(request: web.Request) -> web.Response:
     scope="office",
     path=_NUMBERED,
     body=ConfirmationBody,
-    refuses=("404 not_found", "409 not_signed reference_used changed_meanwhile", *_UNSIGNED),
+    refuses=("404 not_found", "409 not_signed reference_used changed_meanwhile", "422 insufficient_cash", *_UNSIGNED),
 )
 async def confirm(request: web.Request) -> web.Response:
     """The custodian confirms the payment under its bank's reference, each used once; the money is burned."""
@@ -234,6 +236,7 @@ async def confirm(request: web.Request) -> web.Response:
     assert found.payout_signature is not None
     member_signature, nonce, deadline_s = found.payout_signature, found.payout_nonce, found.payout_deadline_s
     _check_deadline(context, deadline_s)
+    await _check_payable(context, found)
     payout = payout_of(context.chain.chain_id, found, nonce=nonce, deadline_s=deadline_s)
     signature = _signed(custodian, acts.burn_digest(context.chain.domain("Cash"), payout), body.signature)
 
@@ -292,17 +295,28 @@ def _check_deadline(context: Context, deadline_s: int) -> None:
         raise refuse(422, "deadline_passed", "the deadline of what was signed has passed", "deadline")
 
 
-async def _check_free(context: Context, member_id: int, amount_micro: int, nonce: int | None) -> None:
-    """Free cash beyond what other withdrawals are about to take. The contract has the last word on it."""
+async def _check_free(context: Context, member_id: int, amount_micro: int, *, known_nonce: int | None = None) -> None:
+    """Free cash must be there beyond what other withdrawals take: for a new one beyond all, else beyond signed ones.
+
+    The contract has the last word on it.
+    """
+    states = ("signed", "confirmed") if known_nonce is None else ("free", "signed", "confirmed")
 
     def look(connection: Connection) -> tuple[int, bool]:
         free_micro, _ = statement_store.free_and_arrears(connection, member_id)
-        is_known = nonce is not None and withdrawal_store.is_known(connection, member_id, nonce)
-        return free_micro - withdrawal_store.promised_micro(connection, member_id), is_known
+        is_known = known_nonce is not None and withdrawal_store.is_known(connection, member_id, known_nonce)
+        return free_micro - withdrawal_store.promised_micro(connection, member_id, states), is_known
 
     free_micro, is_known = await context.read(look)
     if amount_micro > free_micro and not is_known:
         raise refuse(422, "insufficient_cash", f"free cash is {format_money(free_micro)}; see /v1/account", "amount")
+
+
+async def _check_payable(context: Context, found: Withdrawal) -> None:
+    """The member must still have what it wants paid out; a payout that is signed already counts for itself."""
+    assert found.payable_micro is not None
+    own_micro = found.payable_micro if found.state == "signed" else 0
+    await _check_free(context, found.member_id, found.payable_micro - own_micro)
 
 
 def _shown(context: Context, each: Withdrawal) -> WithdrawalShown:

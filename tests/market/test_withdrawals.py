@@ -93,23 +93,23 @@ async def state_of(person: Person, number: int) -> str:
     return str((await person.get(f"/v1/withdrawals/{number}")).body["state"])
 
 
-def burn_digest(world: World, number: int, nonce: int) -> bytes:
+def burn_digest(world: World, number: int, nonce: int, deadline: str) -> bytes:
     with reading(world.context.database) as connection:
         found = find(connection, number)
     assert found is not None
-    payout = payout_of(world.chain.chain_id, found, nonce=nonce, deadline_s=parse_instant_s(DEADLINE))
+    payout = payout_of(world.chain.chain_id, found, nonce=nonce, deadline_s=parse_instant_s(deadline))
     return acts.burn_digest(world.chain.domain("Cash"), payout)
 
 
-async def sign_payout(person: Person, number: int, nonce: int) -> Answer:
-    signature = person.sign(burn_digest(person.world, number, nonce))
-    body = {"nonce": nonce, "deadline": DEADLINE, "signature": signature}
+async def sign_payout(person: Person, number: int, nonce: int, deadline: str = DEADLINE) -> Answer:
+    signature = person.sign(burn_digest(person.world, number, nonce, deadline))
+    body = {"nonce": nonce, "deadline": deadline, "signature": signature}
     return await person.post(f"/v1/withdrawals/{number}/payout", body)
 
 
-async def confirm(world: World, number: int, nonce: int, bank_reference: str) -> Answer:
+async def confirm(world: World, number: int, nonce: int, bank_reference: str, deadline: str = DEADLINE) -> Answer:
     custodian = await world.institution("custodian")
-    signature = custodian.sign(burn_digest(world, number, nonce))
+    signature = custodian.sign(burn_digest(world, number, nonce, deadline))
     body = {"bank_reference": bank_reference, "signature": signature}
     return await custodian.post(f"/v1/withdrawals/{number}/confirmation", body)
 
@@ -339,3 +339,46 @@ async def sign_cycle(world: World, number: int) -> None:
     checker = await world.institution("checker")
     answered = await checker.post(f"/v1/cycles/{number}/signature", {"signature": checker.sign(digest)})
     assert answered.status == 200, answered
+
+
+async def test_free_cash_that_goes_elsewhere_can_not_be_paid_out(tmp_path: Path, chain: Chain) -> None:
+    """What a withdrawal found free is the member's until it signs the payout; then it is spoken for."""
+    async with open_market(tmp_path, chain=chain) as world:
+        ann = await traders(world)
+        await deposit(world, ann, "50", "in-2", to_escrow=False)
+        for nonce, amount in ((1, "30"), (2, "20")):
+            body = {"amount": amount, "nonce": nonce, "deadline": DEADLINE, "source": "cash"}
+            assert (await ann.post("/v1/withdrawals", body)).status == 202
+        assert (await sign_payout(ann, 1, 7)).status == 202
+        assert (await enter(ann, "20.000001", 9)).code == "insufficient_cash"
+        assert (await enter(ann, "5", 9)).status == 202
+        await settle(world)
+        assert (await sign_payout(ann, 2, 8)).code == "insufficient_cash"
+        assert (await confirm(world, 1, 7, "bank-out-1")).status == 202
+        await settle(world)
+        assert await state_of(ann, 1) == "paid"
+
+
+async def test_a_payout_that_nobody_confirmed_in_time_is_signed_again(tmp_path: Path, chain: Chain) -> None:
+    async with open_market(tmp_path, chain=chain) as world:
+        ann = await traders(world)
+        await deposit(world, ann, "50", "in-2", to_escrow=False)
+        body = {"amount": "50", "nonce": 1, "deadline": DEADLINE, "source": "cash"}
+        assert (await ann.post("/v1/withdrawals", body)).status == 202
+        soon = "2026-07-02T00:00:00Z"
+        assert (await sign_payout(ann, 1, 7, deadline=soon)).body["state"] == "signed"
+        assert (await sign_payout(ann, 1, 8)).code == "not_free"
+        await pass_days(world, 2)
+        assert (await confirm(world, 1, 7, "bank-out-1", deadline=soon)).code == "deadline_passed"
+        assert (await sign_payout(ann, 1, 8)).body["state"] == "signed"
+        assert (await confirm(world, 1, 8, "bank-out-1")).body["state"] == "confirmed"
+        await settle(world)
+        assert await state_of(ann, 1) == "paid"
+
+
+async def enter(person: Person, amount: str, nonce: int) -> Answer:
+    once = {"nonce": nonce, "deadline_s": parse_instant_s(DEADLINE)}
+    domain = person.world.chain.domain("Clearing")
+    digest = acts.enter_digest(domain, person.member, parse_money_micro(amount), **once)
+    body = {"amount": amount, "nonce": nonce, "deadline": DEADLINE, "signature": person.sign(digest)}
+    return await person.post("/v1/escrow", body)
