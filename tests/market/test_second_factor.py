@@ -1,5 +1,6 @@
 """A second factor: enrolled once shown, asked for at log-in and before what is sensitive, used once, not guessed."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from sqlalchemy import select
 
 from data import tables
 from data.database import reading
+from market.app import ROUTES
 from market.config import ConfigError
+from market.openapi.operation import description_of
 from market.problems import ProblemError
+from market.scopes import ROLES
 from market.second_factor import (
     FIRST_WAIT_S,
     FREE_ATTEMPTS,
@@ -149,6 +153,43 @@ async def test_what_is_sensitive_needs_the_factor_again(tmp_path: Path) -> None:
         assert (await ann.post("/v1/api-keys", key)).code == "second_factor_needed"
         token = (await log_in(ann, phone.shown())).body["token"]
         assert (await replace(ann, token=token).post("/v1/api-keys", key)).status == 201, "fresh from log-in"
+
+
+SENSITIVE = {
+    (route.method, route.path)
+    for module in ROUTES
+    for route in module.routes()
+    if (described := description_of(route.handler)) is not None and described.is_sensitive
+}
+
+
+def test_withdrawing_selling_keys_factors_and_roles_are_sensitive() -> None:
+    assert {
+        ("POST", "/v1/withdrawals"),
+        ("POST", "/v1/withdrawals/{withdrawal}/payout"),
+        ("POST", "/v1/offers/{offer}/accept"),
+        ("POST", "/v1/members/{member}/keys"),
+        ("POST", "/v1/members/{member}/roles"),
+        ("POST", "/v1/api-keys"),
+        ("POST", "/v1/factors/recovery-codes"),
+        ("DELETE", "/v1/factors/{factor}"),
+    } <= SENSITIVE
+
+
+async def test_whatever_is_said_to_be_sensitive_is(tmp_path: Path) -> None:
+    async with open_market(tmp_path) as world:
+        ann, directory = await world.newcomer("ann"), world.context.directory
+        directory.members[ann.member] = replace(directory.members[ann.member], roles=frozenset(ROLES))
+        await ann.log_in()
+        key = {"name": "bot", "scopes": ["money", "finance", "office"]}
+        bot = replace(ann, token=(await ann.post("/v1/api-keys", key)).body["token"])
+        directory.factors[ann.member].add("one")
+        for method, path in SENSITIVE:
+            address = re.sub(r"\{\w+\}", "1", path)
+            answer = await world.call(method, address, key, token=ann.token)
+            assert (answer.status, answer.code) == (403, "second_factor_needed"), path
+            refused = await world.call(method, address, key, token=bot.token)
+            assert refused.code in ("session_needed", "scope_missing"), path
 
 
 async def test_a_step_up_outlives_a_restart(tmp_path: Path) -> None:
