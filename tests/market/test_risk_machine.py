@@ -544,4 +544,9 @@ def replace_field(intent: OrderIntent, **values: Any) -> OrderIntent:
 
 
 TestRisk = RiskMachine.TestCase
-TestRisk.settings = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+TestRisk.settings = settings(
+    stateful_step_count=40,
+    max_examples=min(settings().max_examples, 1_500),  # some minutes when soaked
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+)

@@ -328,6 +328,8 @@ async def test_escrow_leaves_when_all_that_was_tradable_is_settled_and_what_was_
         assert left["cash"] == "60"
         assert parse_money_micro(left["escrow"]) == 40_000_000 - spent
         assert (left["reserved"], left["leaving"]) == ("0", "0")
+        operator = await world.institution("operator")
+        assert (await operator.get("/v1/status")).body["outbox_reverted"] == [], "nothing was sent before it was due"
 
 
 async def sign_cycle(world: World, number: int) -> None:
