@@ -5,7 +5,7 @@ which it would be full again if nothing more came (the generic cell rate algorit
 same as none, so tables are swept of them and stay bounded. Orders and cancels have buckets of their own: whoever sent
 too many orders can still take them back.
 
-Each process counts for itself: with several gateways a member may send as much to each of them.
+The market's own process counts, for gateways too: a member has one pace, whichever of them it comes through.
 """
 
 import ipaddress
