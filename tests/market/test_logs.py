@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from market import order_store
+from market.app import ROUTES
 from market.logs import log, set_level, start_logging, stop_logging
-from tests.market.world import Answer, World, neighbours, open_market, order
+from tests.market.world import Answer, Person, World, neighbours, open_market, order
 
 ID = "my-own-id-0001"
 NAMES = ("Wilhelmina Ottokar", "Balthasar Quince")
@@ -119,6 +120,7 @@ async def test_no_word_about_anyone(tmp_path: Path, written: Written, monkeypatc
         for error in (ValueError(NAMES[0]), OperationalError(NAMES[0], {"name": NAMES[1]}, Exception(NAMES[0]))):
             monkeypatch.setattr(order_store, "order_of", fail(error))
             assert (await ann.get("/v1/orders/s1")).status >= 500
+        await everywhere(ann)
         logging.getLogger("a.library").warning("it met %s", NAMES[0])
         asyncio.get_running_loop().call_exception_handler({"message": "odd", "who": NAMES[0]})
     lines = written.lines()
@@ -127,6 +129,20 @@ async def test_no_word_about_anyone(tmp_path: Path, written: Written, monkeypatc
     assert {"request", "bug", "outage", "batch", "it met %s", "odd"} <= events
     assert len(said) > 30
     assert [each for each in sorted(said) if each in text] == []
+
+
+async def everywhere(person: Person) -> None:
+    """Each route there is, with a name wherever one fits: in the path, the query, the body, the headers."""
+    name = NAMES[0].replace(" ", "%20")
+    for module in ROUTES:
+        for route in module.routes():
+            path = re.sub(r"\{\w+\}", name, route.path)
+            body = {"name": NAMES[0], "member": NAMES[1], "signature": NAMES[0]}
+            headers = {"Idempotency-Key": NAMES[0], "Authorization": f"Bearer {person.token}"}
+            url = f"{person.world.server}{path}?{name}={name}"
+            payload = None if route.method == "GET" else msgspec.json.encode(body)
+            async with person.world.http.request(route.method, url, data=payload, headers=headers) as answer:
+                assert answer.status < 500, (route, await answer.text())
 
 
 async def malformed(world: World, text: str) -> None:
