@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -11,17 +11,20 @@ import aiohttp
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from data.units import format_instant
 from market.client.entry import Act, Method, OrderEntry
 from market.client.errors import Refused, RefusedError, refusal_of
 from market.client.line import HEARTBEAT_S
 from market.client.sending import REPEATABLE, Request, send
 from market.client.shapes import Facts, Placed
 from market.client.stream import Stream
-from settlement import signatures
+from settlement import acts, signatures
 from settlement.intents import LOGIN
 from settlement.jwk import Jwk, to_jwk
 
 T = TypeVar("T")
+
+SecondFactor = Callable[[], Mapping[str, object]]
 
 
 class _Challenge(msgspec.Struct):
@@ -42,7 +45,8 @@ class Client(OrderEntry):
     """One member (or, with ``member`` None, the public) at one market.
 
     ``patience_s`` is how long a request is repeated before UnreachableError. An ``api_key`` stands in for a session;
-    orders are signed with ``key`` all the same. Not for use by several threads: that is ``SyncClient``.
+    orders are signed with ``key`` all the same. ``second_factor`` is called for what log-in and ``step_up`` show, such
+    as ``{"kind": "totp", "code": "123456"}``. Not for use by several threads: that is ``SyncClient``.
     """
 
     http: aiohttp.ClientSession
@@ -51,6 +55,7 @@ class Client(OrderEntry):
     key: ec.EllipticCurvePrivateKey | None = None
     patience_s: float = 30.0
     api_key: str | None = None
+    second_factor: SecondFactor | None = None
     _token: str | None = None
     _facts: Facts | None = None
     _login: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -138,8 +143,37 @@ class Client(OrderEntry):
         member, domain = self.whoami(), (await self.facts()).domain("Members")
         challenge = await self.ask(_Challenge, "POST", "/v1/sessions/challenge", {"member": member})
         digest = LOGIN.digest(domain, {"member": member, "nonce": bytes.fromhex(challenge.nonce)})
-        answer = {"member": member, "nonce": challenge.nonce, "signature": self.sign(digest)}
+        answer: dict[str, object] = {"member": member, "nonce": challenge.nonce, "signature": self.sign(digest)}
+        if self.second_factor is not None:
+            answer["second_factor"] = self.second_factor()
         self._token = (await self.ask(_Session, "POST", "/v1/sessions", answer)).token
+
+    async def step_up(self) -> None:
+        """Show the second factor again: for some minutes what is sensitive passes. Raises as ``log_in`` does."""
+        assert self.second_factor is not None, "this client has no second factor"
+        await self.post("/v1/sessions/step-up", {"second_factor": self.second_factor()})
+
+    async def new_api_key(self, name: str, scopes: Sequence[str]) -> str:
+        """A token for a machine, for these scopes; nobody is shown it again. Raises as ``log_in`` does."""
+        return str((await self.post("/v1/api-keys", {"name": name, "scopes": list(scopes)}))["token"])
+
+    async def change_key(self, new: ec.EllipticCurvePrivateKey, *, deadline_s: int) -> None:
+        """Let this member's key be another from now on; both sign. Raises as ``log_in`` does.
+
+        When that is unreachable, try with the same key again: which one holds is in ``GET /v1/members/{member}/keys``.
+        """
+        member, nonce, key = self.whoami(), new_nonce(), signatures.public_key(new)
+        domain = (await self.facts()).domain("Members")
+        digest = acts.rotate_key_digest(domain, member, key, nonce=nonce, deadline_s=deadline_s)
+        body = {
+            "public_key": to_jwk(key),
+            "nonce": nonce,
+            "deadline": format_instant(deadline_s),
+            "signature": self.sign(digest),
+            "proof": signatures.sign(new, digest).hex(),
+        }
+        await self.post(f"/v1/members/{member}/keys", body)
+        self.key, self._token = new, None
 
     async def _log_in_again(self, stale: str | None) -> None:
         """One log-in for all the requests that found the same session gone."""

@@ -14,7 +14,7 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from market.client.events import Event
-from market.client.member import Client
+from market.client.member import Client, SecondFactor
 from market.client.stream import Stream
 
 P = ParamSpec("P")
@@ -74,9 +74,12 @@ class SyncClient:
         *,
         patience_s: float = 30.0,
         api_key: str | None = None,
+        second_factor: SecondFactor | None = None,
     ) -> None:
         self.loop = _Loop()
-        self.client = self.loop.run(_new(server, member, key, patience_s, api_key))
+        self.client = self.loop.run(_new(server, member, key))
+        self.client.patience_s, self.client.api_key = patience_s, api_key
+        self.client.second_factor = second_factor
 
     request = _of_client(Client.request)
     ask = _of_client(Client.ask)
@@ -86,6 +89,9 @@ class SyncClient:
     facts = _of_client(Client.facts)
     register = _of_client(Client.register)
     log_in = _of_client(Client.log_in)
+    step_up = _of_client(Client.step_up)
+    new_api_key = _of_client(Client.new_api_key)
+    change_key = _of_client(Client.change_key)
     place = _of_client(Client.place)
     place_batch = _of_client(Client.place_batch)
     reduce = _of_client(Client.reduce)
@@ -156,11 +162,6 @@ class SyncStream:
             raise StopIteration from None
 
 
-async def _new(
-    server: str,
-    member: int | None,
-    key: ec.EllipticCurvePrivateKey | None,
-    patience_s: float,
-    api_key: str | None,
-) -> Client:
-    return Client(aiohttp.ClientSession(), server, member, key, patience_s=patience_s, api_key=api_key)
+async def _new(server: str, member: int | None, key: ec.EllipticCurvePrivateKey | None) -> Client:
+    """Its connections belong to the loop that this runs on."""
+    return Client(aiohttp.ClientSession(), server, member, key)

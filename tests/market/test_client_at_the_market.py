@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import msgspec
+import pyotp
 import pytest
 
 from data.units import parse_energy_lots, parse_instant_s
@@ -165,3 +167,37 @@ async def test_readings_are_judged_one_by_one(tmp_path: Path) -> None:
         assert [[result["status"] for result in results] for results in parts] == [
             ["accepted", "quarantined", "duplicate"]
         ]
+
+
+async def test_a_second_factor_is_shown_at_log_in_and_again_when_asked_for(tmp_path: Path) -> None:
+    async with two_neighbours(tmp_path) as (world, ann, _):
+        enrolled = await ann.post("/v1/factors/totp", {"name": "phone"})
+        secret = enrolled["secret"]
+        now_s = world.context.directory.now_s()
+        steps = count()
+
+        def shown() -> dict[str, object]:
+            """Each code counts once: time goes on in between."""
+            later_s = now_s + 30 * next(steps)
+            world.context.directory.now_s = lambda: later_s
+            return {"kind": "totp", "code": pyotp.TOTP(secret).at(later_s)}
+
+        confirmed = {"code": shown()["code"]}
+        await ann.post(f"/v1/factors/totp/{enrolled['factor']}/confirmation", confirmed)
+        with pytest.raises(RefusedError, match="second_factor_needed"):
+            await ann.log_in()
+        ann.second_factor = shown
+        await ann.log_in()
+        await ann.step_up()
+        assert (await ann.new_api_key("bot", ["read", "money"])).startswith("jk_")
+
+
+async def test_a_key_is_changed_and_the_client_goes_on_with_the_new_one(tmp_path: Path) -> None:
+    async with two_neighbours(tmp_path) as (_, ann, _):
+        await ann.place(intent(ann, "b1", Side.BUY, 10, 4000))
+        new = signatures.new_private_key()
+        await ann.change_key(new, deadline_s=SLOT_S)
+        assert ann.key is new
+        outcome, _ = await ann.place(intent(ann, "b2", Side.BUY, 10, 4000))
+        assert isinstance(outcome, Placed)
+        assert [each.client_order_id for each in await ann.orders(state="open")] == ["b1", "b2"]
