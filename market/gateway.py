@@ -173,8 +173,14 @@ class Gateway:
         self, token: str, address: str, body: entry.Sent, signed: Callable[[Who, entry.Sent, Domain], PlaceOrders]
     ) -> Reply:
         request_id = REQUEST_ID.get() or ""
-        who = self._known.get((token, address)) or await self._who(token, address)
-        orders = sent(signed(who, body, self._domain))
+        known = self._known.get((token, address))
+        try:
+            job = signed(known or await self._who(token, address), body, self._domain)
+        except ProblemError as error:
+            if known is None or error.problem.code != "bad_signature":
+                raise
+            job = signed(await self._who(token, address), body, self._domain)  # it may be another key's by now
+        orders = sent(job)
         return await self.desk.ask(lambda number: Ask(number, request_id, token, address, orders))
 
     async def _who(self, token: str, address: str) -> Who:

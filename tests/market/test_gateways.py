@@ -13,6 +13,7 @@ import pytest
 from market import gateways
 from settlement import signatures
 from tests.market.streamed import stream
+from tests.market.test_key_rotation import rotate
 from tests.market.world import Person, World, neighbours, open_market, order
 
 
@@ -67,6 +68,31 @@ async def test_refusals_are_the_markets(tmp_path: Path) -> None:
         assert (late.status, late.code) == (401, "not_logged_in")
         named = await outside.call("GET", "/v1/market", headers={"X-Request-Id": "my-request-1"})
         assert named.headers.getall("X-Request-Id") == ["my-request-1"]
+
+
+async def test_a_gateway_hears_of_a_new_key(tmp_path: Path) -> None:
+    async with behind_gateways(tmp_path) as (market, outside):
+        ann, _ = [through(outside, person) for person in await neighbours(market)]
+        ann.token = (await ann.post("/v1/api-keys", {"name": "bot", "scopes": ["trade"]})).body["token"]
+        assert (await ann.place(order("b1", "A1", "buy", "0.60", "0.45"))).status == 201
+        new = signatures.new_private_key()
+        changed = await rotate(market.people["ann"], new, keep_api_keys=True)
+        assert changed.status == 201
+        renewed = Person(outside, ann.member, new, ann.token)
+        assert (await ann.place(order("b2", "A1", "buy", "0.60", "0.45"))).code == "bad_signature"
+        assert (await renewed.place(order("b2", "A1", "buy", "0.60", "0.45"))).status == 201
+        assert (await ann.place(order("b3", "A1", "buy", "0.60", "0.45"))).code == "bad_signature"
+
+
+async def test_a_gateway_that_was_not_asked_meanwhile_hears_of_it_too(tmp_path: Path) -> None:
+    async with behind_gateways(tmp_path) as (market, outside):
+        ann, _ = [through(outside, person) for person in await neighbours(market)]
+        ann.token = (await ann.post("/v1/api-keys", {"name": "bot", "scopes": ["trade"]})).body["token"]
+        assert (await ann.place(order("b1", "A1", "buy", "0.60", "0.45"))).status == 201
+        new = signatures.new_private_key()
+        await rotate(market.people["ann"], new, keep_api_keys=True)
+        renewed = Person(outside, ann.member, new, ann.token)
+        assert (await renewed.place(order("b2", "A1", "buy", "0.60", "0.45"))).status == 201
 
 
 async def test_a_stream_passes_through(tmp_path: Path) -> None:
