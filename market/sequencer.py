@@ -112,6 +112,7 @@ class Sequencer:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waiting_weight = self._looking = 0
         self._state: MarketState | None = None
+        self._durable_batch = 0
         self._has_stopped = self._failed = False
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
 
@@ -121,6 +122,7 @@ class Sequencer:
         """Rebuild the market from the record, then take jobs. Blocks. Raises RecordError, DBAPIError."""
         self._loop = loop
         self._state = self._rebuilt()
+        self._durable_batch = self._state.journal_batch
         self._thread.start()
 
     @property
@@ -245,7 +247,7 @@ class Sequencer:
             self._tell(self._state)
 
     def _tell(self, state: MarketState) -> None:
-        """After a failed batch there is no state, and no news."""
+        """Of ``state.batch``. After a failed batch there is no state, and no news, until it is rebuilt."""
         for listener in self._listeners:
             news = listener.gather(state)
             if news is not None:
@@ -255,6 +257,9 @@ class Sequencer:
         begun_s = time.perf_counter()
         if self._state is None:
             self._state = self._rebuilt()
+            if self._state.journal_batch > self._durable_batch:  # the commit had happened, only word of it was lost
+                self._tell(self._state)
+                self._durable_batch = self._state.journal_batch
         state = self._state
         state.begin(self._clock.now_s())
         names = [name for waiting in batch for name in waiting.job.names()]
@@ -301,6 +306,7 @@ class Sequencer:
         if link is None:
             return None
         state.head, state.journal_batch = link.head, link.batch
+        self._durable_batch = link.batch
         return Receipt(link.last_sequence, link.head, link.signature)
 
     def _link(self, state: MarketState) -> JournalLink:

@@ -17,6 +17,7 @@ from market.recovery import RecordError
 from settlement import signatures
 from settlement.jwk import to_jwk
 from tests.databases import url_of
+from tests.market.streamed import stream
 from tests.market.world import SLOT, Person, World, later, neighbours, open_market, order
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -152,15 +153,22 @@ async def test_a_failing_database_acknowledges_nothing_and_recovers(
     async with open_market(tmp_path, database=database) as world:
         ann, bo = await neighbours(world)
         await bo.place(order("s1", "A2", "sell", "1.00", "0.40"))
-        disk.is_full, disk.after_commit = True, after_commit
         buy = order("b1", "A1", "buy", "0.60", "0.45")
-        refused = await ann.place(buy)
+        async with stream(world, ann) as line:
+            for channel in ("mine", "trades"):
+                await line.do("subscribe", to={"channel": channel})
+            await line.next("mine")
+            disk.is_full, disk.after_commit = True, after_commit
+            refused = await ann.place(buy)
+            disk.is_full = False
+            assert (await ann.get("/v1/orders/b1")).status == (200 if after_commit else 404)
+            again = await ann.place(buy)
+            told = (await line.next("mine"))["orders"]  # also when word of the commit was lost
+            assert [(each["client_order_id"], len(each["trades"])) for each in told] == [("b1", 1)]
+            assert len((await line.next("trades"))["trades"]) == 1
+            assert await line.nothing()
         assert (refused.status, refused.code) == (503, "storage_unavailable")
         assert "Retry-After" in refused.headers
-        disk.is_full = False
-        shown = await ann.get("/v1/orders/b1")
-        assert shown.status == (200 if after_commit else 404)
-        again = await ann.place(buy)
         assert again.body["order"]["state"] == "filled" and world.is_receipt(again.body["receipt"])
         assert len((await ann.get("/v1/trades")).body["items"]) == 1
         assert (await bo.get("/v1/orders/s1")).body["order"]["remaining"] == "0.40"
