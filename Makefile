@@ -51,6 +51,9 @@ bench-stream: $(READY)  ## order entry on streams beside HTTP, and how soon a tr
 bench-overload: $(READY)  ## ten minutes of more than a market bears, its memory drawn; ARGS="--seconds 60" for a shorter run
 	@PYTHONPATH=. $(BIN)/python bench/bench_overload.py $(ARGS)
 
+bench-http: $(READY)  ## order entry over HTTP and on streams beside a handler that does nothing; ARGS="--rounds 1"
+	@$(BIN)/python bench/bench_http.py $(ARGS)
+
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -132,13 +132,13 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._answer: asyncio.Future[int] | None = None
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
 
-    def ask(self, request: bytes) -> asyncio.Future[int]:
-        """Send; the future is the answer's status, when all of it is there."""
+    def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """Send; the future is the answer's status and body, when all of it is there."""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answer
@@ -152,7 +152,7 @@ class _Connection(asyncio.Protocol):
             if len(buffer) >= end + 4 + size:
                 self._buffer = b""
                 if self._answer is not None and not self._answer.done():
-                    self._answer.set_result(int(buffer[9:12]))
+                    self._answer.set_result((int(buffer[9:12]), buffer[end + 4 :]))
                 return
         self._buffer = buffer
 
@@ -190,11 +190,18 @@ async def closed_loop(server: Server, requests: Sequence[bytes], count: int) -> 
 async def _work(connection: _Connection, waiting: Iterator[bytes], tally: Tally) -> None:
     for request in waiting:
         sent_s = time.monotonic()
-        tally.statuses[await connection.ask(request)] += 1
+        status, _ = await connection.ask(request)
+        tally.statuses[status] += 1
         tally.latencies_s.append(time.monotonic() - sent_s)
 
 
-async def open_loop(server: Server, requests: Sequence[bytes], rate: float, count: int) -> Tally:
+Seen = Callable[[bytes, float], None]
+"""Told of each answer's body, and when it had come."""
+
+
+async def open_loop(
+    server: Server, requests: Sequence[bytes], rate: float, count: int, seen: Seen | None = None
+) -> Tally:
     """Requests due at a steady rate, whatever the answers do; a latency counts from when its request was due."""
     tally = Tally()
     idle: asyncio.Queue[_Connection] = asyncio.Queue()
@@ -204,8 +211,12 @@ async def open_loop(server: Server, requests: Sequence[bytes], rate: float, coun
 
     async def send(request: bytes, due_s: float) -> None:
         connection = await idle.get()
-        tally.statuses[await connection.ask(request)] += 1
-        tally.latencies_s.append(time.monotonic() - due_s)
+        status, body = await connection.ask(request)
+        answered_s = time.monotonic()
+        tally.statuses[status] += 1
+        tally.latencies_s.append(answered_s - due_s)
+        if seen is not None:
+            seen(body, answered_s)
         idle.put_nowait(connection)
 
     start_s = time.monotonic()

@@ -1,7 +1,7 @@
 """The servers that ``bench_http.py`` loads: a market, or a handler that does nothing. Each on the core it is told.
 
     python bench/http_server.py noop CORE
-    python bench/http_server.py market CORE FOLDER DATABASE_URL MEMBERS
+    python bench/http_server.py market CORE FOLDER DATABASE_URL MEMBERS GATEWAYS
 
 Prints one line of JSON when it listens, and serves until its standard input ends. The market is the real one (database,
 sequencer, HTTP), but for the chain: nothing settles while orders are measured. Its members are named in the line.
@@ -19,6 +19,7 @@ import uvloop
 from aiohttp import web
 
 from data.database import open_database
+from market import gateways
 from market.config import Limits
 from market.serving import spare_collector
 from settlement import signatures
@@ -55,11 +56,16 @@ async def noop() -> AsyncIterator[dict[str, object]]:
 
 
 @contextlib.asynccontextmanager
-async def market(folder: str, url: str, count: str) -> AsyncIterator[dict[str, object]]:
-    async with open_market(Path(folder), database=open_database(url), limits=FLOOD) as world:
+async def market(folder: str, url: str, count: str, processes: str) -> AsyncIterator[dict[str, object]]:
+    async with open_market(Path(folder), database=open_database(url), limits=FLOOD, port=0) as world:
         members = await people_of(world, int(count))
         spare_collector()
-        yield {"port": int(world.server.rsplit(":", 1)[1]), "members": members}
+        if processes == "0":
+            yield {"port": int(world.server.rsplit(":", 1)[1]), "members": members}
+        else:
+            os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))  # gateways are no use on one core
+            async with gateways.before(world.context, int(processes)) as (_, port):
+                yield {"port": port, "members": members}
 
 
 async def people_of(world: World, count: int) -> list[dict[str, object]]:
