@@ -70,14 +70,24 @@ async def payload_of(request: web.Request) -> bytes:
     if kept is not None:
         return kept
     limit, patience_s = request.get(BODY_TERMS, _USUAL_TERMS)
+    if request.content.is_eof():  # it came together with its head, as small ones do: nothing to wait for
+        whole = request.content.read_nowait()
+        if len(whole) > limit:
+            raise ProblemError(TOO_LARGE)
+    else:
+        whole = await _arriving(request, limit, patience_s)
+    request[_PAYLOAD] = whole
+    return whole
+
+
+async def _arriving(request: web.Request, limit: int, patience_s: float) -> bytes:
     payload = bytearray()
     async with asyncio.timeout(patience_s):
         async for chunk in request.content.iter_any():
             payload += chunk
             if len(payload) > limit:
                 raise ProblemError(TOO_LARGE)
-    whole = request[_PAYLOAD] = bytes(payload)
-    return whole
+    return bytes(payload)
 
 
 def decode(payload: bytes, kind: type[T]) -> T:
