@@ -12,13 +12,13 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from market import entry, wire
 from market.connections import Doors
@@ -32,7 +32,7 @@ from market.metrics import Metrics
 from market.overload import BUSY
 from market.placing import PlaceOrders
 from market.problems import ProblemError, answer_problems, refuse, unavailable
-from market.requests import HEADER, id_of
+from market.requests import HEADER, for_whom, id_of
 from market.settings import Server
 from settlement.intents import Domain
 from settlement.signatures import PublicKey
@@ -192,19 +192,25 @@ class Gateway:
         return who
 
 
-@web.middleware
-async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gives each request its id; the market logs it and counts it."""
-    request_id = id_of(request)
-    REQUEST_ID.set(request_id)
-    response = await handler(request)
-    if not response.prepared:
-        response.headers[HEADER] = request_id
-    return response
+def _identified(proxies: Collection[str]) -> Middleware:
+    """Gives each request its id and the address of whoever asks; the market logs it and counts it."""
+
+    @web.middleware
+    async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = id_of(request)
+        REQUEST_ID.set(request_id)
+        response = await handler(for_whom(request, proxies))
+        if not response.prepared:
+            response.headers[HEADER] = request_id
+        return response
+
+    return identify
 
 
 def application(gateway: Gateway) -> web.Application:
-    app = web.Application(middlewares=[_identified, answer_problems], client_max_size=2**30)
+    app = web.Application(
+        middlewares=[_identified(gateway.settings.trusted_proxies), answer_problems], client_max_size=2**30
+    )
     app.router.add_post("/v1/orders", gateway.place)
     app.router.add_post("/v1/orders/batch", gateway.place_batch)
     app.router.add_route("*", "/{path:.*}", gateway.forward)

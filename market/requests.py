@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Collection
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -29,7 +30,7 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
     context = request.app[CONTEXT]
     metrics = context.metrics
     started_s = time.perf_counter()
-    response = await handler(_for_whom(request, context))
+    response = await handler(for_whom(request, context.config.server.trusted_proxies))
     duration_s = time.perf_counter() - started_s
     route = route_of(request)
     code = response.get(PROBLEM_CODE)
@@ -57,12 +58,11 @@ async def name(_: web.Request, response: web.StreamResponse) -> None:
         response.headers[HEADER] = request_id
 
 
-def _for_whom(request: web.Request, context: Context) -> web.Request:
+def for_whom(request: web.Request, proxies: Collection[str]) -> web.Request:
     """The request, with the address of whoever asks: behind a trusted proxy that is the last one it names.
 
     Entries further left are the client's own word.
     """
-    proxies = context.config.server.trusted_proxies
     if not proxies or request.remote not in proxies:
         return request
     named = [each.strip() for line in request.headers.getall("X-Forwarded-For", ()) for each in line.split(",")]

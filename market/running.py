@@ -89,7 +89,8 @@ def _leave(event: str, code: int) -> None:
 async def run(market: Market) -> int:
     """Serve until told to stop; the exit code."""
     loop = asyncio.get_running_loop()
-    stop = Stop(market.terms.server.stop_s)
+    settings = market.terms.server
+    stop = Stop(settings.stop_notice_s + settings.stop_s)
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.on_signal)
     parts = Parts(market.terms, market.database, market.clock, market.chain, market.operator, stop.fail, market.secret)

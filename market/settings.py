@@ -73,7 +73,9 @@ class Server(Section, frozen=True):
     readings_bytes: Annotated[Count, Meta(description="largest body of readings")] = 8 * 2**20
     body_bytes: Annotated[Count, Meta(description="largest body of any other request")] = 2**20
     keep_alive_s: Annotated[Count, Meta(description="an idle connection is closed after this long")] = 75
-    stop_s: Annotated[Count, Meta(description="told to stop, the server has ended after this long at the latest")] = 30
+    stop_s: Annotated[
+        Count, Meta(description="after the notice, the server has ended this long later at the latest")
+    ] = 30
     stop_notice_s: Annotated[
         Whole, Meta(description="told to stop, it goes on serving for so long, while /readyz says `stopping`")
     ] = 0
