@@ -8,8 +8,10 @@ A connection ends once, for one ``Ending``; everything else follows from that.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -18,6 +20,7 @@ from aiohttp import WSMsgType, web
 from market import stream_messages
 from market.feed_reader import message
 from market.identity import Access
+from market.logs import log
 from market.metrics import Metrics
 from market.problems import Problem, ProblemError, problem_of, refuse
 from market.settings import Streams
@@ -153,6 +156,8 @@ class Connection:
         await self._socket.prepare(request)
         transport = request.transport
         reading, writing = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        for task in (reading, writing):
+            task.add_done_callback(lambda _: self.end(None))
         try:
             ending = await asyncio.shield(self._ending)
             await _cancelled(reading)
@@ -191,7 +196,7 @@ class Connection:
             return
 
     async def _write(self) -> None:
-        try:
+        with suppress(ConnectionError):  # the client has gone
             while True:
                 await self._has_waiting.wait()
                 while self._waiting:
@@ -202,8 +207,6 @@ class Connection:
                     if self._waiting_bytes <= self._limits.waiting_bytes // 2:
                         self._is_low.set()
                 self._has_waiting.clear()
-        except ConnectionError:
-            self.end(None)
 
     # ------------------------------------------------------------------------------------------- what comes in
 
@@ -213,7 +216,6 @@ class Connection:
                 self._take(received.data)
             elif received.type is WSMsgType.BINARY:
                 self._refuse(None, refuse(400, "binary_message", "send text").problem)
-        self.end(None)
 
     def _take(self, payload: bytes) -> None:
         try:
@@ -258,6 +260,9 @@ class Connection:
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    """Wait until they have ended; what they ended with by themselves is a bug."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    for end in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(end, Exception):
+            log(logging.ERROR, "stream_bug", error=type(end).__name__)

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from market import entry
 from market.settings import Limits, Streams
 from tests.market.streamed import book_of, signed, stream, transport_of
 from tests.market.world import SLOT, Person, World, neighbours, open_market, order
@@ -117,6 +118,22 @@ async def test_too_large_is_refused_and_much_too_large_ends_it(tmp_path: Path) -
         assert (await line.answer("x1"))["problem"]["code"] == "too_large"
         await line.socket.send_str(" " * 3000)
         assert (await line.closed())[0] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+async def test_a_bug_is_answered_without_its_trace_and_the_stream_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(entry, "cancel_one", fail)
+    async with open_market(tmp_path) as world:
+        ann, _ = await neighbours(world)
+        async with stream(world, ann) as line:
+            answer = await line.ask("cancel", client_order_id="b1")
+            assert answer["problem"]["code"] == "internal_error"
+            assert "secret" not in str(answer)
+            assert await line.do("ping") == {}
 
 
 # ------------------------------------------------------------------------------------------------- limits
