@@ -44,6 +44,7 @@ async def test_a_member_gets_limits_of_its_own_and_a_restart_keeps_them(tmp_path
         operator = await world.institution("operator")
         path = f"/v1/members/{ann.member}/controls"
         assert (await ann.post(path, {"reason": "more!", "open_orders": 99})).status in (403, 404)
+        await operator.post(path, {"reason": "a first guess", "open_orders": 7})
         changed = await operator.post(path, {"reason": "too small for more", "open_orders": 1, "batch_orders": 2})
         assert (changed.status, changed.body["open_orders"], changed.body["batch_orders"]) == (200, 1, 2)
         assert (await ann.place(buy("b1"))).status == 201
@@ -54,7 +55,8 @@ async def test_a_member_gets_limits_of_its_own_and_a_restart_keeps_them(tmp_path
         shown = (await ann.get(path)).body
         assert (shown["open_orders"], shown["batch_orders"], shown["open"]) == (1, 2, 1)
         assert [(each["change"], each["by"], each["reason"]) for each in shown["changes"]] == [
-            ("limits", 1, "too small for more")
+            ("limits", 1, "too small for more"),
+            ("limits", 1, "a first guess"),
         ]
         assert (await ann.place(buy("b2"))).code == "too_many_open_orders"
         assert (await ann.place_batch([buy("b3"), buy("b4"), buy("b5")])).code == "batch_too_large"
