@@ -59,7 +59,7 @@ class Server(Section, frozen=True):
     reads_waiting: Annotated[
         Count, Meta(description="reads (lists, books) that may wait for their turn; more are answered 503")
     ] = 200
-    connections: Annotated[Count, Meta(description="connections open at once, streams among them")] = 4_000
+    connections: Annotated[Count, Meta(description="connections open at once, streams among them")] = 3_500
     connections_per_address: Annotated[
         Count, Meta(description="connections of one address; trusted proxies may have any number")
     ] = 1_000
