@@ -33,7 +33,7 @@ check: $(READY)  ## style, types, layers and house rules
 format: $(READY)  ## lay out the code as `make check` wants it
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-soak: $(READY)  ## the same tests with fifty times as many random cases, an hour or more; SEED=1000 for other streams
+soak: $(READY)  ## the same tests with fifty times as many random cases, fifty kills of servers and databases, hours; SEED=1000 for other streams
 	@HYPOTHESIS_PROFILE=soak SEED=$(SEED) $(PYTEST) --timeout 7200 $(TESTS) $(ARGS)
 
 mutants: $(READY)  ## break the rules of matching one by one: does a test notice? ARGS=reference or compiled for half of it

@@ -51,7 +51,7 @@ class Ledger:
         self.outages[code] += 1
         self._more.set()
 
-    async def suffer(self, count: int, *, within_s: float = 60) -> None:
+    async def suffer(self, count: int, *, within_s: float = 240) -> None:
         """Wait until so many more were refused because of an outage."""
         enough = sum(self.outages.values()) + count
         async with asyncio.timeout(within_s):
@@ -59,7 +59,7 @@ class Ledger:
                 self._more.clear()
                 await self._more.wait()
 
-    async def grow(self, count: int, *, within_s: float = 60) -> None:
+    async def grow(self, count: int, *, within_s: float = 240) -> None:
         """Wait until so many more are answered."""
         enough = len(self.answered) + count
         async with asyncio.timeout(within_s):

@@ -21,7 +21,7 @@ IS_SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 ROUNDS = 50 if IS_SOAK else 5
 
 
-@pytest.mark.timeout(60 * ROUNDS)
+@pytest.mark.timeout(120 * ROUNDS)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_kill_9_while_orders_stream_in(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
     cluster: Cluster | None = request.getfixturevalue("lasting_postgresql") if kind == "postgresql" else None

@@ -15,7 +15,7 @@ from tests.postgresql import TEMPLATE, Cluster
 
 @pytest.mark.usefixtures("database_url")
 def test_the_second_server_is_turned_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(lock, "PATIENCE_S", 1.0)
     one, other = (open_database(url_of(tmp_path)) for _ in range(2))
     with served_alone(one), pytest.raises(AlreadyServedError), served_alone(other):
         pass
@@ -30,7 +30,7 @@ async def test_after_a_kill_9_the_next_one_starts_at_once(tmp_path: Path, monkey
     database = open_database(url_of(tmp_path))
     async with child(tmp_path) as (process, _):
         with monkeypatch.context() as hurried:
-            hurried.setattr(lock, "PATIENCE_S", 0.2)
+            hurried.setattr(lock, "PATIENCE_S", 1.0)
             with pytest.raises(AlreadyServedError), served_alone(database):
                 pass
         process.kill()
@@ -42,7 +42,7 @@ async def test_after_a_kill_9_the_next_one_starts_at_once(tmp_path: Path, monkey
 def test_a_hold_is_taken_again_when_postgresql_was_away(
     lasting_postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(lock, "PATIENCE_S", 1.0)
     url = lasting_postgresql.new_database(TEMPLATE)
     one, other = open_database(url), open_database(url)
     with served_alone(one):
@@ -59,7 +59,7 @@ def test_a_hold_is_taken_again_when_postgresql_was_away(
 def test_nothing_is_written_once_another_server_has_come(
     lasting_postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(lock, "PATIENCE_S", 1.0)
     url = lasting_postgresql.new_database(TEMPLATE)
     one, other = open_database(url), open_database(url)
     with served_alone(one):
@@ -77,7 +77,7 @@ def test_nothing_is_written_once_another_server_has_come(
 async def test_a_server_that_lost_its_hold_is_told(
     lasting_postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(lock, "PATIENCE_S", 1.0)
     monkeypatch.setattr(lock, "KEEP_EVERY_S", 0.05)
     url = lasting_postgresql.new_database(TEMPLATE)
     one, other = open_database(url), open_database(url)
