@@ -48,7 +48,8 @@ async def test_wrong_registrations(tmp_path: Path) -> None:
             ({**good, "roles": ["operator"]}, 422, "bad_roles"),
             ({**good, "roles": []}, 400, "bad_value"),
             ({**good, "name": ""}, 400, "bad_value"),
-            ({**good, "name": "a\u0000b"}, 422, "bad_name"),
+            ({**good, "name": "a\u0000b"}, 400, "bad_value"),
+            ({**good, "name": "a\u0007b"}, 422, "bad_name"),
             ({**good, "kind": "robot"}, 400, "bad_value"),
             ({**good, "public_key": {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43}}, 422, "bad_key"),
             ({**good, "public_key": {"kty": "RSA", "crv": "P-256", "x": "A" * 43, "y": "A" * 43}}, 422, "bad_key"),
@@ -242,7 +243,12 @@ async def test_slots_and_clock(tmp_path: Path) -> None:
         items = (await world.get("/v1/slots")).body["items"]
         states = [item["state"] for item in items]
         assert states[:4] == ["closed"] * 4 and set(states[4:]) == {"open"} and len(states) == 4 + 191
-        assert items[4] == {"slot": "2026-07-01T00:15:00Z", "gate_closure": "2026-07-01T00:10:00Z", "state": "open"}
+        assert items[4] == {
+            "slot": "2026-07-01T00:15:00Z",
+            "gate_closure": "2026-07-01T00:10:00Z",
+            "state": "open",
+            "collar": None,
+        }
         far = (await world.get("/v1/slots?slot=2026-08-01T00:00:00Z")).body["items"]
         assert far[0]["state"] == "not_yet"
         assert (await world.get("/v1/slots?slot=2026-07-01T00:01:00Z")).status == 404
