@@ -2,7 +2,7 @@
 # The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak mutants bench bench-matching bench-overload bench-stream clean
+.PHONY: help demo test check format soak mutants bench bench-matching bench-overload clean
 
 ARGS    ?=
 TESTS   ?= tests
@@ -44,9 +44,6 @@ bench: $(READY) $(PEERS)  ## benchmarks one by one, with their peers beside them
 
 bench-matching: $(READY) $(PEERS)  ## the auction engine beside reference and peers; ARGS="--rounds 1" for a shorter run
 	@PYTHONPATH=. $(BIN)/python bench/bench_matching.py $(ARGS)
-
-bench-stream: $(READY)  ## order entry on streams beside HTTP, and how soon a trade is seen; ARGS="--rounds 1" for a shorter run
-	@$(BIN)/python bench/bench_stream.py $(ARGS)
 
 bench-overload: $(READY)  ## ten minutes of more than a market bears, its memory drawn; ARGS="--seconds 60" for a shorter run
 	@PYTHONPATH=. $(BIN)/python bench/bench_overload.py $(ARGS)

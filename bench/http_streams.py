@@ -12,7 +12,7 @@ import msgspec
 from http_load import Server, Tally, Trader, open_loop, timed
 
 UNDER_WAY = 50
-"""Orders of one stream that are not answered yet; the server bears 100."""
+"""Orders of one stream that are not answered yet."""
 
 
 async def stream_entry(server: Server, traders: Sequence[Trader], each: int) -> Tally:

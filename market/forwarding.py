@@ -15,6 +15,9 @@ from market.problems import unavailable
 
 CHUNK_BYTES = 2**16
 LARGEST_MESSAGE = 2**26
+HEARTBEAT_S = 20.0
+"""The market's own pings end here: without these a client that vanished would go unnoticed, and its orders stand."""
+
 _BY_THE_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"}
     | {"upgrade", "content-length", "host", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
@@ -66,7 +69,7 @@ class Forwarder:
         except aiohttp.WSServerHandshakeError:
             return await self._pass(request, headers)  # it says why without a stream
         async with opened as inner:
-            outer = web.WebSocketResponse(max_msg_size=LARGEST_MESSAGE)
+            outer = web.WebSocketResponse(max_msg_size=LARGEST_MESSAGE, heartbeat=HEARTBEAT_S)
             await outer.prepare(request)
             outwards = asyncio.ensure_future(_pump(inner, outer))
             inwards = asyncio.ensure_future(_pump(outer, inner))

@@ -12,7 +12,7 @@ import pytest
 
 from market import gateways
 from settlement import signatures
-from tests.market.streamed import stream
+from tests.market.streamed import stream, transport_of
 from tests.market.test_key_rotation import rotate
 from tests.market.world import Person, World, neighbours, open_market, order
 
@@ -105,6 +105,18 @@ async def test_a_stream_passes_through(tmp_path: Path) -> None:
             placed = await line.do("place", order=ann.signed(order("b1", "A1", "buy", "0.60", "0.45")))
             assert placed["order"]["state"] == "filled"
             await line.do("ping")
+
+
+async def test_orders_are_cancelled_when_a_stream_through_a_gateway_is_lost(tmp_path: Path) -> None:
+    async with behind_gateways(tmp_path) as (market, outside):
+        ann, _ = [through(outside, person) for person in await neighbours(market)]
+        async with stream(outside, ann) as line:
+            await line.do("cancel_on_disconnect", enabled=True)
+            await line.do("place", order=ann.signed(order("b1", "A1", "buy", "0.60", "0.45")))
+            transport_of(line).abort()
+        async with asyncio.timeout(20):
+            while (await ann.get("/v1/orders/b1")).body["order"]["state"] != "by_owner":  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.02)
 
 
 async def test_a_gateway_that_is_killed_comes_back(tmp_path: Path) -> None:
