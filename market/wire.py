@@ -45,8 +45,8 @@ T = TypeVar("T")
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A member, a nonce, a count: a JSON integer that every layer below can hold."""
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-ClientId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, examples=["A1"])]
+ClientId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$", examples=["sunny-1"])]
 """An id that a member chooses."""
 
 

@@ -25,7 +25,8 @@ from settlement.hexjson import Hex
 
 PROBLEM: Final = "application/problem+json"
 _TEMPLATE: Final = "#/components/schemas/{name}"
-_RETRIED: Final = frozenset({409, 429, 503})
+_RETRIED: Final = frozenset({429, 503})
+_IN_PROGRESS: Final = "in_progress"
 
 _UNREAD = (
     "400 malformed_json duplicate_key too_deep missing_field unknown_field wrong_type bad_value",
@@ -37,7 +38,7 @@ _CROWDED = ("413 too_large", "429 too_many_connections")
 _QUERY = ("400 unknown_parameter duplicate_parameter bad_parameter",)
 _LISTED = ("400 bad_number bad_cursor",)
 _SENSITIVE = "403 session_needed second_factor_needed"
-_KEPT = ("400 bad_idempotency_key", "409 idempotency_key_reused in_progress")
+_KEPT = ("400 bad_idempotency_key", f"409 idempotency_key_reused {_IN_PROGRESS}")
 
 _KEY = Annotated[str, fields.text("A repeat of the request gets the first answer", "^[!-~]{1,200}$", "2026-07-01-7")]
 _DESCRIPTION = """\
@@ -250,7 +251,7 @@ def _common(route: Route) -> Iterator[str]:
 
 def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     headers = _headers({})
-    if status in _RETRIED:
+    if status in _RETRIED or _IN_PROGRESS in codes:
         headers["Retry-After"] = {"description": "Seconds to wait", "schema": {"type": "integer"}}
     schema = {"$ref": _TEMPLATE.format(name="ProblemBody"), "properties": {"code": {"enum": codes}}}
     return {

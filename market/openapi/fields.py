@@ -26,7 +26,7 @@ def _hex(size: int) -> Meta:
     return text(f"{size} bytes as lower-case hex, without 0x", f"^[0-9a-f]{{{2 * size}}}$", "0f" * size)
 
 
-_DAY = r"(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_DAY = r"(19[6-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 
 Energy = Annotated[str, text("kWh", r"^-?[0-9]+\.[0-9]{2}$", "1.25")]
 Price = Annotated[str, text("CNY/kWh", r"^-?[0-9]+\.[0-9]{4}$", "0.4500")]

@@ -45,6 +45,7 @@ def render(document: Mapping[str, Any]) -> Page:
         notes=notes,
         example=lambda schema: json.dumps(example_of(schema, schemas), indent=2, ensure_ascii=False),
         fields=lambda schema: resolved(schema, schemas).get("properties", {}),
+        needed=lambda schema: resolved(schema, schemas).get("required", []),
         curl=lambda method, path, operation: curl(method, path, operation, schemas),
         style=Markup(style),
         script=Markup(script),

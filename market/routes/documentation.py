@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from market.context import CONTEXT
 from market.openapi.document import document
 from market.openapi.operation import ANYONE, operation
 from market.openapi.page import Page, render
@@ -42,7 +43,8 @@ async def show(request: web.Request) -> web.Response:
 @operation(str, media=("text/html",), who=ANYONE, headers={"Content-Security-Policy": "The page loads nothing"})
 async def show_page(request: web.Request) -> web.Response:
     """The same as a page, with examples and a search; it needs nothing from elsewhere."""
-    page = request.app[_DOCUMENTATION].page
+    documentation = request.app[_DOCUMENTATION]
+    page = await request.app[CONTEXT].in_thread(lambda: documentation.page)
     headers = {"Content-Security-Policy": page.policy}
     return web.Response(body=page.html, content_type="text/html", charset="utf-8", headers=headers)
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from market.openapi.document import described_routes, document
+from market.openapi.document import described_routes
 from market.openapi.examples import curl, example_of
 from market.openapi.page import notes, pieces, render
-from tests.market.test_openapi import application
+from tests.market.documented import APPLICATION, DOCUMENT
 from tests.market.world import open_market
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DOCUMENT = document(application())
 PAGE = render(DOCUMENT)
 HTML = PAGE.html.decode()
 
@@ -98,7 +97,7 @@ async def test_in_a_browser(tmp_path: Path) -> None:
         )
         shown, said = await asyncio.wait_for(browser.communicate(), 120)
         dom = shown.decode()
-        for route in described_routes(application()):
+        for route in described_routes(APPLICATION):
             assert f'id="{route.name}"' in dom
         assert re.search(r'id="orders_place"[^>]* open=""', dom), "the script opens what the address names"
         console = [line for line in said.decode(errors="replace").splitlines() if "CONSOLE" in line]

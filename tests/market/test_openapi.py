@@ -10,24 +10,14 @@ import pytest
 from aiohttp import web
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from market.app import ROUTES
 from market.openapi.document import PROBLEM, Route, described_routes, document
 from market.openapi.operation import ANYONE, MEMBER, operation
+from tests.market.documented import APPLICATION, DOCUMENT, application
 from tests.market.world import neighbours, open_market
 
 ROOT = Path(__file__).parents[2]
 
 
-def application() -> web.Application:
-    """All routes, with nothing behind them."""
-    app = web.Application()
-    for module in ROUTES:
-        app.add_routes(module.routes())
-    return app
-
-
-APPLICATION = application()
-DOCUMENT = document(APPLICATION)
 DESCRIBED = described_routes(APPLICATION)
 
 

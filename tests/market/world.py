@@ -41,6 +41,7 @@ from settlement.intents import LOGIN, ORDER_BATCH, RECEIPT, Domain, OrderIntent
 from settlement.jwk import to_jwk
 from settlement.officer import Officer
 from tests.databases import url_of
+from tests.market import documented
 
 START = "2026-07-01T00:00:00Z"
 SLOT = "2026-07-01T10:15:00Z"
@@ -187,7 +188,9 @@ class World:
         payload = raw if raw is not None else msgspec.json.encode(body) if body is not None else None
         async with self.http.request(method, f"{self.server}{path}", data=payload, headers=sent) as response:
             text = await response.read()
-            return Answer(response.status, msgspec.json.decode(text) if text else None, response.headers)
+            answer = Answer(response.status, msgspec.json.decode(text) if text else None, response.headers)
+            documented.check(method, path, answer.status, response.content_type, answer.body)
+            return answer
 
     async def get(self, path: str) -> Answer:
         return await self.call("GET", path)
