@@ -9,6 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPMethod
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -150,22 +151,19 @@ class Metrics:
         self.cancels.inc(kinds[Cancel])
         self.gate_closures.inc(kinds[Close])
         self.trades.inc(len(batch.trades))
-        for answer in seen.answers:
-            self._answered(answer)
+        self._answered(seen.answers)
 
-    def _answered(self, answer: Any) -> None:
+    def _answered(self, answers: Sequence[Any]) -> None:
         """Count refusals and repeats. Placing orders answers with a list, cancelling one order with its problem."""
-        if isinstance(answer, Problem):
-            self.refusals.labels(answer.code).inc()
-        elif isinstance(answer, list):
-            kinds = Tally(map(type, answer))
-            if kinds[Repeat]:
-                self.orders.labels("repeated").inc(kinds[Repeat])
-            if kinds[Problem]:
-                self.orders.labels("refused").inc(kinds[Problem])
-                for each in answer:
-                    if isinstance(each, Problem):
-                        self.refusals.labels(each.code).inc()
+        placing = [answer for answer in answers if isinstance(answer, list)]
+        kinds = Tally(map(type, chain.from_iterable(placing)))
+        if kinds[Repeat]:
+            self.orders.labels("repeated").inc(kinds[Repeat])
+        if kinds[Problem]:
+            self.orders.labels("refused").inc(kinds[Problem])
+        refused = chain(answers, chain.from_iterable(placing) if kinds[Problem] else ())
+        for code, count in Tally(each.code for each in refused if isinstance(each, Problem)).items():
+            self.refusals.labels(code).inc(count)
 
     def request(self, method: str, route: str, status: int, duration_s: float) -> None:
         """A request is answered. ``route`` is the pattern, never the path that was asked for."""
