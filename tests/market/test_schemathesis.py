@@ -133,7 +133,7 @@ def actor_of(case: schemathesis.Case) -> str:
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=100 if IS_SOAK else 2,
+    max_examples=30 if IS_SOAK else 2,
     derandomize=not IS_SOAK,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
