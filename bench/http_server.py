@@ -21,7 +21,7 @@ from aiohttp import web
 from data.database import open_database
 from market import gateways
 from market.config import Limits
-from market.serving import spare_collector
+from market.serving import tune_interpreter
 from settlement import signatures
 from tests.market.world import World, open_market
 
@@ -59,7 +59,7 @@ async def noop() -> AsyncIterator[dict[str, object]]:
 async def market(folder: str, url: str, count: str, processes: str) -> AsyncIterator[dict[str, object]]:
     async with open_market(Path(folder), database=open_database(url), limits=FLOOD, port=0) as world:
         members = await people_of(world, int(count))
-        spare_collector()
+        tune_interpreter()
         if processes == "0":
             yield {"port": int(world.server.rsplit(":", 1)[1]), "members": members}
         else:

@@ -95,7 +95,7 @@ async def run(market: Market) -> int:
         loop.add_signal_handler(number, stop.on_signal)
     parts = Parts(market.terms, market.database, market.clock, market.chain, market.operator, stop.fail, market.secret)
     context = await loop.run_in_executor(None, serving.assemble, parts, loop)
-    serving.spare_collector()
+    serving.tune_interpreter()
     watch = [loop.create_task(_settle(context, loop)), loop.create_task(chain_process.keep(market.node))]
     if market.hold is not None:
         watch.append(loop.create_task(lock.keep(market.hold)))
