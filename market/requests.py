@@ -20,7 +20,7 @@ from market.overload import route_of
 from market.problems import PROBLEM_CODE
 
 HEADER = "X-Request-Id"
-_OURS, _NUMBERS = secrets.token_hex(6), count()
+_OURS, _NUMBERS = secrets.token_hex(4), count()
 """Ids of ours: this process, and a number. To ask the system for random bytes would let go of the interpreter's lock,
 and with the writer's thread at work it takes a while to come back."""
 
