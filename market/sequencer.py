@@ -39,6 +39,9 @@ from settlement.journal import next_head
 BATCH_WEIGHT = 2_000
 """Orders after which a batch is full; what waits beyond goes into the next."""
 
+MOST_TURNS = 16
+"""Turns of the loop after which jobs are queued though more keep coming."""
+
 LOOKS_WAITING = 200
 """Looks at the market that may wait: few, so that orders do not wait for them."""
 
@@ -110,6 +113,7 @@ class Sequencer:
         self._listeners = tuple(listeners)
         self._metrics = metrics or Metrics()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._arrived: list[_Waiting] = []
         self._waiting_weight = self._looking = 0
         self._state: MarketState | None = None
         self._durable_batch = 0
@@ -150,8 +154,27 @@ class Sequencer:
             raise unavailable("queue_full", "more is waiting than can be finished in time; nothing was accepted")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting_weight += job.weight
-        self._queue.put(_Waiting(job, future, time.perf_counter(), REQUEST_ID.get()))
+        self._arrived.append(_Waiting(job, future, time.perf_counter(), REQUEST_ID.get()))
+        if len(self._arrived) == 1:
+            self._loop.call_soon(self._hand_over, 0, 0)
         return await future
+
+    def _hand_over(self, seen: int, turns: int) -> None:
+        """Queue what came, all at once, when a turn of the loop brought nothing more.
+
+        The writer wakes at the first job it sees: queued one by one, they would be committed one by one, and a commit
+        costs as much as some twenty orders. ``seen`` is how many were there at the turn before; a turn that finds
+        nothing to do takes microseconds, so nobody waits for company that does not come.
+        """
+        if seen < len(self._arrived) < BATCH_WEIGHT and turns < MOST_TURNS:
+            self._loop.call_soon(self._hand_over, len(self._arrived), turns + 1)
+            return
+        arrived, self._arrived = self._arrived, []
+        if self._has_stopped:
+            self._answer(arrived, StoppedError("the sequencer has stopped"))
+            return
+        for waiting in arrived:
+            self._queue.put(waiting)
 
     async def look(self, view: Callable[[MarketState], T]) -> T:
         """``view(state)`` between batches: all that it sees is durable by the time this returns.
