@@ -49,7 +49,7 @@ bench-overload: $(READY)  ## ten minutes of more than a market bears, its memory
 	@PYTHONPATH=. $(BIN)/python bench/bench_overload.py $(ARGS)
 
 bench-http: $(READY)  ## order entry over HTTP and on streams beside a handler that does nothing; ARGS="--rounds 1"
-	@$(BIN)/python bench/bench_http.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python bench/bench_http.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
