@@ -165,8 +165,8 @@ class Gateway:
                 reply = await self._sent(token, address, body, signed)
         finally:
             self._under_way -= 1
-        if reply.problem is not None:
-            raise ProblemError(reply.problem)
+        if reply.problem is not None:  # and once more: it keeps changing, or the order was signed with the old one
+            raise refuse(422, "bad_signature", "this is not your key's signature over these fields", "signature")
         return web.Response(status=reply.status, body=reply.body, content_type="application/json")
 
     async def _sent(

@@ -5,7 +5,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -53,7 +53,13 @@ class Gateways:
         )
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(self._told)
-        line = await asyncio.wait_for(process.stdout.readline(), START_S)
+        line = b""
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), START_S)
+        finally:
+            if not line:  # nobody would know of it any more
+                with suppress(ProcessLookupError):
+                    process.kill()
         if not line:
             raise GatewayError(f"a gateway did not start on {self.address[0]}:{self.address[1]}; its log says why")
         return process

@@ -65,12 +65,12 @@ def placed(state: MarketState, order_id: int) -> Placed:
 
 
 @dataclass
-class CancelOne:
-    """Cancel a member's order by the id that the member gave it. Answers ``Placed`` or a Problem."""
+class _OwnOrder:
+    """A job about one order of a member, by the id that the member gave it. Answers ``Placed`` or a Problem."""
 
     member_id: int
     client_order_id: str
-    outcome: int | Problem | None = None
+    outcome: int | Problem | None = field(default=None, init=False)
 
     @property
     def weight(self) -> int:
@@ -79,14 +79,12 @@ class CancelOne:
     def names(self) -> Iterable[tuple[int, str]]:
         return ((self.member_id, self.client_order_id),)
 
-    def run(self, state: MarketState) -> None:
+    def open_id(self, state: MarketState) -> int | None:
+        """The order's id while it is open; else the outcome is that it is not."""
         name = (self.member_id, self.client_order_id)
         order_id = state.open_by_client.get(name)
-        if order_id is not None:
-            state.apply([Cancel(order_id)])
-            self.outcome = order_id
-        else:
-            self.outcome = _not_open(state, name)
+        self.outcome = _not_open(state, name) if order_id is None else order_id
+        return order_id
 
     def answer(self, state: MarketState) -> Placed | Problem:
         assert self.outcome is not None
@@ -94,47 +92,36 @@ class CancelOne:
 
 
 @dataclass
-class ReduceOne:
-    """Take back a part of an open order: ``remaining_lots`` stay open, at the same price and place in time.
-
-    Answers ``Placed`` or a Problem. As many lots as are open already change nothing; more would be another order.
-    """
-
-    member_id: int
-    client_order_id: str
-    remaining_lots: int
-    outcome: int | Problem | None = None
-    has_changed: bool = False
-
-    @property
-    def weight(self) -> int:
-        return 1
-
-    def names(self) -> Iterable[tuple[int, str]]:
-        return ((self.member_id, self.client_order_id),)
+class CancelOne(_OwnOrder):
+    """Cancel an open order."""
 
     def run(self, state: MarketState) -> None:
-        name = (self.member_id, self.client_order_id)
-        order_id = state.open_by_client.get(name)
+        order_id = self.open_id(state)
+        if order_id is not None:
+            state.apply([Cancel(order_id)])
+
+
+@dataclass
+class ReduceOne(_OwnOrder):
+    """Take back a part of an open order: ``remaining_lots`` stay open, at the same price and place in time.
+
+    As many lots as are open already change nothing; more would be another order.
+    """
+
+    remaining_lots: int
+    has_changed: bool = False
+
+    def run(self, state: MarketState) -> None:
+        order_id = self.open_id(state)
         if order_id is None:
-            self.outcome = _not_open(state, name)
             return
-        self.outcome = order_id
         left_lots = state.open[order_id].remaining_lots
         if self.remaining_lots > left_lots:
-            self.outcome = Problem(
-                422,
-                "not_less",
-                f"only {format_energy(left_lots)} kWh are open; more needs a new signed order",
-                "remaining",
-            )
+            detail = f"only {format_energy(left_lots)} kWh are open; more needs a new signed order"
+            self.outcome = Problem(422, "not_less", detail, "remaining")
         elif self.remaining_lots < left_lots:
             state.apply([Amend(order_id, quantity_lots=self.remaining_lots)])
             self.has_changed = True
-
-    def answer(self, state: MarketState) -> Placed | Problem:
-        assert self.outcome is not None
-        return self.outcome if isinstance(self.outcome, Problem) else placed(state, self.outcome)
 
 
 def _not_open(state: MarketState, name: tuple[int, str]) -> Problem:
