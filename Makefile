@@ -2,7 +2,7 @@
 # The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak mutants bench bench-matching bench-overload clean
+.PHONY: help demo test check format soak mutants bench bench-matching bench-overload bench-http bench-settlement clean
 
 ARGS    ?=
 TESTS   ?= tests
@@ -50,6 +50,9 @@ bench-overload: $(READY)  ## ten minutes of more than a market bears, its memory
 
 bench-http: $(READY)  ## order entry over HTTP and on streams beside a handler that does nothing; ARGS="--rounds 1"
 	@PYTHONPATH=. $(BIN)/python bench/bench_http.py $(ARGS)
+
+bench-settlement: $(READY)  ## gas, commitments a second, cycles, restart, audit, proofs; ARGS="--only gas" for a part of it
+	@PYTHONPATH=. $(BIN)/python bench/bench_settlement.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
