@@ -14,6 +14,7 @@ from settlement.signatures import SIGNATURE_BYTES
 
 APPROVALS = "(uint256,uint256,uint256)[]"
 SIGNATURE = ("uint256", "uint256")
+KEY_HISTORY = "(bytes32,(uint256,uint256,uint256)[])"
 
 
 def halves(signature: bytes) -> tuple[int, int]:
@@ -94,6 +95,27 @@ def next_admission() -> Call:
 def key_of(member: int) -> Call:
     """-> ((x, y),), both zero for nobody."""
     return call("Members", "key_of", ("uint256",), member)
+
+
+def key_since(member: int) -> Call:
+    """-> (from_s,) of the live key, 0 for a member's first."""
+    return call("Members", "key_since", ("uint256",), member)
+
+
+def holders_of(role: int) -> Call:
+    """-> (count,) of the members that hold a role, named by its bit."""
+    return call("Members", "holders_of", ("uint256",), role)
+
+
+def former_keys_of(member: int) -> Call:
+    """-> (hash,): the rolling hash of the member's former keys."""
+    return call("Members", "former_keys_of", ("uint256",), member)
+
+
+def was_signed(member: int, digest: bytes, signature: bytes, at_s: int, history: object) -> Call:
+    """-> (truth,): whether a key of that time signed; ``history`` is an ``acts.KeyHistory`` back to it."""
+    types = ("uint256", "bytes32", *SIGNATURE, "uint256", KEY_HISTORY)
+    return call("Members", "was_signed", types, member, digest, *halves(signature), at_s, history)
 
 
 def claim_of(receivable_id: bytes) -> Call:

@@ -1,7 +1,8 @@
 # pragma version 0.4.3
 """
 @title Members: who takes part, with which key, in which roles
-@notice One live key per member; the history of keys is in the events. A frozen member still settles and receives,
+@notice One live key per member. Of former keys a rolling hash is kept, so that storage does not grow with them: whoever
+        proves an old signature gives the keys, and they are hashed again. A frozen member still settles and receives,
         but withdraws and transfers nothing. Whoever sends a transaction means nothing here: signatures decide.
         Bits of a role mask: 0 operator, 1 checker, 2 meter operator, 3 custodian, 4 grid company, 5 governance,
         6 regulator, 7 bank. The bits above are kept free for the suite of a member's key.
@@ -34,6 +35,7 @@ event KeyRotated:
     member: indexed(uint256)
     x: uint256
     y: uint256
+    from_s: uint256
 
 event RolesGranted:
     member: indexed(uint256)
@@ -51,6 +53,13 @@ BANK: constant(uint256) = 128
 ALL_ROLES: constant(uint256) = 255
 ROLE_COUNT: constant(uint256) = 8
 
+# market and chain take a change of keys at slightly different times: by so much a key holds earlier and longer
+KEY_CHANGE_GRACE_S: constant(uint256) = 600
+# so few changes in so long that 64 former keys always reach back further, whatever a member does to its keys
+MAX_KEY_CHANGES: constant(uint256) = 24
+KEY_CHANGES_WINDOW_S: constant(uint256) = 90 * 86_400
+LOW_64: constant(uint256) = 2**64 - 1
+
 ADMIT_MANY: constant(bytes32) = keccak256("AdmitMany(uint256 index,bytes32 admissionsHash)")
 ROTATE_KEY: constant(bytes32) = keccak256(
     "RotateKey(uint256 member,uint256 x,uint256 y,uint256 nonce,uint256 deadline)"
@@ -59,9 +68,15 @@ GRANT_ROLES: constant(bytes32) = keccak256("GrantRoles(uint256 member,uint256 ro
 FREEZE: constant(bytes32) = keccak256("Freeze(uint256 member,bool frozen,uint256 index)")
 
 keys: HashMap[uint256, Key]
+# changes in the window << 128 | start of the window << 64 | second since which the live key holds
+key_times: HashMap[uint256, uint256]
+# a rolling hash of the member's former keys, the oldest first
+former_keys_of: public(HashMap[uint256, bytes32])
 # how many approvals an act of the role needs; keyed by the role's bit
 threshold_of: public(HashMap[uint256, uint256])
 roles_of: public(HashMap[uint256, uint256])
+# how many members hold a role; keyed by the role's bit
+holders_of: public(HashMap[uint256, uint256])
 is_frozen: public(HashMap[uint256, bool])
 # the index that the next admission, grant and freeze must carry
 next_admission: public(uint256)
@@ -109,14 +124,21 @@ def rotate_key(
 ):
     """
     @notice Replace a member's key; the old key signs the new one in
+    @dev Reverts: deadline_passed, no_key, bad_signature, nonce_used, too_many_changes (24 in a window of 90 days).
+    @param member Whose key it is
+    @param x The new key, and
+    @param y its other coordinate
+    @param nonce Any number that the member has not used here
+    @param deadline The last second at which the signature counts
+    @param r Signature of the old key, and
+    @param s its other half
     """
     eip712._check_deadline(deadline)
     assert x != 0, "no_key"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(ROTATE_KEY, member, x, y, nonce, deadline)))
     assert self._is_signed(member, digest, r, s), "bad_signature"
     eip712._use_nonce(member, nonce)
-    self.keys[member] = Key(x=x, y=y)
-    log KeyRotated(member=member, x=x, y=y)
+    self._change_key(member, x, y, MAX_KEY_CHANGES)
 
 
 @external
@@ -131,7 +153,7 @@ def grant_roles(member: uint256, roles: uint256, index: uint256, approvals: DynA
     digest: bytes32 = eip712._digest(keccak256(abi_encode(GRANT_ROLES, member, roles, index)))
     assert self._has_approvals(GOVERNANCE, digest, approvals), "approvals_missing"
     self.next_grant = index + 1
-    self.roles_of[member] = roles
+    self._set_roles(member, roles)
     log RolesGranted(member=member, roles=roles)
 
 
@@ -157,6 +179,53 @@ def key_of(member: uint256) -> Key:
     @notice The live key, (0, 0) for nobody
     """
     return self.keys[member]
+
+
+@external
+@view
+def key_since(member: uint256) -> uint256:
+    """
+    @notice The second since which the live key holds, 0 for a member's first
+    """
+    return self.key_times[member] & LOW_64
+
+
+@external
+@view
+def was_signed(
+    member: uint256, digest: bytes32, r: uint256, s: uint256, at_s: uint256, history: eip712.KeyHistory
+) -> bool:
+    """
+    @notice Whether a key that was the member's at a time signed the digest
+    @dev Reverts: wrong_key_history. A key counts 600 s earlier and longer than it held.
+    @param at_s Seconds since the epoch
+    @param history The member's former keys, back to the one that held at that time; older ones as a hash
+    """
+    former_keys: bytes32 = history.before
+    for key: eip712.FormerKey in history.former:
+        former_keys = self._and_former(former_keys, key)
+    assert former_keys == self.former_keys_of[member], "wrong_key_history"
+    live: Key = self.keys[member]
+    last: eip712.FormerKey = eip712.FormerKey(x=live.x, y=live.y, from_s=self.key_times[member] & LOW_64)
+    if last.x == 0:
+        return False
+    count: uint256 = len(history.former)
+    for place: uint256 in range(65):
+        if place > count:
+            break
+        key: eip712.FormerKey = last
+        if place < count:
+            key = history.former[place]
+            next_s: uint256 = last.from_s
+            if place + 1 < count:
+                next_s = history.former[place + 1].from_s
+            if at_s > next_s + KEY_CHANGE_GRACE_S:
+                continue
+        if at_s + KEY_CHANGE_GRACE_S < key.from_s:
+            return False
+        if p256._is_valid(digest, r, s, key.x, key.y):
+            return True
+    return False
 
 
 @external
@@ -251,8 +320,50 @@ def _admit(admission: Admission):
     assert admission.roles & ~ALL_ROLES == 0, "unknown_role"
     assert self.keys[admission.member].x == 0, "member_exists"
     self.keys[admission.member] = Key(x=admission.x, y=admission.y)
-    self.roles_of[admission.member] = admission.roles
+    self._set_roles(admission.member, admission.roles)
     log Admitted(member=admission.member, x=admission.x, y=admission.y, roles=admission.roles)
+
+
+@internal
+def _set_roles(member: uint256, roles: uint256):
+    changed: uint256 = self.roles_of[member] ^ roles
+    self.roles_of[member] = roles
+    if changed == 0:
+        return
+    for place: uint256 in range(ROLE_COUNT):
+        role: uint256 = 1 << place
+        if changed & role != 0:
+            if roles & role != 0:
+                self.holders_of[role] += 1
+            else:
+                self.holders_of[role] -= 1
+
+
+@internal
+def _change_key(member: uint256, x: uint256, y: uint256, max_changes: uint256):
+    """
+    @dev The live key becomes a former one; every change counts, and at most so many are let through in a window.
+    """
+    live: Key = self.keys[member]
+    times: uint256 = self.key_times[member]
+    self.former_keys_of[member] = self._and_former(
+        self.former_keys_of[member], eip712.FormerKey(x=live.x, y=live.y, from_s=times & LOW_64)
+    )
+    window_s: uint256 = (times >> 64) & LOW_64
+    changes: uint256 = times >> 128
+    if block.timestamp >= window_s + KEY_CHANGES_WINDOW_S:
+        window_s = block.timestamp
+        changes = 0
+    assert changes < max_changes, "too_many_changes"
+    self.key_times[member] = (changes + 1) << 128 | window_s << 64 | block.timestamp
+    self.keys[member] = Key(x=x, y=y)
+    log KeyRotated(member=member, x=x, y=y, from_s=block.timestamp)
+
+
+@internal
+@pure
+def _and_former(former_keys: bytes32, key: eip712.FormerKey) -> bytes32:
+    return keccak256(abi_encode(former_keys, key.x, key.y, key.from_s))
 
 
 @internal

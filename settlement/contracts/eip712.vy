@@ -10,6 +10,18 @@ struct Approval:
     s: uint256
 
 
+# a key that a member had before, and the second since which it held; the first key of a member holds from 0
+struct FormerKey:
+    x: uint256
+    y: uint256
+    from_s: uint256
+
+# a member's former keys, the oldest first; `before` is the rolling hash of those that are left out at the front
+struct KeyHistory:
+    before: bytes32
+    former: DynArray[FormerKey, 64]
+
+
 DOMAIN_TYPE: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
 )

@@ -15,7 +15,7 @@ from eth_account import Account
 
 from settlement import abi, acts, calls, signatures
 from settlement.acts import Admission, Approval, Role
-from settlement.chain import CONTRACTS, Call
+from settlement.chain import CONTRACTS, Call, ChainEvent
 from settlement.compile import compiled
 from settlement.deploy import Genesis, contract_addresses, creation_codes
 from settlement.evm import BlockContext, Changes, Executed, Machine
@@ -118,6 +118,13 @@ class Bench:
     def named(self, event: str) -> list[dict[str, Any]]:
         """The arguments of all events of a name, oldest first."""
         return [arguments for name, arguments in self.events if name == event]
+
+    def chain_events(self) -> list[ChainEvent]:
+        """All that was said, as the chain's client gives it; only names and arguments mean something here."""
+        contract_of = {shape.name: name for name in CONTRACTS for shape in abi.event_shapes(compiled()[name]).values()}
+        return [
+            ChainEvent(2, at, self.now_s, b"", contract_of[each], each, it) for at, (each, it) in enumerate(self.events)
+        ]
 
     def _event(self, address: bytes, topics: list[bytes], data: bytes) -> tuple[str, dict[str, Any]]:
         name = next(each for each, place in self.addresses.items() if place == address)

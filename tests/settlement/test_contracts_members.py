@@ -6,10 +6,12 @@ import pytest
 
 from settlement import acts, calls
 from settlement.acts import Admission, Approval, Role
+from settlement.chain import ChainEvent
 from settlement.compile import compiled
 from settlement.deploy import creation_codes
 from settlement.evm import BlockContext, Executed, Machine
 from settlement.intents import Domain
+from settlement.key_changes import FormerKey, KeyHistory, history_back_to
 from settlement.rpc import sign_transaction
 from settlement.signatures import PublicKey
 from tests.settlement.contract_bench import (
@@ -30,6 +32,7 @@ from tests.settlement.contract_bench import (
 )
 
 ANNA, BORIS, STRANGER = 100, 101, 999
+DIGEST = b"\xd1" * 32
 
 
 @cache
@@ -95,6 +98,96 @@ def test_the_old_key_signs_the_new_one_in_and_then_counts_no_more(bench: Bench) 
     digest = acts.rotate_key_digest(domain, ANNA, public(501), nonce=2, deadline_s=LATE_S)
     by_old = acts.rotate_key(ANNA, public(501), sign(ANNA, digest), nonce=2, deadline_s=LATE_S)
     assert bench.try_(by_old) == "bad_signature"
+
+
+def rotate(bench: Bench, before: int, after: int) -> None:
+    """Anna's key becomes that of another number."""
+    once = bench.once()
+    digest = acts.rotate_key_digest(bench.domain("Members"), ANNA, public(after), **once)
+    bench.do(acts.rotate_key(ANNA, public(after), sign(before, digest), **once))
+
+
+def renewed(bench: Bench) -> tuple[int, int, list[ChainEvent]]:
+    """Anna changes her key on day 1 (to 500) and on day 2 (to 501): when that was, and what the chain said of it."""
+    bench.now_s = first_s = START_S + 86_400
+    rotate(bench, ANNA, 500)
+    bench.now_s = second_s = first_s + 86_400
+    rotate(bench, 500, 501)
+    bench.now_s += 86_400
+    return first_s, second_s, bench.chain_events()
+
+
+def was_signed(bench: Bench, key: int, at_s: int, history: KeyHistory) -> bool:
+    return bool(bench.view(calls.was_signed(ANNA, DIGEST, sign(key, DIGEST), at_s, history)))
+
+
+def test_an_old_signature_counts_with_the_key_of_its_day_and_with_no_other(bench: Bench) -> None:
+    first_s, second_s, events = renewed(bench)
+    for key, from_s, to_s in ((ANNA, START_S, first_s), (500, first_s, second_s), (501, second_s, bench.now_s)):
+        middle_s = (from_s + to_s) // 2
+        for other in (ANNA, 500, 501, BORIS):
+            assert was_signed(bench, other, middle_s, history_back_to(events, ANNA, middle_s)) == (key == other)
+
+
+def test_market_and_chain_may_take_a_change_of_keys_ten_minutes_apart(bench: Bench) -> None:
+    first_s, second_s, events = renewed(bench)
+    for changed_s, before, after in ((first_s, ANNA, 500), (second_s, 500, 501)):
+        for key, last_s in ((before, changed_s + 600), (after, changed_s - 600)):
+            past_s = last_s + (1 if last_s > changed_s else -1)
+            assert was_signed(bench, key, last_s, history_back_to(events, ANNA, last_s))
+            assert not was_signed(bench, key, past_s, history_back_to(events, ANNA, past_s))
+
+
+def test_whoever_proves_an_old_signature_can_not_invent_leave_out_or_swap_keys(bench: Bench) -> None:
+    first_s, _, events = renewed(bench)
+    at_s = first_s - 3600
+    history = history_back_to(events, ANNA, at_s)
+    assert len(history.former) == 2 and was_signed(bench, ANNA, at_s, history)
+    longer = FormerKey(*public(STRANGER), 0)
+    forged = [
+        history._replace(former=history.former[1:]),
+        history._replace(former=history.former[:1]),
+        history._replace(former=history.former[::-1]),
+        history._replace(former=[longer, *history.former]),
+        history._replace(before=b"\1" * 32),
+        history._replace(former=[history.former[0], history.former[1]._replace(from_s=first_s + 1)]),
+    ]
+    for each in forged:
+        with pytest.raises(AssertionError, match="wrong_key_history"):
+            was_signed(bench, ANNA, at_s, each)
+
+
+def test_keys_that_were_over_by_then_are_shown_as_a_hash_only(bench: Bench) -> None:
+    _, second_s, events = renewed(bench)
+    late_s = second_s + 601
+    history = history_back_to(events, ANNA, late_s)
+    assert history.former == [] and was_signed(bench, 501, late_s, history)
+    assert not was_signed(bench, 500, late_s, history_back_to(events, ANNA, 0)), "however much is shown"
+    hidden = history_back_to(events, ANNA, late_s)
+    assert not was_signed(bench, 501, second_s - 3600, hidden), "hiding keys makes no other one older"
+
+
+def test_no_member_changes_its_key_so_often_that_an_old_one_can_not_be_shown(bench: Bench) -> None:
+    for _ in range(24):
+        assert rotation(bench, bench.domain("Members"), nonce=bench.nonce()) == ""
+    assert rotation(bench, bench.domain("Members"), nonce=bench.nonce()) == "too_many_changes"
+    history = history_back_to(bench.chain_events(), ANNA, 0)
+    assert len(history.former) == 24 and was_signed(bench, ANNA, START_S, history)
+    bench.now_s += 90 * 86_400
+    assert rotation(bench, bench.domain("Members"), nonce=bench.nonce()) == ""
+
+
+def test_the_holders_of_each_role_are_counted(bench: Bench) -> None:
+    def holders() -> list[int]:
+        return [bench.view(calls.holders_of(role)) for role in (Role.OPERATOR, Role.CUSTODIAN, Role.BANK)]
+
+    assert holders() == [1, 1, 0]
+    bench.admit(102, roles=Role.BANK)
+    assert holders() == [1, 1, 1]
+    for index, (roles, counted) in enumerate([(Role.CUSTODIAN | Role.BANK, [1, 2, 2]), (0, [1, 1, 1])]):
+        digest = acts.grant_roles_digest(bench.domain("Members"), ANNA, roles, index)
+        bench.do(acts.grant_roles(ANNA, roles, index, bench.approve(GOVERNANCE, digest)))
+        assert holders() == counted
 
 
 def rotation(bench: Bench, domain: Domain, *, nonce: int = 7, deadline_s: int = LATE_S, high: bool = False) -> str:
