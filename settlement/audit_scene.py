@@ -12,6 +12,7 @@ from settlement.chain import Call, ChainEvent, Head
 from settlement.chain_file import FileChain
 from settlement.contradiction import Contradiction
 from settlement.deploy import Genesis
+from settlement.event_proof import EventProof
 from settlement.examine_cycle import CycleExaminer
 from settlement.examine_orders import SignatureCheck
 from settlement.intents import Domain
@@ -39,6 +40,8 @@ class ReadableChain(Protocol):
     def view(self, call: Call) -> tuple[Any, ...]: ...
 
     def events(self, from_block: int) -> list[ChainEvent]: ...
+
+    def event_proof(self, block: int, log_index: int) -> EventProof: ...
 
     def head(self) -> Head: ...
 

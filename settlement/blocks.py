@@ -1,18 +1,53 @@
 """Blocks of the embedded chain: what ran, what came of it, what it changed; each names the hash of the one before.
 
-They are our own and are not presented as Ethereum headers. A block is kept whole; its hash covers everything in it.
-The genesis block's parent is the hash of the chain's name and id, so that no two chains share a block.
+They are our own and are not presented as Ethereum headers. A block is kept whole; its hash covers everything in it, by
+way of a header of eight fields. One of them is a Merkle root over the block's events, so that whoever has a header can
+be shown a single event with a short path. The genesis block's parent is the hash of the chain's name and id, so that
+no two chains share a block.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
-from settlement.evm import BlockContext, Changes, Executed, InvalidTransactionError, Machine
+from settlement import merkle
+from settlement.event_proof import EmbeddedEvent, EventNotProvableError
+from settlement.evm import BlockContext, Changes, Executed, InvalidTransactionError, LogEntry, Machine
+from settlement.hexjson import Hex
 from settlement.keccak import keccak
 
 DAY_S = 86_400
 NO_ROOT = b""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a block's hash is taken of; all but ``number`` and ``timestamp_s`` are 32 bytes, or ``state_root`` none."""
+
+    number: int
+    parent_hash: Hex
+    timestamp_s: int
+    transactions_hash: Hex
+    receipts_hash: Hex
+    changes_hash: Hex
+    events_root: Hex
+    state_root: Hex
+
+    def encode(self) -> bytes:
+        """The fields in this order, 32 bytes each; only the last may be missing."""
+        return (
+            self.number.to_bytes(32, "big")
+            + self.parent_hash
+            + self.timestamp_s.to_bytes(32, "big")
+            + self.transactions_hash
+            + self.receipts_hash
+            + self.changes_hash
+            + self.events_root
+            + self.state_root
+        )
+
+    def hash(self) -> bytes:
+        """The keccak of it: the block's name."""
+        return keccak(self.encode())
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
@@ -30,22 +65,57 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     changes: Changes
     state_root: bytes
 
+    def header(self) -> Header:
+        """Every field: transactions, receipts and changes by their hashes, what the receipts log also by its root."""
+        return Header(
+            number=self.number,
+            parent_hash=Hex(self.parent_hash),
+            timestamp_s=self.timestamp_s,
+            transactions_hash=_hashed(self.transactions),
+            receipts_hash=_hashed(self.receipts),
+            changes_hash=_hashed(self.changes),
+            events_root=Hex(merkle.root(self.event_leaves())),
+            state_root=Hex(self.state_root),
+        )
+
     def hash(self) -> bytes:
-        """32 bytes over every field; transactions, receipts and changes by their own hashes."""
-        header = [
-            self.number,
-            self.parent_hash,
-            self.timestamp_s,
-            _hashed(self.transactions),
-            _hashed(self.receipts),
-            _hashed(self.changes),
-            self.state_root,
-        ]
-        return _hashed(header)
+        """The 32 bytes that name the block."""
+        return self.header().hash()
+
+    def event_leaves(self) -> list[bytes]:
+        """The leaf of every event, in order; their places count through the whole block."""
+        logged = [(receipt.transaction_hash, entry) for receipt in self.receipts for entry in receipt.logs]
+        return [event_leaf(place, transaction, entry) for place, (transaction, entry) in enumerate(logged)]
 
 
-def _hashed(value: object) -> bytes:
-    return keccak(msgspec.msgpack.encode(value))
+def event_leaf(log_index: int, transaction_hash: bytes, entry: LogEntry) -> bytes:
+    """The 32-byte leaf of an event: place, transaction, contract, number of topics, each as 32 bytes; topics, data."""
+    words = (log_index.to_bytes(32, "big"), transaction_hash, entry.address.rjust(32, b"\0"))
+    return merkle.leaf(b"".join((*words, len(entry.topics).to_bytes(32, "big"), *entry.topics, entry.data)))
+
+
+def prove_event(block: Block, log_index: int) -> EmbeddedEvent:
+    """An event by its place in its block. Raises EventNotProvableError when there is none."""
+    logged = [(receipt.transaction_hash, entry) for receipt in block.receipts for entry in receipt.logs]
+    if log_index >= len(logged):
+        raise EventNotProvableError(f"block {block.number} has {len(logged)} events, none with number {log_index}")
+    transaction, entry = logged[log_index]
+    header = block.header()
+    path = merkle.path(block.event_leaves(), log_index)
+    return EmbeddedEvent(
+        block_hash=Hex(header.hash()),
+        header=Hex(header.encode()),
+        log_index=log_index,
+        transaction_hash=Hex(transaction),
+        address=Hex(entry.address),
+        topics=tuple(Hex(topic) for topic in entry.topics),
+        data=Hex(entry.data),
+        path=tuple((on_left, Hex(sibling)) for on_left, sibling in path),
+    )
+
+
+def _hashed(value: object) -> Hex:
+    return Hex(keccak(msgspec.msgpack.encode(value)))
 
 
 def genesis(chain_id: int, timestamp_s: int) -> Block:

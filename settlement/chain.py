@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from settlement.event_proof import EventProof
 from settlement.intents import Domain
 
 CONTRACTS = ("Members", "Cash", "Clearing", "Receivables")
@@ -123,6 +124,9 @@ class Chain(Protocol):
 
     def events(self, from_block: int) -> list[ChainEvent]:
         """The events of our contracts from a block on, in order."""
+
+    def event_proof(self, block: int, log_index: int) -> EventProof:
+        """The proof of an event by its place in its block. Raises EventNotProvableError, ChainUnavailableError."""
 
     def head(self) -> Head:
         """The newest block."""

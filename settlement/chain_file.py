@@ -14,11 +14,12 @@ from ethereum.forks.osaka.transactions import FeeMarketTransaction, decode_trans
 from ethereum_types.bytes import Bytes
 
 from settlement import abi
-from settlement.blocks import Block, context_after
+from settlement.blocks import Block, context_after, prove_event
 from settlement.chain import CONTRACTS, Call, CallRefusedError, ChainEvent, Head
 from settlement.chain_store import ChainFileError, ChainReader, StoredBlock
 from settlement.compile import Compiled
 from settlement.deploy import contract_addresses
+from settlement.event_proof import EventNotProvableError, EventProof
 from settlement.evm import Executed, Machine
 from settlement.intents import Domain
 
@@ -96,6 +97,13 @@ class FileChain:
         if not succeeded:
             raise CallRefusedError(abi.refusal(output))
         return decode(abi.output_types(self._contracts[call.contract])[call.function], output)
+
+    def event_proof(self, block: int, log_index: int) -> EventProof:
+        """The proof of an event by its place in its block. Raises EventNotProvableError when there is no such event."""
+        found = self._reader.block(block)
+        if found is None:
+            raise EventNotProvableError(f"there is no block {block}")
+        return prove_event(found.decode(), log_index)
 
     def head(self) -> Head:
         """The newest block."""

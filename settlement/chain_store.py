@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS accounts (
 CREATE TABLE IF NOT EXISTS storage (
     address BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (address, key)) WITHOUT ROWID;
 """
-_FORMAT = 1
+_FORMAT = 2
+"""Raised when blocks are hashed or kept in another way: a file of another format is refused, not misread."""
 
 
 class ChainFileError(Exception):
@@ -54,6 +55,7 @@ class ChainReader:
             self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
             self._connection.execute("BEGIN")
             self.chain_id = _meta(self._connection, "chain_id")
+            _check_format(self._connection, path)
         except sqlite3.Error as error:
             raise ChainFileError(f"{path} is no chain file: {error}") from error
 
@@ -68,6 +70,11 @@ class ChainReader:
         """Every block, in order."""
         rows = self._connection.execute("SELECT number, hash, body FROM blocks ORDER BY number")
         return map(StoredBlock._make, rows)
+
+    def block(self, number: int) -> StoredBlock | None:
+        """One block."""
+        row = self._connection.execute("SELECT number, hash, body FROM blocks WHERE number = ?", (number,)).fetchone()
+        return None if row is None else StoredBlock._make(row)
 
     def places(self) -> dict[bytes, tuple[int, int]]:
         """Block and position of each transaction, by its hash, as the index has them."""
@@ -94,9 +101,13 @@ class ChainStore:
         self._connection.executescript(_SCHEMA)
         if self._connection.execute("SELECT 1 FROM blocks").fetchone() is None:
             self._begin_chain(chain_id, genesis_s)
-        if (found := _meta(self._connection, "chain_id")) != chain_id:
+        try:
+            _check_format(self._connection, path)
+            if (found := _meta(self._connection, "chain_id")) != chain_id:
+                raise ChainFileError(f"{path} holds chain {found}, not chain {chain_id}")
+        except ChainFileError:
             self.close()
-            raise ChainFileError(f"{path} holds chain {found}, not chain {chain_id}")
+            raise
 
     def close(self) -> None:
         self._connection.close()
@@ -184,6 +195,11 @@ def _meta(connection: sqlite3.Connection, name: str) -> int:
     if row is None:
         raise sqlite3.DatabaseError(f"{name} is missing")
     return int(row[0])
+
+
+def _check_format(connection: sqlite3.Connection, path: Path) -> None:
+    if (found := _meta(connection, "format")) != _FORMAT:
+        raise ChainFileError(f"{path} has format {found}, and this version reads format {_FORMAT} only")
 
 
 def _state(connection: sqlite3.Connection) -> Changes:

@@ -1,7 +1,8 @@
 """The JSON-RPC methods of the embedded chain: the part of Ethereum's that this house uses, under the same names.
 
 Source: Ethereum JSON-RPC specification (execution-apis) for ``eth_``; ``evm_`` as anvil and hardhat have them;
-``revertReason`` in receipts as Besu has it. The transactions of one JSON-RPC batch go into one block.
+``revertReason`` in receipts as Besu has it. ``jinsha_getEventProof`` is our own, for blocks that are none of
+Ethereum's. The transactions of one JSON-RPC batch go into one block.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from settlement.blocks import Block
+from settlement import hexjson
+from settlement.blocks import Block, prove_event
+from settlement.event_proof import EventNotProvableError
 from settlement.evm import TRANSACTION_GAS_CAP
 from settlement.keccak import keccak
 from settlement.node import BackwardError, Found, LogPlace, Node, NotManualError, logs_of
@@ -224,6 +227,18 @@ def _get_logs(node: Node, parameters: list[Any]) -> list[Json]:
     return [_log_json(place) for place in node.logs(first, last, addresses)]
 
 
+def _get_event_proof(node: Node, parameters: list[Any]) -> Json | None:
+    """Of an event by block and place in it: ``event_proof.EmbeddedEvent``; null when there is no such event."""
+    found = node.block(_block_number(node, _parameter(parameters, 0)))
+    if found is None:
+        return None
+    try:
+        shown: Json = hexjson.dump(prove_event(found.block, _number(_parameter(parameters, 1))))
+    except EventNotProvableError:
+        return None
+    return shown
+
+
 def _call(node: Node, parameters: list[Any]) -> str:
     wanted = _parameter(parameters, 0)
     if not isinstance(wanted, dict):
@@ -263,6 +278,7 @@ _METHODS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "eth_getCode": lambda node, parameters: _hex(node.code_at(_bytes(_parameter(parameters, 0), 20))),
     "eth_getLogs": _get_logs,
     "eth_call": _call,
+    "jinsha_getEventProof": _get_event_proof,
     "evm_setNextBlockTimestamp": _set_next_timestamp,
     "evm_mine": _mine,
 }

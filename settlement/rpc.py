@@ -11,7 +11,7 @@ from typing import Any
 from eth_abi.abi import decode
 from eth_account import Account
 
-from settlement import abi
+from settlement import abi, hexjson
 from settlement.chain import (
     Call,
     CallRefusedError,
@@ -23,9 +23,11 @@ from settlement.chain import (
     StaleTransactionError,
 )
 from settlement.compile import Compiled
+from settlement.event_proof import EmbeddedEvent, EventNotProvableError, EventProof
 from settlement.intents import Domain
 from settlement.jsonrpc import Failure, JsonRpc, Request
 from settlement.keccak import keccak
+from settlement.receipts_trie import prove_network
 
 CALL_GAS = 2**24
 """Every call's gas limit: the most that Osaka lets one transaction have. Gas costs nothing here."""
@@ -164,6 +166,17 @@ class RpcChain:
             event=shape.name,
             arguments=shape.read(topics, _bytes(log["data"])),
         )
+
+    def event_proof(self, block: int, log_index: int) -> EventProof:
+        """The proof of an event by its place in its block. Raises EventNotProvableError when it can not be had."""
+        place = Request("jinsha_getEventProof", [hex(block), hex(log_index)])
+        whole = (Request("eth_getBlockByNumber", [hex(block), False]), Request("eth_getBlockReceipts", [hex(block)]))
+        own, header, receipts = self._rpc.batch([place, *whole])
+        if isinstance(own, dict):
+            return hexjson.convert(own, EmbeddedEvent)
+        if isinstance(header, dict) and isinstance(receipts, list):
+            return prove_network(header, receipts, log_index)
+        raise EventNotProvableError(f"the chain has no event {log_index} in block {block}, or does not show it")
 
     def head(self) -> Head:
         """The newest block."""

@@ -1,6 +1,8 @@
 """The embedded chain in this process: what it takes, what it answers, what it keeps and what it never runs twice."""
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +10,9 @@ import pytest
 
 from settlement import calls
 from settlement.chain import CallRefusedError, ChainRefusedError, StaleTransactionError
-from settlement.chain_store import ChainFileError, ChainStore
+from settlement.chain_store import ChainFileError, ChainReader, ChainStore
 from settlement.deploy import DeploymentError, deploy_over
+from settlement.event_proof import EventNotProvableError
 from settlement.node import Node
 from settlement.node_methods import answer
 from settlement.rpc import RpcChain, sign_transaction
@@ -30,6 +33,14 @@ def chain(node: Node) -> RpcChain:
 
 def test_one_life_on_the_embedded_chain(chain: RpcChain) -> None:
     live_one_life(chain)
+
+
+def test_an_event_that_is_not_there_is_not_proven(chain: RpcChain) -> None:
+    (receipt,) = chain.send(chain.sign(commit_calls(chain, 1)))
+    assert chain.event_proof(receipt.block, 0).data
+    for block, log_index in ((receipt.block, 1), (receipt.block + 1, 0), (2**70, 0)):
+        with pytest.raises(EventNotProvableError):
+            chain.event_proof(block, log_index)
 
 
 def test_a_batch_is_one_block_and_sending_it_again_changes_nothing(chain: RpcChain) -> None:
@@ -138,6 +149,13 @@ def test_a_file_belongs_to_one_chain_and_one_process(tmp_path: Path) -> None:
         ChainStore(file, CHAIN_ID, START_S)
     with pytest.raises(ChainFileError, match="holds chain"):
         ChainStore(file, CHAIN_ID + 1, START_S)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE meta SET value = 1 WHERE name = 'format'")
+    for _ in range(2):
+        with pytest.raises(ChainFileError, match="format 1"):
+            ChainStore(file, CHAIN_ID, START_S)
+    with pytest.raises(ChainFileError, match="format 1"):
+        ChainReader(file)
 
 
 @pytest.mark.parametrize(
