@@ -211,6 +211,8 @@ trades = Table(
     Column("terms_days", SmallInteger, nullable=False),  # of the buy
     Column("traded_s", BigInteger, nullable=False),
     Column("salts", LargeBinary(96), nullable=False),  # of the common part, the buyer's half, the seller's half
+    Column("buy_filled_before_lots", BigInteger, nullable=False, server_default="0"),  # what the order had traded
+    Column("sell_filled_before_lots", BigInteger, nullable=False, server_default="0"),
     Index(None, "slot_s"),
     Index(None, "buyer", "slot_s"),
     Index(None, "seller", "slot_s"),

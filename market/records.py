@@ -59,6 +59,8 @@ class TradeRecord(msgspec.Struct, gc=False):
     terms_days: int
     traded_s: int
     salts: bytes
+    buy_filled_before_lots: int
+    sell_filled_before_lots: int
 
     def side_of(self, order_id: int) -> Side:
         return Side.BUY if self.buy_order == order_id else Side.SELL

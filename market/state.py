@@ -171,6 +171,8 @@ class MarketState:
             terms_days=buy.terms_days,
             traded_s=self.now_s,
             salts=self._new_salts(),
+            buy_filled_before_lots=buy.quantity_lots - buy.reduced_lots - buy.remaining_lots,
+            sell_filled_before_lots=sell.quantity_lots - sell.reduced_lots - sell.remaining_lots,
         )
         self.next_trade += 1
         self.collar.traded(event.slot, event.quantity_lots, event.seller_price_ticks, event.buyer_price_ticks)

@@ -244,7 +244,21 @@ def record_of(trade: PublishedTrade, orders: dict[int, PublishedOrder]) -> Trade
     common = Common(**{field: getattr(trade, field) for field in Common.__struct_fields__})
     return TradeRecord(
         common,
-        Half(buy.digest, trade.buyer, buy.intent.meter, trade.buyer_price_ticks),
-        Half(sell.digest, trade.seller, sell.intent.meter, trade.seller_price_ticks),
+        Half(
+            order_digest=buy.digest,
+            member=trade.buyer,
+            meter=buy.intent.meter,
+            price_ticks=trade.buyer_price_ticks,
+            placed_s=buy.received_s,
+            filled_before_lots=trade.buy_filled_before_lots,
+        ),
+        Half(
+            order_digest=sell.digest,
+            member=trade.seller,
+            meter=sell.intent.meter,
+            price_ticks=trade.seller_price_ticks,
+            placed_s=sell.received_s,
+            filled_before_lots=trade.sell_filled_before_lots,
+        ),
         trade.salts,
     )

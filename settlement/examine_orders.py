@@ -34,7 +34,8 @@ def examine_trades(trades: Iterable[PublishedTrade], replay: JournalReplay) -> I
         if not 1 <= trade.trade_id <= len(replay.trades):
             yield Contradiction("trades", str(trade.trade_id), "trade_id", "the journal leads to no such trade")
             continue
-        traded, traded_s = replay.trades[trade.trade_id - 1]
+        replayed = replay.trades[trade.trade_id - 1]
+        traded = replayed.traded
         buy, sell = replay.orders[traded.buy_order].new, replay.orders[traded.sell_order].new
         computed: Mapping[str, int] = {
             "sequence": traded.sequence,
@@ -51,7 +52,9 @@ def examine_trades(trades: Iterable[PublishedTrade], replay: JournalReplay) -> I
             "taker": traded.taker,
             "level": traded.level,
             "terms_days": buy.terms_days,
-            "traded_s": traded_s,
+            "traded_s": replayed.traded_s,
+            "buy_filled_before_lots": replayed.buy_filled_before_lots,
+            "sell_filled_before_lots": replayed.sell_filled_before_lots,
         }
         yield from _differences("trades", trade.trade_id, trade, computed)
         if len(trade.salts) != SALTS_BYTES:
@@ -87,6 +90,7 @@ def examine_orders(
             "tif": (intent.tif, new.tif),
             "reach": (intent.reach, new.reach),
             "terms_days": (intent.terms_days, new.terms_days),
+            "received_s": (order.received_s, end.received_s),
             "meter's owner": (intent.member, meter.member),
             "digest": (order.digest, _digest(order, domain)),
         }

@@ -148,7 +148,7 @@ class OrderIntent(msgspec.Struct, frozen=True):
                         ORDER.type_hash,
                         self.member.to_bytes(32, "big"),
                         keccak(self.client_order_id.encode()),
-                        _hash_of_name(self.meter),
+                        hash_of_name(self.meter),
                         self.side.to_bytes(32, "big"),
                         self.slot.to_bytes(32, "big"),
                         self.quantity_lots.to_bytes(32, "big"),
@@ -168,6 +168,6 @@ _HASH_OF_NOTHING = keccak(b"")
 
 
 @lru_cache(maxsize=65_536)
-def _hash_of_name(name: str) -> bytes:
+def hash_of_name(name: str) -> bytes:
     """Of a meter: the same ones come again and again."""
     return keccak(name.encode())

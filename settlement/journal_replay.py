@@ -45,12 +45,19 @@ class OrderEnd(NamedTuple):
     reduced_lots: int
     changed_sequence: int
 
+    @property
+    def filled_lots(self) -> int:
+        """What it has traded so far."""
+        return self.new.quantity_lots - self.reduced_lots - self.remaining_lots
+
 
 class ReplayedTrade(NamedTuple):
-    """The engine's trade, and when its batch was recorded."""
+    """The engine's trade, when its batch was recorded, and what its orders had traded before it."""
 
     traded: Traded
     traded_s: int
+    buy_filled_before_lots: int
+    sell_filled_before_lots: int
 
 
 class JournalReplay:
@@ -144,7 +151,8 @@ class JournalReplay:
                 new, event.sequence, basket, recorded_s, "open", new.quantity_lots, 0, event.sequence
             )
         elif isinstance(event, Traded):
-            self.trades.append(ReplayedTrade(event, recorded_s))
+            buy, sell = self.orders[event.buy_order], self.orders[event.sell_order]
+            self.trades.append(ReplayedTrade(event, recorded_s, buy.filled_lots, sell.filled_lots))
             for order_id in (event.buy_order, event.sell_order):
                 remaining_lots = self.orders[order_id].remaining_lots - event.quantity_lots
                 self._change(

@@ -142,7 +142,14 @@ def order_of(row: Row[Any]) -> PublishedOrder:
         deadline=row.deadline_s,
     )
     return PublishedOrder(
-        row.order_id, row.sequence, row.node_id, intent, Hex(row.digest), row.signature_id, row.leaf_index
+        order_id=row.order_id,
+        sequence=row.sequence,
+        node=row.node_id,
+        intent=intent,
+        digest=Hex(row.digest),
+        signature_id=row.signature_id,
+        leaf_index=row.leaf_index,
+        received_s=row.received_s,
     )
 
 

@@ -61,6 +61,7 @@ class PublishedOrder(msgspec.Struct, frozen=True, array_like=True):
     digest: Hex
     signature_id: int
     leaf_index: int
+    received_s: int
 
 
 class PublishedSignature(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +97,8 @@ class PublishedTrade(msgspec.Struct, frozen=True, array_like=True):
     terms_days: int
     traded_s: int
     salts: Hex
+    buy_filled_before_lots: int
+    sell_filled_before_lots: int
 
 
 class PublishedReading(msgspec.Struct, frozen=True, array_like=True):

@@ -69,6 +69,8 @@ def _leaf_trades() -> Select[Any]:
             trades,
             buy.c.digest.label("buy_digest"),
             sell.c.digest.label("sell_digest"),
+            buy.c.received_s.label("buy_placed_s"),
+            sell.c.received_s.label("sell_placed_s"),
             buy_meter.c.name.label("buy_meter"),
             sell_meter.c.name.label("sell_meter"),
         )
@@ -125,8 +127,22 @@ def _leaf_trade(row: Row[Any]) -> LeafTrade:
         level=row.level,
         traded_s=row.traded_s,
     )
-    buy = Half(Hex(row.buy_digest), row.buyer, row.buy_meter, row.buyer_price_ticks)
-    sell = Half(Hex(row.sell_digest), row.seller, row.sell_meter, row.seller_price_ticks)
+    buy = Half(
+        order_digest=Hex(row.buy_digest),
+        member=row.buyer,
+        meter=row.buy_meter,
+        price_ticks=row.buyer_price_ticks,
+        placed_s=row.buy_placed_s,
+        filled_before_lots=row.buy_filled_before_lots,
+    )
+    sell = Half(
+        order_digest=Hex(row.sell_digest),
+        member=row.seller,
+        meter=row.sell_meter,
+        price_ticks=row.seller_price_ticks,
+        placed_s=row.sell_placed_s,
+        filled_before_lots=row.sell_filled_before_lots,
+    )
     return LeafTrade(slot_trade(row), TradeRecord(common, buy, sell, row.salts))
 
 

@@ -1,13 +1,19 @@
 """The leaf of a trade under a commitment, and the proof with which one side shows it to a stranger.
 
-``leaf = keccak256(0x00 || common || buyer half || seller half)``: each of the three is itself the salted hash
-``keccak256(salt || canonical JSON)``, so that a side can open what is common and its own half, and the other's order,
-name and meter stay hidden behind their salt. A proof also holds the signed order that stands in the half, so that
-whoever reads it needs nothing from the market: only the commitment, as the chain shows it, and the member's key.
+``leaf = keccak256(0x00 || common || buyer half || seller half)``: each of the three is itself a salted hash of words of
+32 bytes, big-endian as the contracts encode them, so that a contract can check what a side opens, and the other's
+order, name and meter stay hidden behind their salt:
+
+* ``common = keccak256(salt || the fields of Common, in their order)``
+* ``half = keccak256(salt || order digest || member || keccak256(meter) || price || placed || filled before)``
+
+A proof also holds the signed order that stands in the half, so that whoever reads it needs nothing from the market:
+only the commitment, as the chain shows it, and the member's key.
 
 Source: ``docs/settlement_and_chain.md``, "The journal and the batches". Pure: no SQL, no clock.
 """
 
+import struct
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +21,7 @@ import msgspec
 from matching.order import Level, Side
 from settlement import merkle
 from settlement.hexjson import Hex
-from settlement.intents import ORDER_BATCH, Domain, OrderIntent, Value
+from settlement.intents import ORDER_BATCH, Domain, OrderIntent, Value, hash_of_name
 from settlement.jwk import Jwk, from_jwk
 from settlement.keccak import keccak
 from settlement.signatures import PublicKey, is_signed
@@ -27,12 +33,19 @@ JsonPath = list[tuple[bool, Hex]]
 
 
 class Half(msgspec.Struct, frozen=True):
-    """One side's terms: its signed order's digest, its name, its meter, and the price it pays or gets, in ticks."""
+    """One side's terms: its signed order's digest, its name, its meter, and the price it pays or gets, in ticks.
+
+    ``placed_s`` is when the batch that took the order was recorded: the key of that time must have signed it.
+    ``filled_before_lots`` is how much of the order had been traded before, so that two trades that fill the same part
+    of an order contradict each other.
+    """
 
     order_digest: Hex
     member: int
     meter: str
     price_ticks: int
+    placed_s: int
+    filled_before_lots: int
 
 
 class Common(msgspec.Struct, frozen=True):
@@ -106,15 +119,44 @@ def json_path(path: merkle.Path) -> JsonPath:
     return [(on_left, Hex(sibling)) for on_left, sibling in path]
 
 
-def salted(salt: bytes, content: msgspec.Struct) -> bytes:
-    """The 32 bytes in which some content stays hidden until its salt is shown."""
-    return keccak(salt + msgspec.json.encode(_plain(content)))
+_WORD = "24xQ"
+_COMMON = struct.Struct(">32s" + 8 * _WORD)
+_HALF = struct.Struct(">32s32s" + _WORD + "32s24sq" + 2 * _WORD)
+_SIGN_OF_WORD = (bytes(24), b"\xff" * 24)
+"""What stands before the last eight bytes of a word that holds a number from 0 on, or a negative one."""
+
+
+def salted_common(salt: bytes, common: Common) -> bytes:
+    """The 32 bytes in which the common part stays hidden until its salt is shown. Raises struct.error."""
+    return keccak(_COMMON.pack(salt, *msgspec.structs.astuple(common)))
+
+
+def salted_half(salt: bytes, half: Half) -> bytes:
+    """The 32 bytes in which a half stays hidden until its salt is shown. Raises struct.error."""
+    price_ticks = half.price_ticks
+    return keccak(
+        _HALF.pack(
+            salt,
+            half.order_digest,
+            half.member,
+            hash_of_name(half.meter),
+            _SIGN_OF_WORD[price_ticks < 0],
+            price_ticks,
+            half.placed_s,
+            half.filled_before_lots,
+        )
+    )
 
 
 def trade_leaf(trade: TradeRecord) -> bytes:
     """The 32-byte leaf of a trade."""
-    common_salt, buy_salt, sell_salt = _salts(trade.salts)
-    return _leaf(salted(common_salt, trade.common), salted(buy_salt, trade.buy), salted(sell_salt, trade.sell))
+    salts = trade.salts
+    assert len(salts) == 3 * SALT_BYTES
+    return _leaf(
+        salted_common(salts[:SALT_BYTES], trade.common),
+        salted_half(salts[SALT_BYTES : 2 * SALT_BYTES], trade.buy),
+        salted_half(salts[2 * SALT_BYTES :], trade.sell),
+    )
 
 
 def prove_trade(
@@ -132,7 +174,7 @@ def prove_trade(
         common_salt=common_salt,
         half=shown[0],
         half_salt=shown[1],
-        other_half=Hex(salted(hidden[1], hidden[0])),
+        other_half=Hex(salted_half(hidden[1], hidden[0])),
         path=json_path(path),
         commitment=commitment,
         order=order,
@@ -148,16 +190,26 @@ def verify_trade_proof(proof: TradeProof, commitment: Commitment, key: PublicKey
     problems = []
     if proof.commitment != commitment:
         problems.append("the proof speaks of another commitment than the chain's")
-    own, other = salted(proof.half_salt, proof.half), bytes(proof.other_half)
-    halves = (own, other) if proof.side == Side.BUY else (other, own)
-    leaf = _leaf(salted(proof.common_salt, proof.common), *halves)
-    if merkle.climb(leaf, list(proof.path)) != commitment.trade_root:
+    leaf = leaf_of_proof(proof)
+    if leaf is None or merkle.climb(leaf, list(proof.path)) != commitment.trade_root:
         problems.append("the trade is not under the commitment's root")
     domain = Domain(proof.domain.chain_id, proof.domain.contract, proof.domain.salt)
     try:
         return problems + _order_problems(proof, domain) + evidence_problems(proof.order, domain, key)
     except (OverflowError, UnicodeEncodeError):
         return [*problems, "the order has fields that no order can have"]
+
+
+def leaf_of_proof(proof: TradeProof) -> bytes | None:
+    """The leaf of the trade that a proof shows; None when it has fields that no trade can have."""
+    if len(proof.common_salt) != SALT_BYTES or len(proof.half_salt) != SALT_BYTES:
+        return None
+    try:
+        common, own = salted_common(proof.common_salt, proof.common), salted_half(proof.half_salt, proof.half)
+    except (struct.error, UnicodeEncodeError):
+        return None
+    other = bytes(proof.other_half)
+    return _leaf(common, own, other) if proof.side == Side.BUY else _leaf(common, other, own)
 
 
 def evidence_problems(order: OrderEvidence, domain: Domain, key: PublicKey | None = None) -> list[str]:
@@ -196,7 +248,13 @@ def _order_problems(proof: TradeProof, domain: Domain) -> list[str]:
         "has a limit that the price breaks": (
             half.price_ticks <= intent.price_ticks if is_buy else half.price_ticks >= intent.price_ticks
         ),
-        "is smaller than the trade": 0 < common.quantity_lots <= intent.quantity_lots,
+        "is smaller than what was traded": (
+            common.quantity_lots > 0
+            and half.filled_before_lots >= 0
+            and half.filled_before_lots + common.quantity_lots <= intent.quantity_lots
+        ),
+        "was taken after its deadline or after the trade": half.placed_s < intent.deadline
+        and half.placed_s <= common.traded_s,
         "does not reach so far": Level.TRANSFORMER <= common.level <= intent.reach,
         "has other terms": (
             common.terms_days == intent.terms_days if is_buy else 0 <= common.terms_days <= intent.terms_days
@@ -212,9 +270,3 @@ def _salts(salts: bytes) -> tuple[Hex, Hex, Hex]:
 
 def _leaf(common: bytes, buy: bytes, sell: bytes) -> bytes:
     return merkle.leaf(common + buy + sell)
-
-
-def _plain(content: msgspec.Struct) -> list[object]:
-    """The fields in their order; bytes as hex."""
-    values = msgspec.structs.astuple(content)
-    return [value.hex() if isinstance(value, bytes) else value for value in values]

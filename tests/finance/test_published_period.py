@@ -141,7 +141,7 @@ def test_periods_take_in_every_cycle_once_in_the_period_of_its_day(published: Pu
 def test_only_delivered_and_read_energy_on_terms_is_claimed() -> None:
     common = Common(9, 1, 0, 500, 60, 1, 1, 0)
     record = TradeRecord(
-        common, Half(bytes(32), FACTORY, "f", 3_600), Half(bytes(32), PLANT, "p", 3_500), bytes(range(96))
+        common, Half(bytes(32), FACTORY, "f", 3_600, 0, 0), Half(bytes(32), PLANT, "p", 3_500, 0, 0), bytes(range(96))
     )
     claimed = terms_trade(record, Delivery(9, 400, financeable=True))
     assert claimed == TermsTrade(9, PLANT, FACTORY, 60, 400, 3_500, trade_leaf(record))

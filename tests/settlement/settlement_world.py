@@ -291,6 +291,8 @@ class World:
                 "terms_days": buy.terms_days,
                 "traded_s": now_s,
                 "salts": os.urandom(96),
+                "buy_filled_before_lots": buy.quantity_lots - buy.reduced_lots - buy.remaining_lots,
+                "sell_filled_before_lots": sell.quantity_lots - sell.reduced_lots - sell.remaining_lots,
             },
         )
 

@@ -36,6 +36,7 @@ COVERED = {
     "trades": (
         "trade_id", "sequence", "slot_s", "buy_order", "sell_order", "buyer", "seller", "buy_node", "sell_node",
         "quantity_lots", "seller_price_ticks", "buyer_price_ticks", "taker", "level", "terms_days", "traded_s", "salts",
+        "buy_filled_before_lots", "sell_filled_before_lots",
     ),
     "commitments": (
         "commitment", "previous", "journal_batch", "journal_head", "first_trade", "last_trade", "trade_root",

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eth_abi import abi
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from matching.order import Level, Side, Tif
 from settlement import hexjson, merkle, signatures
 from settlement.hexjson import Hex
 from settlement.intents import Domain, OrderIntent
 from settlement.jwk import Jwk, from_jwk, to_jwk
+from settlement.keccak import keccak
 from settlement.trade_leaf import (
     Commitment,
     Common,
@@ -25,6 +28,8 @@ from settlement.trade_leaf import (
     batch_digest,
     json_path,
     prove_trade,
+    salted_common,
+    salted_half,
     trade_leaf,
     verify_trade_proof,
 )
@@ -71,8 +76,8 @@ def proof_of(side: Side, batch: int, trades: int, index: int) -> tuple[TradeProo
     records = [
         TradeRecord(
             Common(number, 40 + number, SLOT, 120, 30, Side.SELL, Level.FEEDER, SLOT - 3_600),
-            Half(digests[Side.BUY], 100, "A1", 4_500),
-            Half(digests[Side.SELL], 101, "B1", 4_000),
+            Half(digests[Side.BUY], 100, "A1", 4_500, SLOT - 5_400, 30),
+            Half(digests[Side.SELL], 101, "B1", 4_000, SLOT - 3_600, 0),
             bytes([number]) * 96,
         )
         for number in range(1, trades + 1)
@@ -103,6 +108,38 @@ def test_the_other_side_stays_hidden(side: Side) -> None:
     other_meter, other_price = ("B1", "4000") if side == Side.BUY else ("A1", "4500")
     assert f'"{other_meter}' not in shown
     assert f":{other_price}," not in shown
+
+
+@given(
+    price_ticks=st.integers(-(2**63), 2**63 - 1),
+    numbers=st.lists(st.integers(0, 2**64 - 1), min_size=11, max_size=11),
+    meter=st.text(max_size=20),
+    salt=st.binary(min_size=32, max_size=32),
+)
+def test_the_parts_of_a_leaf_are_hashes_of_abi_words(
+    price_ticks: int, numbers: list[int], meter: str, salt: bytes
+) -> None:
+    """What a contract hashes when it is shown the same fields, encoded here by another library."""
+    common = Common(*numbers[:8])
+    words = abi.encode(["bytes32"] + ["uint256"] * 8, [salt, *numbers[:8]])
+    assert salted_common(salt, common) == keccak(words)
+    member, placed_s, filled_lots = numbers[8:]
+    kinds = ["bytes32", "bytes32", "uint256", "bytes32", "int256", "uint256", "uint256"]
+    digest = bytes(range(32))
+    words = abi.encode(kinds, [salt, digest, member, keccak(meter.encode()), price_ticks, placed_s, filled_lots])
+    assert salted_half(salt, Half(Hex(digest), member, meter, price_ticks, placed_s, filled_lots)) == keccak(words)
+
+
+@pytest.mark.parametrize("change", [{"half_salt": b""}, {"common_salt": bytes(33)}, {"half": {"member": -1}}])
+def test_what_no_trade_can_hold_is_under_no_root(change: dict[str, Any]) -> None:
+    """Salts of another length, or numbers that no word holds, could move bytes from one field into the next."""
+    proof, commitment = proof_of(Side.BUY, 0, 3, 1)
+    if "half" in change:
+        change = {"half": structs.replace(proof.half, **change["half"])}
+    else:
+        change = {name: Hex(salt) for name, salt in change.items()}
+    broken = structs.replace(proof, **change)
+    assert "the trade is not under the commitment's root" in verify_trade_proof(broken, commitment)
 
 
 def leaves_of(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -156,7 +193,8 @@ def test_a_proof_does_not_hold_against_another_commitment_or_key() -> None:
     ("changes", "problem"),
     [
         ({"price_ticks": 4_499}, "has a limit that the price breaks"),
-        ({"quantity_lots": 119}, "is smaller than the trade"),
+        ({"quantity_lots": 149}, "is smaller than what was traded"),
+        ({"deadline": SLOT - 5_400}, "was taken after its deadline or after the trade"),
         ({"reach": Level.TRANSFORMER}, "does not reach so far"),
         ({"terms_days": 60}, "has other terms"),
         ({"slot": SLOT + 900}, "is for another slot"),
@@ -179,8 +217,8 @@ def test_a_signed_order_that_does_not_allow_the_trade_is_no_proof(changes: dict[
         assert "the order has fields that no order can have" in verify_trade_proof(broken, commitment)
         return
     signed = OrderEvidence(order, proof.order.key, Hex(signatures.sign(BUYER_KEY, order.digest(DOMAIN))))
-    half = Half(Hex(order.digest(DOMAIN)), 100, "A1", 4_500)
-    record = TradeRecord(proof.common, half, Half(Hex(bytes(32)), 101, "B1", 4_000), bytes(96))
+    half = Half(Hex(order.digest(DOMAIN)), 100, "A1", 4_500, SLOT - 5_400, 30)
+    record = TradeRecord(proof.common, half, Half(Hex(bytes(32)), 101, "B1", 4_000, 0, 0), bytes(96))
     committed = Commitment(1, Hex(bytes(32)), Hex(bytes(32)), Hex(trade_leaf(record)), 1)
     lying = prove_trade(record, [], committed, signed, domain=DOMAIN)
     if order.side == Side.SELL:
