@@ -390,6 +390,16 @@ deliveries = Table(
     Index(None, "cycle"),
 )
 
+estimates = Table(
+    "estimates",
+    metadata,
+    Column("cycle", ForeignKey("cycles.cycle"), primary_key=True),
+    Column("slot_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("held", Boolean, nullable=False),  # a reading is there, and the area meter contradicts it
+    comment="Meters that traded in a slot and have no reading that counts",
+)
+
 statement_lines = Table(
     "statement_lines",
     metadata,

@@ -8,12 +8,13 @@ once more from the database. Whoever has the same inputs has the same outcome, b
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 
 from settlement import acts, calendar, delivery, merkle, netting
-from settlement.delivery import Delivery, Line, PlainDebt, Reading, SlotTrade
+from settlement.delivery import PROVEN, Delivery, Established, Estimate, Line, PlainDebt, Reading, SlotTrade
 from settlement.keccak import keccak
 from settlement.rules import SettlementRules
 
@@ -22,7 +23,9 @@ class CycleInputs(NamedTuple):
     """Everything that decides a cycle's outcome.
 
     ``trades`` and ``trade_leaves`` are those of the slots in ``[start_s, end_s)``, both by trade id; ``readings`` the
-    final ones by (slot, node); ``owners`` the members of the nodes that traded or were read; ``debts`` what falls due.
+    final ones by (slot, node), only those that count; ``established`` says of those that are more or less than signed
+    by the meter operator how far they are proven, and of which none counts because it is held. ``owners`` are the
+    members of the nodes that traded or were read; ``debts`` is what falls due.
     """
 
     cycle: int
@@ -35,10 +38,14 @@ class CycleInputs(NamedTuple):
     readings: Mapping[tuple[int, int], Reading]
     owners: Mapping[int, int]
     debts: Sequence[PlainDebt]
+    established: Mapping[tuple[int, int], Established] = MappingProxyType({})
 
 
 class CycleOutcome(NamedTuple):
-    """``lines`` are numbered from 1 in this order: slot by slot, then the debts that fall due."""
+    """``lines`` are numbered from 1 in this order: slot by slot, then the debts that fall due.
+
+    ``estimates`` come by slot and node.
+    """
 
     trades_root: bytes
     readings_root: bytes
@@ -46,6 +53,7 @@ class CycleOutcome(NamedTuple):
     deliveries: list[Delivery]
     lines: list[Line]
     parts: list[netting.Part]
+    estimates: list[Estimate]
 
     def proposal_parts(self, cycle: int) -> list[acts.Part]:
         """Hash and sum of each part, as the contract takes them."""
@@ -65,12 +73,20 @@ def compute(inputs: CycleInputs, rules: SettlementRules) -> CycleOutcome:
     readings_of: defaultdict[int, dict[int, Reading]] = defaultdict(dict)
     for (slot_s, node), reading in inputs.readings.items():
         readings_of[slot_s][node] = reading
+    unproven: defaultdict[int, set[int]] = defaultdict(set)
+    for (slot_s, node), established in inputs.established.items():
+        if established not in PROVEN:
+            unproven[slot_s].add(node)
     deliveries: list[Delivery] = []
     lines: list[Line] = []
+    estimates: list[Estimate] = []
     for slot_s in sorted({*trades_of, *readings_of}):
-        outcome = delivery.settle_slot(slot_s, trades_of[slot_s], readings_of[slot_s], inputs.owners, rules)
+        outcome = delivery.settle_slot(
+            slot_s, trades_of[slot_s], readings_of[slot_s], inputs.owners, rules, unproven=unproven[slot_s]
+        )
         deliveries += outcome.deliveries
         lines += outcome.lines
+        estimates += [Estimate(slot_s, node, node in unproven[slot_s]) for node in outcome.estimated]
     lines += delivery.due_lines(inputs.debts)
     return CycleOutcome(
         trades_root=merkle.root(inputs.trade_leaves),
@@ -79,6 +95,7 @@ def compute(inputs: CycleInputs, rules: SettlementRules) -> CycleOutcome:
         deliveries=sorted(deliveries),
         lines=lines,
         parts=netting.split(netting.net(lines)),
+        estimates=estimates,
     )
 
 
@@ -142,6 +159,7 @@ def first_difference(stated: CycleOutcome, computed: CycleOutcome) -> tuple[str,
     return (
         _first_of("statement line", stated.lines, computed.lines)
         or _first_of("delivery", stated.deliveries, computed.deliveries)
+        or _first_of("estimate", stated.estimates, computed.estimates)
         or _first_delta(stated.parts, computed.parts)
         or _first_root(stated, computed)
     )

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
-from data.tables import cycles, deliveries, meters, readings, statement_lines, trades
+from data.tables import cycles, deliveries, estimates, meters, readings, statement_lines, trades
 from settlement import calendar, netting
 from settlement.cycle_outcome import CycleOutcome
-from settlement.delivery import Delivery, Line, PlainDebt, plain_debt_lots
+from settlement.delivery import Delivery, Estimate, Line, PlainDebt, plain_debt_lots
 from settlement.store import chunks, slot_trade
 
 # --------------------------------------------------------------------------------------------------- cycles
@@ -54,6 +54,9 @@ def add_cycle(connection: Connection, row: dict[str, Any], outcome: CycleOutcome
         connection.execute(insert(deliveries), [{"cycle": number, **each._asdict()} for each in outcome.deliveries])
     if outcome.lines:
         connection.execute(insert(statement_lines), [_line_row(number, *each) for each in enumerate(outcome.lines, 1)])
+    if outcome.estimates:
+        rows = [{"cycle": number, "slot_s": s, "node_id": node, "held": held} for s, node, held in outcome.estimates]
+        connection.execute(insert(estimates), rows)
 
 
 def stated_outcome(connection: Connection, row: Row[Any]) -> CycleOutcome:
@@ -67,7 +70,13 @@ def stated_outcome(connection: Connection, row: Row[Any]) -> CycleOutcome:
         deliveries=[Delivery(each.trade_id, each.delivered_lots, each.financeable) for each in kept],
         lines=lines_of(connection, number),
         parts=parts_from_json(row.parts),
+        estimates=_estimates_of(connection, number),
     )
+
+
+def _estimates_of(connection: Connection, number: int) -> list[Estimate]:
+    query = select(estimates).where(estimates.c.cycle == number).order_by(estimates.c.slot_s, estimates.c.node_id)
+    return [Estimate(row.slot_s, row.node_id, row.held) for row in connection.execute(query)]
 
 
 def lines_of(connection: Connection, number: int) -> list[Line]:

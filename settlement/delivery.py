@@ -24,7 +24,7 @@ Source: ``docs/settlement_and_chain.md``, "Delivery". Pure: no clock, no SQL.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -45,6 +45,20 @@ class Kind(StrEnum):
     OVER_CONSUMED = "over_consumed"
     UNDER_CONSUMED = "under_consumed"
     ENERGY_DUE = "energy_due"
+
+
+class Established(StrEnum):
+    """How far a reading is proven (``areas.py`` decides); one that is held does not count."""
+
+    METER = "meter"  # signed by the meter itself
+    RECONCILED = "reconciled"  # signed by the meter operator, and the area meter confirms the sum
+    OPERATOR = "operator"  # signed by the meter operator, and no area meter measures there
+    UNCONFIRMED = "unconfirmed"  # signed by the meter operator; its area could not be compared
+    HELD = "held"  # signed by the meter operator, and the area meter contradicts
+
+
+PROVEN = frozenset({Established.METER, Established.RECONCILED, Established.OPERATOR})
+"""Energy that was read so can become a receivable."""
 
 
 class SlotTrade(NamedTuple):
@@ -70,11 +84,19 @@ class Reading(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """How much of a trade its seller's meter delivered; financeable when that is read and not estimated."""
+    """How much of a trade its seller's meter delivered; financeable when that is read and proven."""
 
     trade_id: int
     delivered_lots: int
     financeable: bool
+
+
+class Estimate(NamedTuple):
+    """A meter that traded in a slot and has no reading that counts: none came, or the one that came is held."""
+
+    slot_s: int
+    node: int
+    held: bool
 
 
 class Line(NamedTuple):
@@ -100,10 +122,14 @@ class PlainDebt(NamedTuple):
 
 
 class SlotOutcome(NamedTuple):
-    """Deliveries by trade id; lines in their canonical order: trades by id, then meters by node."""
+    """Deliveries by trade id; lines in their canonical order: trades by id, then meters by node.
+
+    ``estimated`` are the nodes that traded and had no reading, ascending.
+    """
 
     deliveries: list[Delivery]
     lines: list[Line]
+    estimated: list[int]
 
 
 class _Position(NamedTuple):
@@ -123,12 +149,14 @@ def settle_slot(
     readings: Mapping[int, Reading],
     owners: Mapping[int, int],
     rules: SettlementRules,
+    *,
+    unproven: Collection[int] = (),
 ) -> SlotOutcome:
     """Deliveries and statement lines of one slot.
 
     ``readings`` holds the final reading by node; a meter that traded and has none counts as zero for its sells and as
     its contracted quantity for its buys. ``owners`` is the member of every node that traded or was read (KeyError
-    when one is missing).
+    when one is missing). ``unproven`` are the nodes whose reading counts and makes nothing financeable.
     """
     in_order = sorted(trades, key=lambda trade: trade.trade_id)
     assert all(trade.slot_s == slot_s for trade in in_order)
@@ -137,7 +165,8 @@ def settle_slot(
     for node in sorted({*sold, *bought, *readings}):
         reading = readings.get(node, Reading(0, bought[node]))
         lines += _deviation_lines(_Position(slot_s, node, owners[node], sold[node], bought[node], reading), rules)
-    return SlotOutcome(_deliveries(in_order, readings), lines)
+    estimated = sorted({*sold, *bought}.difference(readings))
+    return SlotOutcome(_deliveries(in_order, readings, unproven), lines, estimated)
 
 
 def due_lines(debts: Iterable[PlainDebt]) -> list[Line]:
@@ -164,7 +193,9 @@ def _contracted(trades: Sequence[SlotTrade]) -> tuple[defaultdict[int, int], def
     return sold, bought
 
 
-def _deliveries(trades: Sequence[SlotTrade], readings: Mapping[int, Reading]) -> list[Delivery]:
+def _deliveries(
+    trades: Sequence[SlotTrade], readings: Mapping[int, Reading], unproven: Collection[int]
+) -> list[Delivery]:
     """``min(E, S)`` of each seller's meter, given to its trades first come first served."""
     left = {trade.sell_node: 0 for trade in trades}
     left |= {node: readings[node].export_lots for node in left if node in readings}
@@ -172,7 +203,8 @@ def _deliveries(trades: Sequence[SlotTrade], readings: Mapping[int, Reading]) ->
     for trade in trades:
         delivered_lots = min(trade.quantity_lots, left[trade.sell_node])
         left[trade.sell_node] -= delivered_lots
-        deliveries.append(Delivery(trade.trade_id, delivered_lots, trade.sell_node in readings))
+        is_proven = trade.sell_node in readings and trade.sell_node not in unproven
+        deliveries.append(Delivery(trade.trade_id, delivered_lots, is_proven))
     return deliveries
 
 

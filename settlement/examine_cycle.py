@@ -192,6 +192,7 @@ class CycleExaminer:
             deliveries=list(published.deliveries),
             lines=list(published.lines),
             parts=[netting.Part(part, sum(amount_micro for _, amount_micro in part)) for part in published.parts],
+            estimates=list(published.estimates),
         )
         key = str(published.cycle)
         difference = first_difference(stated, computed)

@@ -273,6 +273,7 @@ def published_cycle(connection: Connection, number: int) -> PublishedCycle | Non
         checker_signature=None if row.checker_signature is None else Hex(row.checker_signature),
         deliveries=tuple(Delivery(*each) for each in stated.deliveries),
         lines=tuple(stated.lines),
+        estimates=tuple(stated.estimates),
         trades=tuple(traded),
         orders=tuple(behind),
         order_signatures=tuple(signatures_by_id(connection, (order.signature_id for order in behind))),

@@ -7,7 +7,7 @@ Numbers are whole: lots, ticks, micro-yuan, seconds; bytes are hex.
 
 import msgspec
 
-from settlement.delivery import Delivery, Line
+from settlement.delivery import Delivery, Estimate, Line
 from settlement.hexjson import Hex
 from settlement.intents import OrderIntent
 from settlement.jwk import Jwk
@@ -157,6 +157,7 @@ class PublishedCycle(msgspec.Struct, frozen=True):
     checker_signature: Hex | None
     deliveries: tuple[Delivery, ...]
     lines: tuple[Line, ...]
+    estimates: tuple[Estimate, ...]
     trades: tuple[PublishedTrade, ...]
     orders: tuple[PublishedOrder, ...]
     order_signatures: tuple[PublishedSignature, ...]

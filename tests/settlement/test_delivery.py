@@ -250,3 +250,16 @@ def test_energy_on_terms_is_receivable_plus_plain_debt(trades: list[SlotTrade], 
     assert receivable + plain == total
     assert owed == sum(abs(t.quantity_lots * t.seller_price_ticks) for t in on_terms)
     assert not [line for line in outcome.lines if line.kind == Kind.ENERGY and line.how == How.BILL]
+
+
+def test_a_reading_that_proves_nothing_counts_and_makes_nothing_financeable() -> None:
+    trades = [trade(1, buy=1, sell=2, lots=10)]
+    proven = settle_slot(SLOT, trades, {2: Reading(10, 0), 1: Reading(0, 10)}, {1: 101, 2: 102}, RULES)
+    unproven = settle_slot(SLOT, trades, {2: Reading(10, 0), 1: Reading(0, 10)}, {1: 101, 2: 102}, RULES, unproven={2})
+    assert (proven.deliveries, unproven.deliveries) == ([Delivery(1, 10, True)], [Delivery(1, 10, False)])
+    assert proven.lines == unproven.lines
+
+
+def test_meters_that_traded_and_were_not_read_are_told() -> None:
+    outcome = settle_slot(SLOT, [trade(1, buy=1, sell=2, lots=10)], {3: Reading(0, 1)}, {1: 101, 2: 102, 3: 103}, RULES)
+    assert outcome.estimated == [1, 2]

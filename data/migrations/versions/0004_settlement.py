@@ -10,6 +10,7 @@ down_revision = "0003"
 def upgrade() -> None:
     """Each part adds its own tables and columns."""
     _fills()
+    _estimates()
 
 
 def _fills() -> None:
@@ -25,3 +26,16 @@ def _fills() -> None:
             )
             """
         )
+
+
+def _estimates() -> None:
+    op.create_table(
+        "estimates",
+        sa.Column("cycle", sa.BigInteger(), nullable=False),
+        sa.Column("slot_s", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("node_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["cycle"], ["cycles.cycle"], name="fk_estimates_cycle"),
+        sa.PrimaryKeyConstraint("cycle", "slot_s", "node_id", name="pk_estimates"),
+        comment="Meters that traded in a slot and have no reading that counts",
+    )
