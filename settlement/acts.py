@@ -18,7 +18,9 @@ from eth_abi.abi import encode
 from settlement import merkle
 from settlement.calls import APPROVALS, SIGNATURE, abi_hash, approval_rows, call, halves
 from settlement.chain import Call
-from settlement.intents import Domain, IntentType, Value
+from settlement.intents import Domain
+from settlement.intents import digest_of as _digest
+from settlement.intents import intent as _intent
 from settlement.keccak import keccak
 from settlement.signatures import PublicKey
 
@@ -137,17 +139,6 @@ class Offer(NamedTuple):
     proceeds_micro: int
     nonce: int
     deadline_s: int
-
-
-def _intent(type_string: str) -> IntentType:
-    """An intent from its type string, written as in the contract: ``Name(type field,type field)``."""
-    name, fields = type_string.rstrip(")").split("(")
-    pairs = (field.split(" ") for field in fields.split(","))
-    return IntentType(name, {field: kind for kind, field in pairs})
-
-
-def _digest(intent: IntentType, domain: Domain, *values: Value) -> bytes:
-    return intent.digest(domain, dict(zip(intent.fields, values, strict=True)))
 
 
 # ------------------------------------------------------------------------------------------------- Members

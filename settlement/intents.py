@@ -90,6 +90,18 @@ class IntentType:
         return keccak(b"\x19\x01" + domain_separator(domain) + keccak(self.type_hash + body))
 
 
+def intent(type_string: str) -> IntentType:
+    """An intent from its type string, written as in the contract: ``Name(type field,type field)``."""
+    name, fields = type_string.rstrip(")").split("(")
+    pairs = (field.split(" ") for field in fields.split(","))
+    return IntentType(name, {field: kind for kind, field in pairs})
+
+
+def digest_of(kind: IntentType, domain: Domain, *values: Value) -> bytes:
+    """The 32 bytes to sign of an intent whose fields have these values, in their order."""
+    return kind.digest(domain, dict(zip(kind.fields, values, strict=True)))
+
+
 # ------------------------------------------------------------------------ intents that the market checks
 
 ORDER = IntentType(

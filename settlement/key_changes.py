@@ -1,6 +1,6 @@
 """Former keys out of the chain's events, as a contract wants to see them beside an old signature.
 
-Members keeps only a rolling hash of the keys that a member had (``was_signed`` in ``contracts/Members.vy``); the keys
+Members keeps only a rolling hash of the keys that a member had (``was_signed`` in ``contracts/keys.vy``); the keys
 themselves are in the events ``Admitted`` and ``KeyRotated``, which everyone can read.
 """
 

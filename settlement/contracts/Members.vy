@@ -1,18 +1,27 @@
 # pragma version 0.4.3
 """
 @title Members: who takes part, with which key, in which roles
-@notice One live key per member. Of former keys a rolling hash is kept, so that storage does not grow with them: whoever
-        proves an old signature gives the keys, and they are hashed again. A frozen member still settles and receives,
-        but withdraws and transfers nothing. Whoever sends a transaction means nothing here: signatures decide.
+@notice One live key per member, see `keys.vy`. A frozen member still settles and receives, but withdraws and transfers
+        nothing. Whoever sends a transaction means nothing here: signatures decide.
         Bits of a role mask: 0 operator, 1 checker, 2 meter operator, 3 custodian, 4 grid company, 5 governance,
         6 regulator, 7 bank. The bits above are kept free for the suite of a member's key.
 """
 
 import eip712
+import keys
 import p256
 
 initializes: eip712
 initializes: p256
+initializes: keys[p256 := p256]
+
+exports: (
+    keys.key_of,
+    keys.key_since,
+    keys.former_keys_of,
+    keys.was_signed,
+    keys.is_signed,
+)
 
 struct Admission:
     member: uint256
@@ -20,9 +29,11 @@ struct Admission:
     y: uint256
     roles: uint256
 
-struct Key:
+# a key that governance proposes for a member that lost its own
+struct Recovery:
     x: uint256
     y: uint256
+    vetoable_until_s: uint256
 
 
 event Admitted:
@@ -31,11 +42,17 @@ event Admitted:
     y: uint256
     roles: uint256
 
-event KeyRotated:
+event RecoveryProposed:
     member: indexed(uint256)
     x: uint256
     y: uint256
-    from_s: uint256
+    vetoable_until_s: uint256
+
+# by the live key's word, or because it changed itself
+event RecoveryVetoed:
+    member: indexed(uint256)
+    x: uint256
+    y: uint256
 
 event RolesGranted:
     member: indexed(uint256)
@@ -53,35 +70,31 @@ BANK: constant(uint256) = 128
 ALL_ROLES: constant(uint256) = 255
 ROLE_COUNT: constant(uint256) = 8
 
-# market and chain take a change of keys at slightly different times: by so much a key holds earlier and longer
-KEY_CHANGE_GRACE_S: constant(uint256) = 600
-# so few changes in so long that 64 former keys always reach back further, whatever a member does to its keys
-MAX_KEY_CHANGES: constant(uint256) = 24
-KEY_CHANGES_WINDOW_S: constant(uint256) = 90 * 86_400
-LOW_64: constant(uint256) = 2**64 - 1
+RECOVERY_VETO_S: constant(uint256) = 7 * 86_400
 
 ADMIT_MANY: constant(bytes32) = keccak256("AdmitMany(uint256 index,bytes32 admissionsHash)")
 ROTATE_KEY: constant(bytes32) = keccak256(
     "RotateKey(uint256 member,uint256 x,uint256 y,uint256 nonce,uint256 deadline)"
 )
+PROPOSE_RECOVERY: constant(bytes32) = keccak256("ProposeRecovery(uint256 member,uint256 x,uint256 y,uint256 index)")
+VETO_RECOVERY: constant(bytes32) = keccak256(
+    "VetoRecovery(uint256 member,uint256 x,uint256 y,uint256 nonce,uint256 deadline)"
+)
 GRANT_ROLES: constant(bytes32) = keccak256("GrantRoles(uint256 member,uint256 roles,uint256 index)")
 FREEZE: constant(bytes32) = keccak256("Freeze(uint256 member,bool frozen,uint256 index)")
 
-keys: HashMap[uint256, Key]
-# changes in the window << 128 | start of the window << 64 | second since which the live key holds
-key_times: HashMap[uint256, uint256]
-# a rolling hash of the member's former keys, the oldest first
-former_keys_of: public(HashMap[uint256, bytes32])
 # how many approvals an act of the role needs; keyed by the role's bit
 threshold_of: public(HashMap[uint256, uint256])
 roles_of: public(HashMap[uint256, uint256])
 # how many members hold a role; keyed by the role's bit
 holders_of: public(HashMap[uint256, uint256])
 is_frozen: public(HashMap[uint256, bool])
-# the index that the next admission, grant and freeze must carry
+recovery_of: public(HashMap[uint256, Recovery])
+# the index that the next admission, grant, freeze and proposed recovery must carry
 next_admission: public(uint256)
 next_grant: public(uint256)
 next_freeze: public(uint256)
+next_recovery: public(uint256)
 
 
 @deploy
@@ -136,9 +149,74 @@ def rotate_key(
     eip712._check_deadline(deadline)
     assert x != 0, "no_key"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(ROTATE_KEY, member, x, y, nonce, deadline)))
-    assert self._is_signed(member, digest, r, s), "bad_signature"
+    assert keys._is_signed(member, digest, r, s), "bad_signature"
     eip712._use_nonce(member, nonce)
-    self._change_key(member, x, y, MAX_KEY_CHANGES)
+    self._end_recovery(member)
+    keys._change_key(member, x, y, keys.MAX_KEY_CHANGES)
+
+
+@external
+def propose_recovery(
+    member: uint256, x: uint256, y: uint256, index: uint256, approvals: DynArray[eip712.Approval, 5]
+):
+    """
+    @notice Begin the recovery of a lost key: for 7 days the live key can veto it, then anyone may complete it
+    @dev Reverts: index_out_of_order, no_key, unknown_member, approvals_missing. A new proposal takes the place of one
+         that is pending and begins the 7 days again.
+    @param member Who lost its key
+    @param x The key to be, and
+    @param y its other coordinate
+    @param index Next recovery index, from 0
+    @param approvals Governance's
+    """
+    assert index == self.next_recovery, "index_out_of_order"
+    assert x != 0, "no_key"
+    assert keys.live[member].x != 0, "unknown_member"
+    digest: bytes32 = eip712._digest(keccak256(abi_encode(PROPOSE_RECOVERY, member, x, y, index)))
+    assert self._has_approvals(GOVERNANCE, digest, approvals), "approvals_missing"
+    self.next_recovery = index + 1
+    until_s: uint256 = block.timestamp + RECOVERY_VETO_S
+    self.recovery_of[member] = Recovery(x=x, y=y, vetoable_until_s=until_s)
+    log RecoveryProposed(member=member, x=x, y=y, vetoable_until_s=until_s)
+
+
+@external
+def veto_recovery(
+    member: uint256, x: uint256, y: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256
+):
+    """
+    @notice End a pending recovery: the key is not lost. Possible until somebody completes it
+    @dev Reverts: deadline_passed, no_recovery, bad_signature, nonce_used.
+    @param member Whose key it is
+    @param x The key that was proposed, and
+    @param y its other coordinate
+    @param nonce Any number that the member has not used here
+    @param deadline The last second at which the signature counts
+    @param r Signature of the live key, and
+    @param s its other half
+    """
+    eip712._check_deadline(deadline)
+    pending: Recovery = self.recovery_of[member]
+    assert pending.x != 0 and pending.x == x and pending.y == y, "no_recovery"
+    digest: bytes32 = eip712._digest(keccak256(abi_encode(VETO_RECOVERY, member, x, y, nonce, deadline)))
+    assert keys._is_signed(member, digest, r, s), "bad_signature"
+    eip712._use_nonce(member, nonce)
+    self._end_recovery(member)
+
+
+@external
+def recover_key(member: uint256):
+    """
+    @notice The proposed key becomes the member's; anyone may send it once the 7 days are over
+    @dev Reverts: no_recovery, veto_open.
+    @param member Whose key it is
+    """
+    pending: Recovery = self.recovery_of[member]
+    assert pending.x != 0, "no_recovery"
+    assert block.timestamp > pending.vetoable_until_s, "veto_open"
+    self.recovery_of[member] = empty(Recovery)
+    # at most one a week: these can not bury a key
+    keys._change_key(member, pending.x, pending.y, max_value(uint256))
 
 
 @external
@@ -148,7 +226,7 @@ def grant_roles(member: uint256, roles: uint256, index: uint256, approvals: DynA
     @param index Next grant index, from 0
     """
     assert index == self.next_grant, "index_out_of_order"
-    assert self.keys[member].x != 0, "unknown_member"
+    assert keys.live[member].x != 0, "unknown_member"
     assert roles & ~ALL_ROLES == 0, "unknown_role"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(GRANT_ROLES, member, roles, index)))
     assert self._has_approvals(GOVERNANCE, digest, approvals), "approvals_missing"
@@ -164,7 +242,7 @@ def freeze(member: uint256, frozen: bool, index: uint256, approvals: DynArray[ei
     @param index Next freeze index, from 0
     """
     assert index == self.next_freeze, "index_out_of_order"
-    assert self.keys[member].x != 0, "unknown_member"
+    assert keys.live[member].x != 0, "unknown_member"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(FREEZE, member, frozen, index)))
     assert self._has_approvals(REGULATOR, digest, approvals), "approvals_missing"
     self.next_freeze = index + 1
@@ -174,79 +252,14 @@ def freeze(member: uint256, frozen: bool, index: uint256, approvals: DynArray[ei
 
 @external
 @view
-def key_of(member: uint256) -> Key:
-    """
-    @notice The live key, (0, 0) for nobody
-    """
-    return self.keys[member]
-
-
-@external
-@view
-def key_since(member: uint256) -> uint256:
-    """
-    @notice The second since which the live key holds, 0 for a member's first
-    """
-    return self.key_times[member] & LOW_64
-
-
-@external
-@view
-def was_signed(
-    member: uint256, digest: bytes32, r: uint256, s: uint256, at_s: uint256, history: eip712.KeyHistory
-) -> bool:
-    """
-    @notice Whether a key that was the member's at a time signed the digest
-    @dev Reverts: wrong_key_history. A key counts 600 s earlier and longer than it held.
-    @param at_s Seconds since the epoch
-    @param history The member's former keys, back to the one that held at that time; older ones as a hash
-    """
-    former_keys: bytes32 = history.before
-    for key: eip712.FormerKey in history.former:
-        former_keys = self._and_former(former_keys, key)
-    assert former_keys == self.former_keys_of[member], "wrong_key_history"
-    live: Key = self.keys[member]
-    last: eip712.FormerKey = eip712.FormerKey(x=live.x, y=live.y, from_s=self.key_times[member] & LOW_64)
-    if last.x == 0:
-        return False
-    count: uint256 = len(history.former)
-    for place: uint256 in range(65):
-        if place > count:
-            break
-        key: eip712.FormerKey = last
-        if place < count:
-            key = history.former[place]
-            next_s: uint256 = last.from_s
-            if place + 1 < count:
-                next_s = history.former[place + 1].from_s
-            if at_s > next_s + KEY_CHANGE_GRACE_S:
-                continue
-        if at_s + KEY_CHANGE_GRACE_S < key.from_s:
-            return False
-        if p256._is_valid(digest, r, s, key.x, key.y):
-            return True
-    return False
-
-
-@external
-@view
 def are_members(members: DynArray[uint256, 100]) -> bool:
     """
     @notice Whether every id has been admitted
     """
     for member: uint256 in members:
-        if self.keys[member].x == 0:
+        if keys.live[member].x == 0:
             return False
     return True
-
-
-@external
-@view
-def is_signed(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool:
-    """
-    @notice Whether the member's live key signed the digest
-    """
-    return self._is_signed(member, digest, r, s)
 
 
 @external
@@ -310,7 +323,7 @@ def check_sale(
 @internal
 @view
 def _check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256):
-    assert self._is_signed(member, digest, r, s), "bad_signature"
+    assert keys._is_signed(member, digest, r, s), "bad_signature"
     assert not self.is_frozen[member], "member_frozen"
 
 
@@ -318,8 +331,8 @@ def _check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256):
 def _admit(admission: Admission):
     assert admission.member != 0 and admission.x != 0, "no_key"
     assert admission.roles & ~ALL_ROLES == 0, "unknown_role"
-    assert self.keys[admission.member].x == 0, "member_exists"
-    self.keys[admission.member] = Key(x=admission.x, y=admission.y)
+    assert keys.live[admission.member].x == 0, "member_exists"
+    keys.live[admission.member] = keys.Key(x=admission.x, y=admission.y)
     self._set_roles(admission.member, admission.roles)
     log Admitted(member=admission.member, x=admission.x, y=admission.y, roles=admission.roles)
 
@@ -340,37 +353,11 @@ def _set_roles(member: uint256, roles: uint256):
 
 
 @internal
-def _change_key(member: uint256, x: uint256, y: uint256, max_changes: uint256):
-    """
-    @dev The live key becomes a former one; every change counts, and at most so many are let through in a window.
-    """
-    live: Key = self.keys[member]
-    times: uint256 = self.key_times[member]
-    self.former_keys_of[member] = self._and_former(
-        self.former_keys_of[member], eip712.FormerKey(x=live.x, y=live.y, from_s=times & LOW_64)
-    )
-    window_s: uint256 = (times >> 64) & LOW_64
-    changes: uint256 = times >> 128
-    if block.timestamp >= window_s + KEY_CHANGES_WINDOW_S:
-        window_s = block.timestamp
-        changes = 0
-    assert changes < max_changes, "too_many_changes"
-    self.key_times[member] = (changes + 1) << 128 | window_s << 64 | block.timestamp
-    self.keys[member] = Key(x=x, y=y)
-    log KeyRotated(member=member, x=x, y=y, from_s=block.timestamp)
-
-
-@internal
-@pure
-def _and_former(former_keys: bytes32, key: eip712.FormerKey) -> bytes32:
-    return keccak256(abi_encode(former_keys, key.x, key.y, key.from_s))
-
-
-@internal
-@view
-def _is_signed(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool:
-    key: Key = self.keys[member]
-    return key.x != 0 and p256._is_valid(digest, r, s, key.x, key.y)
+def _end_recovery(member: uint256):
+    pending: Recovery = self.recovery_of[member]
+    if pending.x != 0:
+        self.recovery_of[member] = empty(Recovery)
+        log RecoveryVetoed(member=member, x=pending.x, y=pending.y)
 
 
 @internal
@@ -383,7 +370,7 @@ def _has_approvals(role: uint256, digest: bytes32, approvals: DynArray[eip712.Ap
     for approval: eip712.Approval in approvals:
         if approval.member <= last or self.roles_of[approval.member] & role == 0 or self.is_frozen[approval.member]:
             return False
-        if not self._is_signed(approval.member, digest, approval.r, approval.s):
+        if not keys._is_signed(approval.member, digest, approval.r, approval.s):
             return False
         last = approval.member
     return True
