@@ -138,13 +138,12 @@ def next_block(
 ) -> tuple[Block, list[Executed | InvalidTransactionError]]:
     """Run transactions on the parent's state; the block that follows, and what came of each transaction.
 
-    Invalid transactions are left out of the block. The machine holds the new state afterwards. The time is whole
-    seconds and never before the parent's.
+    Invalid transactions are left out of the block. The machine holds the new state afterwards, to be settled once
+    the block is kept. The time is whole seconds and never before the parent's.
     """
     assert timestamp_s >= parent.timestamp_s, "time runs forward"
     begins_day = timestamp_s // DAY_S != parent.timestamp_s // DAY_S
     root = machine.state_root() if begins_day else NO_ROOT
-    before = machine.snapshot()
     results = machine.execute(context_after(parent, parent_hash, timestamp_s), raw)
     ran = [(each, result) for each, result in zip(raw, results, strict=True) if isinstance(result, Executed)]
     block = Block(
@@ -153,7 +152,7 @@ def next_block(
         timestamp_s=timestamp_s,
         transactions=[each for each, _ in ran],
         receipts=[result for _, result in ran],
-        changes=machine.changes_since(before),
+        changes=machine.changes(),
         state_root=root,
     )
     return block, results

@@ -89,8 +89,7 @@ class FileChain:
     def view(self, call: Call) -> tuple[Any, ...]:
         """Run a view on the state of the file; the decoded outputs. Raises CallRefusedError when it reverts."""
         if self._machine is None:
-            self._machine = Machine(self.chain_id)
-            self._machine.apply(self._reader.state())
+            self._machine = Machine(self.chain_id, self._reader.kept)
         newest = self._newest()
         context = context_after(newest.decode(), newest.hash, newest.decode().timestamp_s)
         succeeded, output = self._machine.view(context, bytes(20), self.addresses[call.contract], call.data)

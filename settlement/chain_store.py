@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS storage (
 """
 _FORMAT = 2
 """Raised when blocks are hashed or kept in another way: a file of another format is refused, not misread."""
+_CACHE_KIB = 64 * 1024  # pages of a large state are read again and again
 
 
 class ChainFileError(Exception):
@@ -46,6 +47,41 @@ class StoredBlock(NamedTuple):
         return msgspec.msgpack.decode(self.body, type=Block)
 
 
+class KeptState:
+    """The state after the newest block, row by row. Whoever asks for all of it reads what is there when it begins."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def account(self, address: bytes) -> AccountRow | None:
+        """An account; None when there is none."""
+        query = "SELECT address, nonce, balance, code FROM accounts WHERE address = ?"
+        row = self._connection.execute(query, (address,)).fetchone()
+        return None if row is None else AccountRow(*row)
+
+    def accounts(self) -> Iterator[AccountRow]:
+        """Every account."""
+        rows = self._connection.execute("SELECT address, nonce, balance, code FROM accounts ORDER BY address")
+        return (AccountRow(*row) for row in rows)
+
+    def contracts(self) -> list[bytes]:
+        """The addresses that have storage."""
+        # one look for each account: DISTINCT would read every slot
+        has_slots = "SELECT 1 FROM storage WHERE storage.address = accounts.address"
+        rows = self._connection.execute(f"SELECT address FROM accounts WHERE EXISTS ({has_slots})")
+        return [address for (address,) in rows]
+
+    def slot(self, address: bytes, key: bytes) -> bytes | None:
+        """The 32 bytes of a storage slot; None when they are zero."""
+        query = "SELECT value FROM storage WHERE address = ? AND key = ?"
+        row = self._connection.execute(query, (address, key)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def slots(self, address: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every slot of a contract that is not zero: key and value."""
+        return iter(self._connection.execute("SELECT key, value FROM storage WHERE address = ?", (address,)))
+
+
 class ChainReader:
     """A chain file seen as it was at one moment, while others may write on."""
 
@@ -56,6 +92,7 @@ class ChainReader:
             self._connection.execute("BEGIN")
             self.chain_id = _meta(self._connection, "chain_id")
             _check_format(self._connection, path)
+            self.kept = KeptState(self._connection)
         except sqlite3.Error as error:
             raise ChainFileError(f"{path} is no chain file: {error}") from error
 
@@ -96,7 +133,7 @@ class ChainStore:
         """
         self._lock = _lock(path)
         self._connection = sqlite3.connect(path, isolation_level=None)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"cache_size=-{_CACHE_KIB}"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript(_SCHEMA)
         if self._connection.execute("SELECT 1 FROM blocks").fetchone() is None:
@@ -108,6 +145,7 @@ class ChainStore:
         except ChainFileError:
             self.close()
             raise
+        self.kept = KeptState(self._connection)
 
     def close(self) -> None:
         self._connection.close()
@@ -161,10 +199,6 @@ class ChainStore:
             "SELECT block, position FROM transactions WHERE hash = ?", (transaction_hash,)
         ).fetchone()
         return None if row is None else (row[0], row[1])
-
-    def state(self) -> Changes:
-        """The whole state after the newest block."""
-        return _state(self._connection)
 
 
 @contextmanager

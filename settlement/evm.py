@@ -10,14 +10,14 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 from ethereum import trace
 from ethereum.crypto.hash import Hash32
 from ethereum.exceptions import EthereumException
 from ethereum.forks.osaka import fork, vm
-from ethereum.forks.osaka.fork_types import EMPTY_ACCOUNT, Account, Address
+from ethereum.forks.osaka.fork_types import EMPTY_ACCOUNT, Account, Address, encode_account
 from ethereum.forks.osaka.state import (
     State,
     TransientStorage,
@@ -25,8 +25,6 @@ from ethereum.forks.osaka.state import (
     get_account,
     rollback_transaction,
     set_account,
-    set_storage,
-    state_root,
 )
 from ethereum.forks.osaka.transactions import (
     TX_MAX_GAS_LIMIT,
@@ -34,6 +32,7 @@ from ethereum.forks.osaka.transactions import (
     Transaction,
     decode_transaction,
 )
+from ethereum.forks.osaka.trie import Trie
 from ethereum.forks.osaka.vm import interpreter
 from ethereum.forks.osaka.vm.interpreter import process_message_call
 from ethereum.forks.osaka.vm.precompiled_contracts.mapping import PRE_COMPILED_CONTRACTS
@@ -44,6 +43,8 @@ from ethereum_types.bytes import Bytes, Bytes20, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
 
 from settlement.keccak import keccak
+from settlement.layers import Entries, Ground, Layers, MemoryGround, ReadGround
+from settlement.trie_root import encoded_string, secure_root
 
 TRANSACTION_GAS_CAP = int(TX_MAX_GAS_LIMIT)
 """Osaka lets no transaction have more gas than this (EIP-7825)."""
@@ -121,54 +122,119 @@ class Changes(msgspec.Struct, frozen=True, array_like=True):
     storage: list[StorageRow]
 
 
-class Snapshot(NamedTuple):
-    """The state at some moment; opaque."""
+class Kept(Protocol):
+    """A state that somebody keeps after each block, to be read as it is needed."""
 
-    accounts: dict[Bytes20, Account | None]
-    storage: dict[Bytes20, dict[Bytes32, U256]]
+    def account(self, address: bytes) -> AccountRow | None:
+        """An account; None when there is none."""
+
+    def accounts(self) -> Iterator[AccountRow]:
+        """Every account."""
+
+    def contracts(self) -> list[bytes]:
+        """The addresses that have storage."""
+
+    def slot(self, address: bytes, key: bytes) -> bytes | None:
+        """The 32 bytes of a storage slot; None when they are zero."""
+
+    def slots(self, address: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every slot of a contract that is not zero: key and value."""
 
 
 class Machine:
     """A state and the means to change it. Not thread-safe; one block at a time."""
 
-    def __init__(self, chain_id: int) -> None:
+    def __init__(self, chain_id: int, kept: Kept | None = None) -> None:
+        """The state is empty, or the one that is ``kept``; whoever keeps it takes in what ``settle`` gives, first."""
         self.chain_id = chain_id
         self._state = State()
+        self._kept = kept
+        self._state._main_trie._data = _layers(MemoryGround() if kept is None else _account_ground(kept))
+        for address in [] if kept is None else kept.contracts():
+            self._slots(Bytes20(address))
 
     # ------------------------------------------------------------------------------------------- state
 
     def apply(self, changes: Changes) -> None:
         """Take over rows as they stand after a block, without running it."""
         for row in changes.accounts:
-            account = Account(Uint(row.nonce), U256.from_be_bytes(row.balance), Bytes(row.code))
+            account = _account(row)
             set_account(self._state, Bytes20(row.address), None if account == EMPTY_ACCOUNT else account)
         for slot in changes.storage:
-            set_storage(self._state, Bytes20(slot.address), Bytes32(slot.key), U256.from_be_bytes(slot.value))
+            entries = self._slots(Bytes20(slot.address))
+            value = U256.from_be_bytes(slot.value)
+            if value:
+                entries[Bytes32(slot.key)] = value
+            else:
+                del entries[Bytes32(slot.key)]
+        self.settle()
 
     def account(self, address: bytes) -> AccountRow:
         """An account; all zero for one that does not exist."""
         return _account_row(Bytes20(address), get_account(self._state, Bytes20(address)))
 
-    def snapshot(self) -> Snapshot:
-        """The state now, for ``changes_since``."""
-        # the values are frozen: copying the dicts is enough
-        tries = self._state._storage_tries.items()
-        return Snapshot(dict(self._state._main_trie._data), {address: dict(trie._data) for address, trie in tries})
+    def changes(self) -> Changes:
+        """Every row that is different since ``settle``."""
+        accounts = self._layers_of(self._state._main_trie).changes()
+        tries = self._state._storage_tries
+        return Changes(
+            [_account_row(address, accounts[address]) for address in sorted(accounts)],
+            [
+                row
+                for address in sorted(tries)
+                for row in _slot_rows(address, self._layers_of(tries[address]).changes())
+            ],
+        )
 
-    def changes_since(self, before: Snapshot) -> Changes:
-        """Every row that is different now."""
-        after = self.snapshot()
-        addresses = sorted(before.accounts.keys() | after.accounts.keys())
-        accounts = [
-            _account_row(address, after.accounts.get(address))
-            for address in addresses
-            if before.accounts.get(address) != after.accounts.get(address)
-        ]
-        return Changes(accounts, list(_changed_slots(before.storage, after.storage)))
+    def settle(self) -> None:
+        """What changed so far belongs to a block that is kept."""
+        self._layers_of(self._state._main_trie).settle()
+        for trie in self._state._storage_tries.values():
+            self._layers_of(trie).settle()
+
+    def everything(self) -> Changes:
+        """Every row of the whole state."""
+        tries = self._state._storage_tries
+        return Changes(
+            [_account_row(address, account) for address, account in sorted(self._state._main_trie._data.items())],
+            [row for address in sorted(tries) for row in _slot_rows(address, dict(tries[address]._data.items()))],
+        )
 
     def state_root(self) -> bytes:
-        """The Merkle-Patricia root of everything. About 0.1 s for 1,400 storage slots: for checkpoints."""
-        return bytes(state_root(self._state))
+        """The Merkle-Patricia root of everything: 15 s and more for a million storage slots, so for checkpoints."""
+        accounts = []
+        for address, account in self._state._main_trie._data.items():
+            root = secure_root((key, encoded_string(value.lstrip(b"\0"))) for key, value in self._raw_slots(address))
+            accounts.append((bytes(address), bytes(encode_account(account or EMPTY_ACCOUNT, Bytes(root)))))
+        return secure_root(accounts)
+
+    def _raw_slots(self, address: Bytes20) -> Iterator[tuple[bytes, bytes]]:
+        """The slots of a contract as 32 bytes each; straight from where they are kept when nothing has changed."""
+        trie = self._state._storage_tries.get(address)
+        if trie is None:
+            return iter(())
+        if self._kept is not None and not self._layers_of(trie).changes():
+            return self._kept.slots(bytes(address))
+        return ((bytes(key), bytes(value.to_be_bytes32())) for key, value in trie._data.items())
+
+    def _slots(self, address: Bytes20) -> Layers:
+        """The entries of a contract's storage, begun when it has none."""
+        trie = self._state._storage_tries.get(address)
+        if trie is None:
+            trie = self._state._storage_tries[address] = Trie(secured=True, default=U256(0))
+            trie._data = _layers(MemoryGround() if self._kept is None else _slot_ground(self._kept, bytes(address)))
+        return self._layers_of(trie)
+
+    def _layers_of(self, trie: Trie[Any, Any]) -> Layers:
+        """The entries of a trie; a contract that was created since has its slots in a dict of the specification's."""
+        found: Any = trie._data
+        if isinstance(found, Layers):
+            return found
+        entries = Layers(MemoryGround())
+        for key, value in found.items():
+            entries[key] = value
+        trie._data = cast("Any", entries)
+        return entries
 
     # --------------------------------------------------------------------------------------- execution
 
@@ -267,7 +333,29 @@ class Machine:
         )
 
 
-_Storage = dict[Bytes20, dict[Bytes32, U256]]
+def _layers(ground: Ground) -> Any:
+    """For ``Trie._data``, which the specification declares as a dict."""
+    return Layers(ground)
+
+
+def _account_ground(kept: Kept) -> ReadGround:
+    def read(address: Bytes20) -> Account | None:
+        row = kept.account(bytes(address))
+        return None if row is None else _account(row)
+
+    return ReadGround(read, lambda: ((Bytes20(row.address), _account(row)) for row in kept.accounts()))
+
+
+def _slot_ground(kept: Kept, address: bytes) -> ReadGround:
+    def read(key: Bytes32) -> U256 | None:
+        value = kept.slot(address, bytes(key))
+        return None if value is None else U256.from_be_bytes(value)
+
+    return ReadGround(read, lambda: ((Bytes32(key), U256.from_be_bytes(value)) for key, value in kept.slots(address)))
+
+
+def _account(row: AccountRow) -> Account:
+    return Account(Uint(row.nonce), U256.from_be_bytes(row.balance), Bytes(row.code))
 
 
 def _account_row(address: Bytes20, account: Account | None) -> AccountRow:
@@ -275,14 +363,11 @@ def _account_row(address: Bytes20, account: Account | None) -> AccountRow:
     return AccountRow(bytes(address), int(account.nonce), bytes(account.balance.to_be_bytes32()), bytes(account.code))
 
 
-def _changed_slots(before: _Storage, after: _Storage) -> Iterator[StorageRow]:
+def _slot_rows(address: Bytes20, entries: Entries) -> list[StorageRow]:
+    """Rows for slots and their values, None for zero, in the order of the keys."""
     zero = U256(0)
-    for address in sorted(before.keys() | after.keys()):
-        old, new = before.get(address, {}), after.get(address, {})
-        # identity first: an untouched value is the same object, and comparing numbers costs more
-        changed = [key for key, value in new.items() if (was := old.get(key)) is not value and was != value]
-        for key in sorted([*changed, *(old.keys() - new.keys())]):
-            yield StorageRow(bytes(address), bytes(key), bytes(new.get(key, zero).to_be_bytes32()))
+    values = ((key, zero if entries[key] is None else entries[key]) for key in sorted(entries))
+    return [StorageRow(bytes(address), bytes(key), bytes(value.to_be_bytes32())) for key, value in values]
 
 
 def _decode(raw: bytes) -> Transaction:

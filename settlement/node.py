@@ -51,7 +51,7 @@ class LogPlace(NamedTuple):
 
 
 class Node:
-    """One chain, its file and its state in memory. Not thread-safe."""
+    """One chain, its file and as much of its state as was used of late. Not thread-safe."""
 
     def __init__(self, store: ChainStore, chain_id: int, wall_clock_s: Callable[[], int] | None) -> None:
         """``wall_clock_s`` gives the time of new blocks; None: the clock is moved by hand."""
@@ -61,8 +61,7 @@ class Node:
         self._store = store
         self._wall_clock_s = wall_clock_s
         self._next_s: int | None = None
-        self._machine = Machine(chain_id)
-        self._machine.apply(store.state())
+        self._machine = Machine(chain_id, store.kept)
 
     # ---------------------------------------------------------------------------------------- writing
 
@@ -102,6 +101,7 @@ class Node:
     def _append(self, block: Block) -> None:
         block_hash = block.hash()
         self._store.append(block, block_hash)
+        self._machine.settle()
         self.head, self.head_hash = block, block_hash
 
     # -------------------------------------------------------------------------------------- questions

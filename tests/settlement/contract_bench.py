@@ -54,12 +54,11 @@ def genesis() -> Genesis:
 @cache
 def _deployed() -> Changes:
     machine = Machine(CHAIN_ID)
-    empty = machine.snapshot()
     codes = creation_codes(compiled(), genesis(), _addresses())
     raw = [sign_transaction(RELAYER, CHAIN_ID, nonce, None, code) for nonce, code in enumerate(codes)]
     results = machine.execute(BlockContext(1, START_S, bytes(32)), raw)
     assert all(isinstance(result, Executed) and result.succeeded for result in results)
-    return machine.changes_since(empty)
+    return machine.everything()
 
 
 @cache
@@ -85,7 +84,7 @@ class Bench:
         """Another bench that stands where this one stands."""
         other = copy(self)
         other.machine = Machine(CHAIN_ID)
-        other.machine.apply(self.machine.changes_since(other.machine.snapshot()))
+        other.machine.apply(self.machine.everything())
         other.events = list(self.events)
         return other
 
@@ -98,6 +97,7 @@ class Bench:
         self._relayer_nonce += 1
         (result,) = self.machine.execute(BlockContext(2, self.now_s, bytes(32)), [raw])
         assert isinstance(result, Executed), result
+        self.machine.settle()
         self.gas = result.gas
         self.events += [event for log in result.logs if (event := self._event(log.address, log.topics, log.data))]
         return "" if result.succeeded else abi.refusal(result.output)
