@@ -274,6 +274,11 @@ def release(accounts: Sequence[int]) -> Call:
     return call("Clearing", "release", ("uint256[]",), list(accounts))
 
 
+def escalate(account: int) -> Call:
+    """The next step of the default ladder for a member whose deadline has passed; needs no signature."""
+    return call("Clearing", "escalate", ("uint256",), account)
+
+
 def commit_digest(domain: Domain, commitment: Commitment) -> bytes:
     """Signed by the operator."""
     return _digest(COMMIT, domain, *commitment)

@@ -62,6 +62,11 @@ def arrears_of(account: int) -> Call:
     return call("Clearing", "arrears_of", ("uint256",), account)
 
 
+def standing_of(account: int) -> Call:
+    """-> ((arrears_micro, stage, deadline_s),): stage 0 nothing owed, 1 margin call, 2 suspended, 3 case."""
+    return call("Clearing", "standing_of", ("uint256",), account)
+
+
 def held_of(account: int) -> Call:
     """-> (amount_micro,): credits held back because debtors were short."""
     return call("Clearing", "held_of", ("uint256",), account)

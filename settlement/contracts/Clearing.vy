@@ -14,6 +14,8 @@ initializes: escrow
 exports: (
     escrow.escrow_of,
     escrow.arrears_of,
+    escrow.standing_of,
+    escrow.escalate,
     escrow.held_of,
     escrow.total_held,
     escrow.applied_cycle,

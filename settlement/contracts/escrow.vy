@@ -4,6 +4,8 @@
 @notice A credit is kept apart until its cycle is applied in full. Account 0 is the guarantee fund: it covers what
         debtors could not pay, and their arrears are owed to it. Nobody falls below zero, nothing is lost in rounding.
         Escrow in an event is all that the account has, the credits of the cycle being applied included.
+        Whoever is in arrears goes down a ladder, each step with a deadline: margin call, suspension, case; whoever pays
+        is off it. Stages: 0 nothing owed, 1 margin call, 2 suspended, 3 case.
 """
 
 
@@ -40,13 +42,47 @@ event Released:
     amount: uint256
     escrow: uint256
 
+# arrears began: whoever has not paid them by the deadline can be suspended
+event MarginCalled:
+    account: indexed(uint256)
+    arrears: uint256
+    deadline_s: uint256
+
+# the member may not trade; a case can be opened after the deadline
+event Suspended:
+    account: indexed(uint256)
+    arrears: uint256
+    deadline_s: uint256
+
+# governance decides what follows
+event CaseOpened:
+    account: indexed(uint256)
+    arrears: uint256
+
+event Cured:
+    account: indexed(uint256)
+
 
 FUND: constant(uint256) = 0
 MAX_AMOUNT: constant(uint256) = 2**96 - 1
 
+MARGIN_CALL: constant(uint256) = 1
+SUSPENDED: constant(uint256) = 2
+CASE: constant(uint256) = 3
+MARGIN_CALL_S: constant(uint256) = 86_400
+SUSPENSION_S: constant(uint256) = 7 * 86_400
+
+# where an account stands on the default ladder
+struct Standing:
+    arrears: uint256
+    stage: uint256
+    deadline_s: uint256
+
+
 # the last cycle of which every part was applied
 applied_cycle: public(uint256)
-arrears_of: public(HashMap[uint256, uint256])
+# deadline << 104 | stage << 96 | arrears, in one slot: a part of debtors only must fit one transaction too
+standings: HashMap[uint256, uint256]
 # the sum of all credits held back because debtors were short
 total_held: public(uint256)
 
@@ -81,6 +117,53 @@ def held_of(account: uint256) -> uint256:
     return (self.latest[account] >> 96) & MAX_AMOUNT
 
 
+@external
+@view
+def arrears_of(account: uint256) -> uint256:
+    """
+    @notice What the account could not pay and owes to the guarantee fund
+    @param account A member
+    @return Micro-yuan
+    """
+    return self.standings[account] & MAX_AMOUNT
+
+
+@external
+@view
+def standing_of(account: uint256) -> Standing:
+    """
+    @notice Where the account stands on the default ladder
+    @param account A member
+    @return Arrears, stage (0 nothing owed, 1 margin call, 2 suspended, 3 case), the deadline of stages 1 and 2
+    """
+    standing: uint256 = self.standings[account]
+    return Standing(
+        arrears=standing & MAX_AMOUNT, stage=(standing >> 96) & 255, deadline_s=standing >> 104
+    )
+
+
+@external
+def escalate(account: uint256):
+    """
+    @notice The next step of the default ladder, once the deadline of the last has passed; anyone may send it
+    @dev Reverts: nothing_owed, ladder_ended, deadline_not_passed.
+    @param account A member in arrears
+    """
+    standing: uint256 = self.standings[account]
+    arrears: uint256 = standing & MAX_AMOUNT
+    stage: uint256 = (standing >> 96) & 255
+    assert stage != 0, "nothing_owed"
+    assert stage != CASE, "ladder_ended"
+    assert block.timestamp > standing >> 104, "deadline_not_passed"
+    if stage == MARGIN_CALL:
+        deadline_s: uint256 = block.timestamp + SUSPENSION_S
+        self.standings[account] = deadline_s << 104 | SUSPENDED << 96 | arrears
+        log Suspended(account=account, arrears=arrears, deadline_s=deadline_s)
+    else:
+        self.standings[account] = CASE << 96 | arrears
+        log CaseOpened(account=account, arrears=arrears)
+
+
 @internal
 def _enter(member: uint256, amount: uint256):
     """
@@ -89,7 +172,7 @@ def _enter(member: uint256, amount: uint256):
     self._fold(member)
     kept: uint256 = amount - self._pay_arrears(member, amount)
     self.settled[member] += kept
-    log Entered(member=member, amount=amount, escrow=self._holding(member), arrears=self.arrears_of[member])
+    log Entered(member=member, amount=amount, escrow=self._holding(member), arrears=self._arrears(member))
 
 
 @internal
@@ -116,10 +199,10 @@ def _debit(cycle: uint256, account: uint256, owed: uint256) -> uint256:
     assert last_cycle != cycle, "account_twice"
     available: uint256 = self.settled[account] + credit
     taken: uint256 = min(owed, available)
-    arrears: uint256 = self.arrears_of[account]
+    standing: uint256 = self.standings[account]
     if taken != owed:
-        arrears += owed - taken
-        self.arrears_of[account] = arrears
+        standing = self._add_arrears(account, standing, owed - taken)
+    arrears: uint256 = standing & MAX_AMOUNT
     self.settled[account] = available - taken
     self._set_latest(account, cycle, held, 0)
     log Settled(
@@ -172,7 +255,7 @@ def _credit(cycle: uint256, account: uint256, due: uint256, collected: uint256, 
         account=account,
         delta=convert(due, int256),
         escrow=before + kept,
-        arrears=self.arrears_of[account],
+        arrears=self._arrears(account),
         held=held,
     )
     return paid
@@ -211,15 +294,36 @@ def _release(accounts: DynArray[uint256, 100]):
 
 
 @internal
+def _add_arrears(account: uint256, standing: uint256, amount: uint256) -> uint256:
+    """
+    @dev More arrears; the first call the margin. Returns what the account's slot holds now.
+    """
+    arrears: uint256 = (standing & MAX_AMOUNT) + amount
+    assert arrears <= MAX_AMOUNT, "amount_out_of_range"
+    changed: uint256 = standing + amount
+    if standing == 0:
+        deadline_s: uint256 = block.timestamp + MARGIN_CALL_S
+        changed = deadline_s << 104 | MARGIN_CALL << 96 | amount
+        log MarginCalled(account=account, arrears=amount, deadline_s=deadline_s)
+    self.standings[account] = changed
+    return changed
+
+
+@internal
 def _pay_arrears(account: uint256, amount: uint256) -> uint256:
     """
     @dev Arrears are owed to the fund, which covered them or will release what was held; returns what went there.
     """
-    arrears: uint256 = self.arrears_of[account]
+    standing: uint256 = self.standings[account]
+    arrears: uint256 = standing & MAX_AMOUNT
     if arrears == 0:
         return 0
     repaid: uint256 = min(arrears, amount)
-    self.arrears_of[account] = arrears - repaid
+    if repaid == arrears:
+        self.standings[account] = 0
+        log Cured(account=account)
+    else:
+        self.standings[account] = standing - repaid
     self.settled[FUND] += repaid
     log FundChanged(escrow=self.settled[FUND])
     return repaid
@@ -237,6 +341,12 @@ def _fold(account: uint256):
     if credit != 0 and cycle <= self.applied_cycle:
         self.settled[account] += credit
         self._set_latest(account, cycle, held, 0)
+
+
+@internal
+@view
+def _arrears(account: uint256) -> uint256:
+    return self.standings[account] & MAX_AMOUNT
 
 
 @internal

@@ -8,6 +8,7 @@ import pytest
 
 from settlement import acts, calls
 from settlement.acts import FUND, Delta
+from settlement.evm import TRANSACTION_GAS_CAP
 from tests.settlement.contract_bench import Bench
 
 ANNA, BORIS, CLARA, DAVID = 100, 101, 102, 103
@@ -93,6 +94,103 @@ def test_nothing_is_released_between_the_parts_of_a_cycle() -> None:
     assert bench.try_(acts.release([CLARA])) == "cycle_being_applied"
     bench.do(acts.apply_part(2, 1, parts[1]))
     bench.do(acts.release([CLARA]))
+
+
+# ------------------------------------------------------------------------------------------ the default ladder
+
+
+DAY_S = 86_400
+
+
+def standing_of(bench: Bench, account: int) -> tuple[int, int, int]:
+    """Arrears, stage, deadline."""
+    found: tuple[int, int, int] = bench.view(calls.standing_of(account))
+    return found
+
+
+def in_arrears() -> Bench:
+    """Anna could not pay 70 of 100 in cycle 1; Clara got what there was."""
+    bench = bench_with((ANNA, 30))
+    bench.settle(1, [Delta(ANNA, -100), Delta(CLARA, 100)])
+    return bench
+
+
+def test_arrears_call_the_margin_and_then_each_step_waits_for_its_deadline() -> None:
+    bench = in_arrears()
+    deadline_s = bench.now_s + DAY_S
+    assert bench.named("MarginCalled") == [{"account": ANNA, "arrears": 70, "deadline_s": deadline_s}]
+    assert standing_of(bench, ANNA) == (70, 1, deadline_s)
+    bench.now_s = deadline_s
+    assert bench.try_(acts.escalate(ANNA)) == "deadline_not_passed"
+    bench.now_s += 1
+    bench.do(acts.escalate(ANNA))
+    suspended_until_s = bench.now_s + 7 * DAY_S
+    assert standing_of(bench, ANNA) == (70, 2, suspended_until_s)
+    assert bench.named("Suspended") == [{"account": ANNA, "arrears": 70, "deadline_s": suspended_until_s}]
+    bench.now_s = suspended_until_s
+    assert bench.try_(acts.escalate(ANNA)) == "deadline_not_passed"
+    bench.now_s += 1
+    bench.do(acts.escalate(ANNA))
+    assert standing_of(bench, ANNA) == (70, 3, 0)
+    assert bench.named("CaseOpened") == [{"account": ANNA, "arrears": 70}]
+    bench.now_s += 10**9
+    assert bench.try_(acts.escalate(ANNA)) == "ladder_ended"
+
+
+def test_whoever_owes_nothing_is_not_on_the_ladder() -> None:
+    bench = in_arrears()
+    bench.now_s += 10**9
+    assert bench.try_(acts.escalate(CLARA)) == bench.try_(acts.escalate(FUND)) == "nothing_owed"
+
+
+def test_more_arrears_do_not_move_the_deadline() -> None:
+    bench = in_arrears()
+    _, _, deadline_s = standing_of(bench, ANNA)
+    bench.settle(2, [Delta(ANNA, -5), Delta(CLARA, 5)])
+    assert standing_of(bench, ANNA) == (75, 1, deadline_s)
+    assert len(bench.named("MarginCalled")) == 1
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_whoever_pays_all_is_off_the_ladder_and_what_was_held_is_paid(steps: int) -> None:
+    bench = in_arrears()
+    for _ in range(steps):
+        bench.now_s += 8 * DAY_S
+        bench.do(acts.escalate(ANNA))
+    before = standing_of(bench, ANNA)
+    bench.mint((ANNA, 69), to_escrow=True)
+    assert standing_of(bench, ANNA) == (1, *before[1:]), "one micro short is still owing"
+    assert bench.named("Cured") == []
+    bench.mint((ANNA, 1), to_escrow=True)
+    assert standing_of(bench, ANNA) == (0, 0, 0)
+    assert bench.named("Cured") == [{"account": ANNA}]
+    bench.do(acts.release([CLARA]))
+    assert (bench.escrow_of(CLARA), held_of(bench, CLARA), bench.escrow_of(FUND)) == (100, 0, 0)
+
+
+def test_a_credit_pays_arrears_too_and_owing_again_begins_at_the_first_step() -> None:
+    bench = in_arrears()
+    bench.now_s += 2 * DAY_S
+    bench.do(acts.escalate(ANNA))
+    bench.mint((BORIS, 100), to_escrow=True)
+    bench.settle(2, [Delta(BORIS, -80), Delta(ANNA, 80)])
+    assert standing_of(bench, ANNA) == (0, 0, 0)
+    bench.settle(3, [Delta(ANNA, -15), Delta(CLARA, 15)])
+    assert standing_of(bench, ANNA) == (5, 1, bench.now_s + DAY_S)
+
+
+def test_a_part_of_three_hundred_who_can_not_pay_fits_one_transaction() -> None:
+    bench = Bench()
+    debtors = list(range(1_000, 1_300))
+    deltas = [Delta(member, -1_000_000) for member in debtors]
+    creditor = [Delta(2_000, 300_000_000)]
+    proposal = bench.proposal(1, [deltas, creditor])
+    bench.now_s = proposal.end_s
+    bench.do(bench.propose(proposal))
+    bench.now_s += 10**5
+    bench.do(acts.apply_part(1, 0, deltas))
+    assert bench.gas < TRANSACTION_GAS_CAP
+    assert len(bench.named("MarginCalled")) == 300
 
 
 # ---------------------------------------------------------- many cycles at random, against an obvious model
