@@ -1,6 +1,6 @@
 """Kill -9 while orders stream in, again and again, of the server and of PostgreSQL: what was answered is there, once.
 
-Five rounds on each kind of database; ``make soak`` goes through fifty.
+Three rounds on each kind of database; ``make soak`` goes through fifty.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tests.market.world import Person, World, neighbours, open_market
 from tests.postgresql import TEMPLATE, Cluster
 
 IS_SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
-ROUNDS = 50 if IS_SOAK else 5
+ROUNDS = 50 if IS_SOAK else 3
 
 
 @pytest.mark.timeout(120 * ROUNDS)

@@ -1,6 +1,7 @@
 """Two servers on one database: the second refuses to start, and the first stops if it ever loses its hold."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,19 @@ from data.database import open_database
 from market import lock
 from market.lock import AlreadyServedError, served_alone
 from tests.databases import url_of
-from tests.market.killed_server import child
 from tests.postgresql import TEMPLATE, Cluster
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import signal, sys
+from data.database import open_database
+from market.lock import served_alone
+
+with served_alone(open_database(sys.argv[1])):
+    print("held", flush=True)
+    signal.pause()
+"""
+"""A server as far as its lock goes; it starts in a moment."""
 
 
 @pytest.mark.usefixtures("database_url")
@@ -28,15 +40,24 @@ def test_the_second_server_is_turned_away(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.usefixtures("database_url")
 async def test_after_a_kill_9_the_next_one_starts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = open_database(url_of(tmp_path))
-    async with child(tmp_path) as (process, _):
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD, url_of(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert holder.stdout is not None
+    try:
+        assert await holder.stdout.readline() == b"held\n"
         with monkeypatch.context() as hurried:
             hurried.setattr(lock, "PATIENCE_S", 1.0)
             with pytest.raises(AlreadyServedError), served_alone(database):
                 pass
-        process.kill()
+        holder.kill()
         with served_alone(database):
             pass
-    database.dispose()
+    finally:
+        if holder.returncode is None:
+            holder.kill()
+        await holder.wait()
+        database.dispose()
 
 
 def test_a_hold_is_taken_again_when_postgresql_was_away(
