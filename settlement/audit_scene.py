@@ -35,6 +35,9 @@ class ReadableChain(Protocol):
 
     addresses: dict[str, bytes]
 
+    @property
+    def deployer(self) -> bytes: ...
+
     def domain(self, contract: str) -> Domain: ...
 
     def view(self, call: Call) -> tuple[Any, ...]: ...

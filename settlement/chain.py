@@ -104,6 +104,10 @@ class Chain(Protocol):
     addresses: dict[str, bytes]
     """Contract name to its 20 bytes."""
 
+    @property
+    def deployer(self) -> bytes:
+        """The account whose first transactions made the contracts, 20 bytes."""
+
     def domain(self, contract: str) -> Domain:
         """Where intents for a contract hold."""
 

@@ -42,7 +42,8 @@ class FileChain:
         self._reader = ChainReader(path)
         self._salt, self._contracts = salt, contracts
         self.chain_id = self._reader.chain_id
-        self.addresses = contract_addresses(self._deployer())
+        self.deployer = self._first_sender()
+        self.addresses = contract_addresses(self.deployer)
         self._names = {address: name for name, address in self.addresses.items()}
         self._machine: Machine | None = None
         self._head: StoredBlock | None = None
@@ -136,7 +137,7 @@ class FileChain:
         assert self._head is not None, "a chain has a genesis block"
         return self._head
 
-    def _deployer(self) -> bytes:
+    def _first_sender(self) -> bytes:
         for block in self._blocks():
             for receipt in block.receipts:
                 return receipt.sender

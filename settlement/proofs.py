@@ -1,36 +1,81 @@
-"""The proof that a member takes away of one of its trades: gathered from the database, checked by ``trade_leaf``."""
+"""The proof that a member takes away of one of its trades: one file with everything, down to the blocks of the chain.
+
+Gathered from the database, and from the chain, which shows its events. A package of its own that shares no code with
+this one, ``verifier``, checks it offline.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
 
 from matching.order import Side
 from settlement import commitments, merkle, publish_store, store
+from settlement.audit_scene import ReadableChain
+from settlement.event_proof import EventProof
 from settlement.examine_orders import split_leaves
+from settlement.hexjson import Hex
 from settlement.intents import Domain
 from settlement.jwk import to_jwk
 from settlement.keys import KeyHistory
 from settlement.published import PublishedOrder
-from settlement.store import LeafTrade
+from settlement.store import EventPlace, LeafTrade
 from settlement.trade_leaf import OrderEvidence, TradeProof, json_path, prove_trade
 
 
-def prove(connection: Connection, trade_id: int, member: int, domain: Domain) -> TradeProof | str:
-    """The proof of a trade for one of its sides; ``domain`` is that of Clearing.
+class ProofFile(TradeProof, frozen=True, kw_only=True):
+    """A trade's proof with where the chain says what it rests on.
 
-    Or why there is none: ``not_found`` when the member has no such trade, ``not_committed`` when it is not on its way
-    to the chain yet.
+    ``committed`` is the event of its commitment, ``key_events`` are all that the chain says of the member's keys, in
+    order. ``deployer`` is the account that made the contracts, so that their addresses follow from one another.
+    """
+
+    kind: Literal["trade_proof"] = "trade_proof"
+    version: Literal[1] = 1
+    deployer: Hex
+    committed: EventProof
+    key_events: tuple[EventProof, ...]
+
+
+class Gathered(NamedTuple):
+    """What the database has of a proof, and where on the chain the rest stands."""
+
+    proof: TradeProof
+    committed: EventPlace
+    key_events: Sequence[EventPlace]
+
+
+def gather(connection: Connection, trade_id: int, member: int, domain: Domain) -> Gathered | str:
+    """What there is of a trade's proof for one of its sides; ``domain`` is that of Clearing.
+
+    Or why there is none: ``not_found`` when the member has no such trade, ``not_committed`` when the chain has no
+    commitment to it yet.
     """
     found = store.trades_between(connection, trade_id, trade_id)
     if not found or member not in (found[0].record.buy.member, found[0].record.sell.member):
         return "not_found"
     covering = store.commitment_of_trade(connection, trade_id)
-    if covering is None:
+    committed = None if covering is None else store.commitment_event(connection, covering)
+    if covering is None or committed is None:
         return "not_committed"
-    committed = store.trades_between(connection, covering.first_trade, covering.last_trade)
-    path = merkle.path([trade.leaf for trade in committed], trade_id - covering.first_trade)
+    leaves = [trade.leaf for trade in store.trades_between(connection, covering.first_trade, covering.last_trade)]
+    path = merkle.path(leaves, trade_id - covering.first_trade)
     (trade,) = found
     evidence = _evidence(connection, _own_order(connection, trade, member))
     commitment = commitments.for_proof(commitments.of_row(covering))
-    return prove_trade(trade.record, path, commitment, evidence, domain=domain)
+    proof = prove_trade(trade.record, path, commitment, evidence, domain=domain)
+    return Gathered(proof, committed, store.key_events(connection, member))
+
+
+def with_events(gathered: Gathered, chain: ReadableChain) -> ProofFile:
+    """The whole file. Raises EventNotProvableError when the chain has changed meanwhile, ChainUnavailableError."""
+    fields = {name: getattr(gathered.proof, name) for name in TradeProof.__struct_fields__}
+    return ProofFile(
+        **fields,
+        deployer=Hex(chain.deployer),
+        committed=chain.event_proof(*gathered.committed),
+        key_events=tuple(chain.event_proof(*place) for place in gathered.key_events),
+    )
 
 
 def _own_order(connection: Connection, trade: LeafTrade, member: int) -> PublishedOrder:

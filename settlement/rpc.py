@@ -62,6 +62,11 @@ class RpcChain:
         self._events = {name: abi.event_shapes(compiled) for name, compiled in contracts.items()}
         self._outputs = {name: abi.output_types(compiled) for name, compiled in contracts.items()}
 
+    @property
+    def deployer(self) -> bytes:
+        """The account whose first transactions made the contracts: the relayer."""
+        return _bytes(self._relayer.address)
+
     def domain(self, contract: str) -> Domain:
         """Where intents for a contract hold."""
         return Domain(self.chain_id, self.addresses[contract], self._salt)

@@ -19,6 +19,7 @@ from data.tables import (
     meters,
     nodes,
     orders,
+    outbox,
     quarantined_readings,
     reading_signatures,
     readings,
@@ -30,6 +31,9 @@ from settlement.hexjson import Hex
 from settlement.meters import Connection as MeterConnection
 from settlement.signatures import PublicKey
 from settlement.trade_leaf import Common, Half, TradeRecord, trade_leaf
+
+KEY_EVENTS = ("Admitted", "KeyRotated")
+"""The events of Members that name a member's key."""
 
 IN_CHUNK = 500
 """How many values one ``IN (...)`` holds: below the bound of every database."""
@@ -149,6 +153,13 @@ def _leaf_trade(row: Row[Any]) -> LeafTrade:
 # ---------------------------------------------------------------------------------------------- commitments
 
 
+class EventPlace(NamedTuple):
+    """Where an event stands on the chain; ``log_index`` counts within the block."""
+
+    block: int
+    log_index: int
+
+
 class JournalEnd(NamedTuple):
     """The newest batch of the journal, and the oldest after a given one."""
 
@@ -166,6 +177,35 @@ def commitment_of_trade(connection: Connection, trade_id: int) -> Row[Any] | Non
     """The commitment whose trades include this one."""
     covers = (commitments.c.first_trade <= trade_id) & (commitments.c.last_trade >= trade_id)
     return connection.execute(select(commitments).where(covers)).first()
+
+
+def commitment_event(connection: Connection, row: Row[Any]) -> EventPlace | None:
+    """Where the chain says a commitment, given as its row; None when it does not yet."""
+    said = _events("Clearing", "Committed").where(chain_events.c.arguments.contains(_argument("index", row.commitment)))
+    sent = select(outbox.c.block).where(outbox.c.outbox_id == row.outbox_id).scalar_subquery()
+    # by its own transaction, which is nearly always the one, at once; else by looking through all of them
+    found = connection.execute(said.where(chain_events.c.block == sent)).first() or connection.execute(said).first()
+    return None if found is None else EventPlace(*found)
+
+
+def key_events(connection: Connection, member: int) -> list[EventPlace]:
+    """Where the chain says a member's keys, in order."""
+    query = _events("Members", *KEY_EVENTS).where(chain_events.c.arguments.contains(_argument("member", member)))
+    return [EventPlace(*row) for row in connection.execute(query)]
+
+
+def _events(contract: str, *events: str) -> Select[Any]:
+    """The places of events of some kinds, in order."""
+    return (
+        select(chain_events.c.block, chain_events.c.log_index)
+        .where(chain_events.c.contract == contract, chain_events.c.event.in_(events))
+        .order_by(chain_events.c.block, chain_events.c.log_index)
+    )
+
+
+def _argument(name: str, number: int) -> str:
+    """What ``arguments`` contains when an event has this number under this name."""
+    return json.dumps({name: str(number)})[1:-1]
 
 
 def journal_after(connection: Connection, batch: int) -> JournalEnd | None:

@@ -30,7 +30,7 @@ from settlement.chain_file import FileChain
 from settlement.compile import compiled
 from settlement.intents import RECEIPT, OrderIntent
 from settlement.jwk import from_jwk
-from settlement.trade_leaf import TradeProof, verify_trade_proof
+from settlement.proofs import ProofFile
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 MORNING = "2026-07-01T00:00:00Z"
@@ -195,12 +195,17 @@ async def the_trade_is_proven_to_a_stranger(town: Town, trade: int, order: Order
     await institutions.move_clock(town.operator, parse_instant_s("2026-07-01T00:02:00Z"))
     await institutions.until_idle(town.operator)
     answer = await town.fang.request("GET", f"/v1/trades/{trade}/proof")
-    proof = hexjson.load(answer, TradeProof)
+    proof = hexjson.load(answer, ProofFile)
     assert proof.order.intent == order
     with FileChain(town.folder / "chain.db", bytes(proof.domain.salt), compiled()) as chain:
         [committed] = [e.arguments for e in chain.events(1) if e.event == "Committed" and e.arguments["trade_count"]]
     assert proof.commitment.trade_root == committed["trade_root"]
-    assert verify_trade_proof(proof, proof.commitment, signatures.public_key(_key(town.fang))) == []
+    file = town.folder / "proof.json"
+    file.write_bytes(answer)
+    code, said = await children.run(
+        ["verify", str(file), "--lang", "en", "--block-hash", proof.committed.block_hash.hex()]
+    )
+    assert code == 0 and any("is the one you brought" in line for line in said)
     assert b"4200" not in answer  # Fang's own limit is shown, He's is not
 
 

@@ -15,7 +15,7 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-PACKAGES = ("market", "finance", "settlement", "matching", "data")
+PACKAGES = ("market", "finance", "settlement", "matching", "data", "verifier")
 LONGEST_FILE_LINES = 450
 LONG_ON_PURPOSE = (
     "matching/kernel.py",  # compiled code is cached by file: its first lines say more

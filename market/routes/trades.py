@@ -7,10 +7,12 @@ from market.context import CONTEXT
 from market.identity import require
 from market.openapi.fields import PAGE, Instant, Number
 from market.openapi.operation import MEMBER, operation
-from market.problems import not_found, refuse
+from market.problems import not_found, refuse, unavailable
 from market.views import OwnTradeBody, PublicTrade, own_trade_body, public_trade_body
 from settlement import hexjson, proofs
-from settlement.trade_leaf import TradeProof
+from settlement.chain import Chain, ChainUnavailableError
+from settlement.event_proof import EventNotProvableError
+from settlement.proofs import ProofFile
 
 
 @operation(
@@ -56,26 +58,34 @@ async def show_all(request: web.Request) -> web.Response:
 
 
 @operation(
-    TradeProof,
+    ProofFile,
     who=MEMBER,
     scope="read",
     path={"trade": Number},
-    refuses=("400 bad_number", "404 not_found", "409 not_committed"),
+    refuses=("400 bad_number", "404 not_found", "409 not_committed", "503 chain_unavailable"),
 )
 async def show_proof(request: web.Request) -> web.Response:
-    """All that a stranger needs to see that a trade, with this member's signed order, stands on the chain."""
+    """All that a stranger needs to see that a trade, with this member's signed order, stands on the chain.
+
+    One file, verified offline by `jinsha verify`; of the other side it shows a hash.
+    """
     context = request.app[CONTEXT]
     member = require(request, scope="read")
     trade_id = wire.whole_number(request.match_info["trade"], "trade")
     domain = context.chain.domain("Clearing")
-    found = await context.read(lambda connection: proofs.prove(connection, trade_id, member.member_id, domain))
+    found = await context.read(lambda connection: proofs.gather(connection, trade_id, member.member_id, domain))
     if found == "not_committed":
-        raise refuse(
-            409, "not_committed", "the trade is not on its way to the chain yet; ask again in a minute", "trade"
-        )
+        raise refuse(409, "not_committed", "the chain has no commitment to it yet; ask again in a minute", "trade")
     if isinstance(found, str):
         raise not_found("such a trade of yours")
-    return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
+    return await wire.reply_bytes(context.in_thread(_file, found, context.chain))
+
+
+def _file(gathered: proofs.Gathered, chain: Chain) -> bytes:
+    try:
+        return hexjson.dumps(proofs.with_events(gathered, chain))
+    except (ChainUnavailableError, EventNotProvableError) as error:
+        raise unavailable("chain_unavailable", "the chain does not show its events now; ask again") from error
 
 
 def routes() -> list[web.RouteDef]:
