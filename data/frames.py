@@ -144,7 +144,8 @@ def statements(market: Place, **filters: Unpack[Filter]) -> pd.DataFrame:
 
     Columns: cycle, line, slot, member, meter, kind, counterparty, trade_id, energy_lots, energy_kwh,
     price_cny_per_kwh, amount_cny (+ received, - paid), how (cycle: moved then; terms: owed until due; bill: a
-    residual). Over all members the amounts of a slot add up to exactly zero.
+    residual), adjusts (the cycle of which late readings put a slot right, 0: its day had none). Over all members the
+    amounts of a slot add up to exactly zero.
     """
     return _frame(market, store.STATEMENTS, **filters)
 

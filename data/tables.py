@@ -332,7 +332,7 @@ readings = Table(
     Column("received_s", BigInteger, nullable=False),
     Column("signature_id", BigInteger, nullable=False),  # reading_signatures
     Column("leaf_index", BigInteger, nullable=False),
-    Index(None, "slot_s"),
+    Index(None, "slot_s", "received_s"),
 )
 
 reading_signatures = Table(
@@ -380,11 +380,20 @@ cycles = Table(
     Column("refusal", Text),  # the checker's reason, when it refused
 )
 
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("cycle", BigInteger, primary_key=True, autoincrement=False),
+    Column("day", String(10), nullable=False),
+    Column("end_s", BigInteger, nullable=False),
+    comment="The cycle being drafted: its day is closed, its deliveries and lines count once it stands in cycles",
+)
+
 deliveries = Table(
     "deliveries",
     metadata,
     Column("trade_id", ForeignKey("trades.trade_id"), primary_key=True),
-    Column("cycle", ForeignKey("cycles.cycle"), nullable=False),
+    Column("cycle", BigInteger, nullable=False),  # counts only once it stands in cycles; so do statement lines
     Column("delivered_lots", BigInteger, nullable=False),
     Column("financeable", Boolean, nullable=False),  # from actual, signed readings
     Index(None, "cycle"),
@@ -393,7 +402,7 @@ deliveries = Table(
 estimates = Table(
     "estimates",
     metadata,
-    Column("cycle", ForeignKey("cycles.cycle"), primary_key=True),
+    Column("cycle", BigInteger, primary_key=True, autoincrement=False),
     Column("slot_s", BigInteger, primary_key=True, autoincrement=False),
     Column("node_id", BigInteger, primary_key=True, autoincrement=False),
     Column("held", Boolean, nullable=False),  # a reading is there, and the area meter contradicts it
@@ -403,7 +412,7 @@ estimates = Table(
 statement_lines = Table(
     "statement_lines",
     metadata,
-    Column("cycle", ForeignKey("cycles.cycle"), primary_key=True),
+    Column("cycle", BigInteger, primary_key=True, autoincrement=False),
     Column("line", BigInteger, primary_key=True, autoincrement=False),
     Column("slot_s", BigInteger, nullable=False),
     Column("member_id", BigInteger, nullable=False),
@@ -415,6 +424,9 @@ statement_lines = Table(
     Column("price_ticks", BigInteger, nullable=False),
     Column("amount_micro", BigInteger, nullable=False),  # + received, - paid
     Column("how", String(10), nullable=False),  # cycle: moves in this cycle; terms: owed until due; bill: residual
+    Column(
+        "adjusts", BigInteger
+    ),  # the cycle of which a slot is put right here, 0: its day had none; null: no such line
     Index(None, "member_id", "slot_s"),
 )
 

@@ -29,11 +29,12 @@ from settlement.acts import Approval
 from settlement.hexjson import Hex
 from settlement.intents import Domain
 from settlement.officer import Officer
+from settlement.rules import SettlementRules
 from settlement.signatures import PublicKey
 
 
 def close_due(
-    database: Engine, now_s: int, *, time_zone: str, billing: Billing, domain: Domain, operator: Officer
+    database: Engine, now_s: int, *, rules: SettlementRules, billing: Billing, domain: Domain, operator: Officer
 ) -> int | None:
     """Draft the next billing period when it is over and all its cycles are applied; call again until it returns None.
 
@@ -41,7 +42,7 @@ def close_due(
     written in one transaction: after a crash it is there whole, or is drafted when this is called again.
     """
     with reading(database) as connection:
-        span = _next_span(connection, now_s, time_zone, billing)
+        span = _next_span(connection, now_s, rules, billing)
         if span is None:
             return None
         drafted, row = _draft(connection, span, billing)
@@ -64,7 +65,7 @@ class _Span(NamedTuple):
     cycles: Sequence[Row[Any]]
 
 
-def _next_span(connection: Connection, now_s: int, time_zone: str, billing: Billing) -> _Span | None:
+def _next_span(connection: Connection, now_s: int, rules: SettlementRules, billing: Billing) -> _Span | None:
     """None when no period is ready."""
     last = period_store.last_period(connection)
     if last is not None and last.state in ("drafted", "refused"):
@@ -74,8 +75,8 @@ def _next_span(connection: Connection, now_s: int, time_zone: str, billing: Bill
         return None
     first_day = billing.first_day(date.fromisoformat(ahead[0].day))
     last_day = billing.last_day(first_day)
-    _, end_s = calendar.bounds(last_day, time_zone)
-    if now_s < end_s or cycle_store.unsettled_before(connection, end_s, time_zone):
+    _, end_s = calendar.bounds(last_day, rules.time_zone)
+    if now_s < end_s or cycle_store.unsettled_before(connection, end_s, rules):
         return None
     within = [row for row in ahead if row.day <= last_day.isoformat()]
     return _Span((last.period if last else 0) + 1, first_day, last_day, within)

@@ -165,7 +165,7 @@ def transfers(connection: Connection) -> tuple[int, int, int]:
     applied = cycles.c.state == "applied"
     before = (
         select(func.count())
-        .select_from(statement_lines.join(cycles))
+        .select_from(statement_lines.join(cycles, cycles.c.cycle == _l.cycle))
         .where(applied, _l.how == "cycle", _l.amount_micro < 0)
     )
     after, moved_micro = 0, 0

@@ -4,8 +4,9 @@ Each is called in the settlement thread with the market's time and says whether 
 the chain it reads before its transaction begins, so that no order waits for another process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from time import monotonic
 
 from sqlalchemy import Connection
 
@@ -16,9 +17,12 @@ from finance.period import Billing
 from market import member_store, withdrawing
 from market.context import Context
 from market.scheduler import Step
-from settlement import commitments, cycle, mirror, store
+from settlement import commitments, cycle, drafting, mirror, store
 from settlement.chain import ChainEvent
 from settlement.writer import Writer
+
+DRAFT_S = 0.5
+"""So long a draft is carried on before the other steps have their turn."""
 
 
 def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[tuple[str, Step]]:
@@ -27,7 +31,7 @@ def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[t
     return [
         ("advance", partial(_advance, context)),
         ("commit", partial(_commit, context)),
-        ("draft", partial(_draft, context)),
+        ("draft", _Drafting(context).step),
         ("apply", partial(_apply, context)),
         ("bill", partial(_bill, context)),
         ("withdraw", partial(_withdraw, context)),
@@ -56,15 +60,31 @@ def _commit(context: Context, now_s: int) -> bool:
     return number is not None
 
 
-def _draft(context: Context, now_s: int) -> bool:
-    number = cycle.draft_due(
-        context.database,
-        now_s,
-        rules=context.config.settlement_rules,
-        domain=context.chain.domain("Clearing"),
-        operator=context.operator,
-    )
-    return number is not None
+class _Drafting:
+    """Drafts what is due, half a second at a time, so that a large day does not hold up the other steps."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._steps: Iterator[int | None] | None = None
+
+    def step(self, now_s: int) -> bool:
+        """Go on with a draft, or begin the next; whether there was something to do."""
+        if self._steps is None:
+            self._steps = drafting.steps(
+                self._context.database,
+                now_s,
+                rules=self._context.config.settlement_rules,
+                domain=self._context.chain.domain("Clearing"),
+                operator=self._context.operator,
+            )
+        steps, self._steps = self._steps, None  # what raises is begun again
+        until_s, has_worked = monotonic() + DRAFT_S, False
+        for _ in steps:
+            has_worked = True
+            if monotonic() > until_s:
+                self._steps = steps
+                break
+        return has_worked
 
 
 def _apply(context: Context, now_s: int) -> bool:
@@ -76,7 +96,7 @@ def _bill(context: Context, now_s: int) -> bool:
     number = periods.close_due(
         context.database,
         now_s,
-        time_zone=context.config.market.time_zone,
+        rules=context.config.settlement_rules,
         billing=Billing(context.config.market.billing_period),
         domain=context.chain.domain("Receivables"),
         operator=context.operator,

@@ -137,19 +137,18 @@ def _cycles(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     last_end_s = 0
     for number in range(1, audit_store.count(scene.connection, "cycles") + 1):
         try:
-            published = publish_store.published_cycle(scene.connection, number)
+            published = publish_store.published_cycle(scene.connection, number, scene.terms.rules)
         except (ValueError, TypeError) as error:
             yield Contradiction("cycles", str(number), "parts", f"are no parts: {error}")
             return
         if published is None:
             yield Contradiction("cycles", str(number), "cycle", "is missing")
             return
-        readings = publish_store.readings_of_day(scene.connection, _day(published.day), zone)
-        found = scene.examiner.recompute(published, readings)
+        found = scene.examiner.recompute(published, publish_store.StoredCycle(scene.connection, number))
         if found is not None:
             yield found
             return
-        tick(len(published.lines))
+        tick(audit_store.count_lines(scene.connection, number))
         last_end_s = published.end_s
     settled = sum(replayed.traded.slot < last_end_s for replayed in scene.replay.trades)
     if settled != len(scene.examiner.settled):

@@ -20,6 +20,7 @@ from data.tables import (
     outbox,
     quarantined_readings,
     readings,
+    statement_lines,
 )
 from settlement.publish_store import order_of, orders_query, reading_of, readings_query, stream
 from settlement.published import PublishedOrder, PublishedReading
@@ -73,6 +74,12 @@ def first_sequences(connection: Connection) -> dict[int, int]:
 def all_readings(connection: Connection) -> Iterator[PublishedReading]:
     """All versions of all readings, by slot, node and version."""
     return stream(connection, readings_query(), reading_of)
+
+
+def count_lines(connection: Connection, cycle: int) -> int:
+    """How many statement lines a cycle has."""
+    query = select(func.count()).select_from(statement_lines).where(statement_lines.c.cycle == cycle)
+    return connection.scalar(query) or 0
 
 
 def reading_slots(connection: Connection) -> list[int]:

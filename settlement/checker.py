@@ -8,24 +8,33 @@ reason; the process then ends with exit code 1, for a market with a contradictio
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from data.units import UnitError, parse_price_ticks
+from data.units import UnitError, format_instant, parse_price_ticks
 from matching.order import Rules
 from settlement import hexjson
 from settlement.checker_client import MarketClient, MarketRefusedError, MarketUnreachableError
 from settlement.contradiction import Contradiction
+from settlement.delivery import Line
 from settlement.examine_cycle import CycleExaminer, Parties, signed_digest
 from settlement.intents import Domain
 from settlement.journal_replay import JournalReplay
 from settlement.jwk import Jwk, from_jwk, to_jwk
 from settlement.keys import KeyHistory
 from settlement.officer import Officer
-from settlement.published import PublishedCycle, PublishedJournal, PublishedKey, PublishedReadings, Verdict
+from settlement.published import (
+    PublishedCycle,
+    PublishedJournal,
+    PublishedKey,
+    PublishedLines,
+    PublishedSlot,
+    SignedReadings,
+    Verdict,
+)
 from settlement.rules import SettlementRules
 from settlement.signatures import public_key
 
@@ -98,6 +107,22 @@ class ContradictionError(Exception):
         self.found = found
 
 
+class _PulledCycle:
+    """A cycle's slots and lines over HTTP, a page at a time, as the examiner asks for them."""
+
+    def __init__(self, client: MarketClient, number: int) -> None:
+        self._client, self._at = client, f"/v1/cycles/{number}"
+
+    def slot(self, slot_s: int) -> PublishedSlot:
+        return hexjson.load(self._client.get(f"{self._at}/slots?slot={format_instant(slot_s)}"), PublishedSlot)
+
+    def lines(self, after: int) -> Sequence[Line]:
+        return hexjson.load(self._client.get(f"{self._at}/lines?after={after}"), PublishedLines).lines
+
+    def reading_signature(self, signature_id: int) -> SignedReadings | None:
+        return hexjson.load(self._client.get(f"/v1/readings/signatures/{signature_id}"), SignedReadings)
+
+
 class Checker:
     """One checker at one market. ``step`` does all there is to do now; it remembers what it has examined."""
 
@@ -138,8 +163,7 @@ class Checker:
 
     def _cycle(self, number: int) -> None:
         cycle = hexjson.load(self._client.get(f"/v1/cycles/{number}"), PublishedCycle)
-        readings = hexjson.load(self._client.get(f"/v1/readings?day={cycle.day}"), PublishedReadings)
-        found = self._follow_journal() or self._examiner.examine(cycle, readings)
+        found = self._follow_journal() or self._examiner.examine(cycle, _PulledCycle(self._client, number))
         self._answer(f"/v1/cycles/{number}", cycle.state, found, signed_digest(cycle, self._clearing))
 
     def _billing_period(self, number: int) -> None:

@@ -1,31 +1,42 @@
-"""What a cycle comes to: one pure function from the day's trades and readings to roots, lines and deltas.
+"""What a cycle comes to: one pure computation from the day's trades and readings to roots, lines and deltas.
 
 The operator drafts a cycle with it, the checker computes it again from what is published before signing, the audit
 once more from the database. Whoever has the same inputs has the same outcome, byte for byte; where two differ,
-``first_difference`` names the first line, account or root that does.
+``first_difference`` names the first account or root that does. A day of millions of readings goes through slot by slot.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 
 from settlement import acts, calendar, delivery, merkle, netting
-from settlement.delivery import PROVEN, Delivery, Established, Estimate, Line, PlainDebt, Reading, SlotTrade
+from settlement.delivery import Delivery, Estimate, LateSlot, Line, PlainDebt, Reading, SlotTrade
 from settlement.keccak import keccak
 from settlement.rules import SettlementRules
+
+
+class SlotInputs(NamedTuple):
+    """What decides a slot: its trades and their leaves, by trade id, and the readings that count, by node.
+
+    ``unproven`` are the nodes whose reading makes nothing financeable, and those of which none counts, for it is held.
+    """
+
+    slot_s: int
+    trades: Sequence[SlotTrade]
+    trade_leaves: Sequence[bytes]
+    readings: Mapping[int, Reading]
+    unproven: Collection[int] = ()
 
 
 class CycleInputs(NamedTuple):
     """Everything that decides a cycle's outcome.
 
-    ``trades`` and ``trade_leaves`` are those of the slots in ``[start_s, end_s)``, both by trade id; ``readings`` the
-    final ones by (slot, node), only those that count; ``established`` says of those that are more or less than signed
-    by the meter operator how far they are proven, and of which none counts because it is held. ``owners`` are the
-    members of the nodes that traded or were read; ``debts`` is what falls due.
+    ``slots`` are those in ``[start_s, end_s)`` and ``late`` those of earlier days whose readings came late, both
+    ascending, each taken once: they may be read while they are computed. ``owners`` are the members of the nodes that
+    traded or were read; ``debts`` is what falls due.
     """
 
     cycle: int
@@ -33,31 +44,40 @@ class CycleInputs(NamedTuple):
     start_s: int
     end_s: int
     salt: bytes
-    trades: Sequence[SlotTrade]
-    trade_leaves: Sequence[bytes]
-    readings: Mapping[tuple[int, int], Reading]
+    slots: Iterable[SlotInputs]
+    late: Iterable[LateSlot]
     owners: Mapping[int, int]
     debts: Sequence[PlainDebt]
-    established: Mapping[tuple[int, int], Established] = MappingProxyType({})
 
 
-class CycleOutcome(NamedTuple):
-    """``lines`` are numbered from 1 in this order: slot by slot, then the debts that fall due.
-
-    ``estimates`` come by slot and node.
-    """
+class CycleTotals(NamedTuple):
+    """What operator and checker sign of a cycle."""
 
     trades_root: bytes
     readings_root: bytes
     statements_root: bytes
-    deliveries: list[Delivery]
-    lines: list[Line]
     parts: list[netting.Part]
-    estimates: list[Estimate]
 
     def proposal_parts(self, cycle: int) -> list[acts.Part]:
         """Hash and sum of each part, as the contract takes them."""
         return [acts.part(cycle, index, deltas_of(part)) for index, part in enumerate(self.parts)]
+
+
+class Portion(NamedTuple):
+    """What a slot adds to a cycle: deliveries by trade id, lines in their order, estimates by node."""
+
+    deliveries: list[Delivery]
+    lines: list[Line]
+    estimates: list[Estimate]
+
+
+class CycleOutcome(NamedTuple):
+    """A whole cycle in memory. ``lines`` are numbered from 1: slot by slot, late slots, then debts that fall due."""
+
+    deliveries: list[Delivery]
+    lines: list[Line]
+    estimates: list[Estimate]
+    totals: CycleTotals
 
 
 def deltas_of(part: netting.Part) -> list[acts.Delta]:
@@ -65,46 +85,86 @@ def deltas_of(part: netting.Part) -> list[acts.Delta]:
     return [acts.Delta(account, amount_micro) for account, amount_micro in part.deltas]
 
 
+class Computation:
+    """A cycle computed slot by slot; of what is through, only roots of subtrees and a sum per member are kept.
+
+    The leaves of a root stand in the order in which they are added: slots ascending, in each its trades by id, its
+    readings by node.
+    """
+
+    def __init__(self, salt: bytes, owners: Mapping[int, int], rules: SettlementRules) -> None:
+        self._salt, self._owners, self._rules = salt, owners, rules
+        self._trades, self._readings, self._lines = merkle.RootStream(), merkle.RootStream(), merkle.RootStream()
+        self._sums = netting.Sums()
+        self._line = 0
+
+    def slot(self, slot: SlotInputs) -> Portion:
+        """The next slot of the cycle's day."""
+        for leaf in slot.trade_leaves:
+            self._trades.add(leaf)
+        self._add_readings(slot.slot_s, slot.readings)
+        outcome = delivery.settle_slot(
+            slot.slot_s, slot.trades, slot.readings, self._owners, self._rules, unproven=slot.unproven
+        )
+        self._add_lines(outcome.lines)
+        estimates = [Estimate(slot.slot_s, node, node in slot.unproven) for node in outcome.estimated]
+        return Portion(outcome.deliveries, outcome.lines, estimates)
+
+    def late(self, slot: LateSlot) -> Portion:
+        """The next slot of an earlier day, put right."""
+        changed = {node: each for node, each in slot.after.items() if slot.before.get(node) != each}
+        self._add_readings(slot.slot_s, changed)
+        lines = delivery.adjust_slot(slot, self._owners, self._rules)
+        self._add_lines(lines)
+        return Portion([], lines, [])
+
+    def due(self, debts: Iterable[PlainDebt]) -> Portion:
+        """The debts that fall due, after all slots."""
+        lines = delivery.due_lines(debts)
+        self._add_lines(lines)
+        return Portion([], lines, [])
+
+    def totals(self) -> CycleTotals:
+        """Roots and parts over what was added. Raises netting.TooManyAccountsError."""
+        roots = (self._trades.root(), self._readings.root(), self._lines.root())
+        return CycleTotals(*roots, netting.split(self._sums.deltas()))
+
+    def _add_readings(self, slot_s: int, readings: Mapping[int, Reading]) -> None:
+        for node, reading in sorted(readings.items()):
+            self._readings.add(reading_leaf(self._salt, slot_s, node, reading))
+
+    def _add_lines(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            self._line += 1
+            self._lines.add(statement_leaf(self._salt, self._line, line))
+            self._sums.add(line)
+
+
+def portions(inputs: CycleInputs, computation: Computation) -> Iterator[Portion]:
+    """What each slot of a cycle adds to it, then each late slot, then what falls due."""
+    for slot in inputs.slots:
+        yield computation.slot(slot)
+    for late in inputs.late:
+        yield computation.late(late)
+    yield computation.due(inputs.debts)
+
+
 def compute(inputs: CycleInputs, rules: SettlementRules) -> CycleOutcome:
-    """The outcome of a cycle. Raises netting.TooManyAccountsError."""
-    trades_of: defaultdict[int, list[SlotTrade]] = defaultdict(list)
-    for trade in inputs.trades:
-        trades_of[trade.slot_s].append(trade)
-    readings_of: defaultdict[int, dict[int, Reading]] = defaultdict(dict)
-    for (slot_s, node), reading in inputs.readings.items():
-        readings_of[slot_s][node] = reading
-    unproven: defaultdict[int, set[int]] = defaultdict(set)
-    for (slot_s, node), established in inputs.established.items():
-        if established not in PROVEN:
-            unproven[slot_s].add(node)
+    """The whole outcome of a cycle at once. Raises netting.TooManyAccountsError."""
+    computation = Computation(inputs.salt, inputs.owners, rules)
     deliveries: list[Delivery] = []
     lines: list[Line] = []
     estimates: list[Estimate] = []
-    for slot_s in sorted({*trades_of, *readings_of}):
-        outcome = delivery.settle_slot(
-            slot_s, trades_of[slot_s], readings_of[slot_s], inputs.owners, rules, unproven=unproven[slot_s]
-        )
-        deliveries += outcome.deliveries
-        lines += outcome.lines
-        estimates += [Estimate(slot_s, node, node in unproven[slot_s]) for node in outcome.estimated]
-    lines += delivery.due_lines(inputs.debts)
-    return CycleOutcome(
-        trades_root=merkle.root(inputs.trade_leaves),
-        readings_root=readings_root(inputs.salt, inputs.readings),
-        statements_root=merkle.root(statement_leaves(inputs.salt, lines)),
-        deliveries=sorted(deliveries),
-        lines=lines,
-        parts=netting.split(netting.net(lines)),
-        estimates=estimates,
-    )
+    for portion in portions(inputs, computation):
+        deliveries += portion.deliveries
+        lines += portion.lines
+        estimates += portion.estimates
+    return CycleOutcome(deliveries, lines, estimates, computation.totals())
 
 
-def statement_leaves(salt: bytes, lines: Iterable[Line]) -> list[bytes]:
-    """The leaves of a cycle's lines, each under a salt of its own, so that a member can show one line of many."""
-    return [
-        merkle.leaf(line_salt(salt, number) + msgspec.json.encode([number, *line]))
-        for number, line in enumerate(lines, start=1)
-    ]
+def statement_leaf(salt: bytes, number: int, line: Line) -> bytes:
+    """The leaf of a cycle's line, under a salt of its own, so that a member can show one line of many."""
+    return merkle.leaf(line_salt(salt, number) + msgspec.json.encode([number, *line]))
 
 
 def line_salt(salt: bytes, number: int) -> bytes:
@@ -112,17 +172,10 @@ def line_salt(salt: bytes, number: int) -> bytes:
     return keccak(salt + b"line" + number.to_bytes(32, "big"))
 
 
-def readings_root(salt: bytes, readings: Mapping[tuple[int, int], Reading]) -> bytes:
-    """The root over the final readings of a cycle by slot and node, each leaf under a salt of its own."""
-    return merkle.root(
-        [
-            merkle.leaf(
-                keccak(salt + b"reading" + slot_s.to_bytes(32, "big") + node.to_bytes(32, "big"))
-                + msgspec.json.encode([slot_s, node, *reading])
-            )
-            for (slot_s, node), reading in sorted(readings.items())
-        ]
-    )
+def reading_leaf(salt: bytes, slot_s: int, node: int, reading: Reading) -> bytes:
+    """The leaf of a reading that counts in a cycle, under a salt of its own."""
+    own_salt = keccak(salt + b"reading" + slot_s.to_bytes(32, "big") + node.to_bytes(32, "big"))
+    return merkle.leaf(own_salt + msgspec.json.encode([slot_s, node, *reading]))
 
 
 class PlainDebts:
@@ -144,6 +197,11 @@ class PlainDebts:
                 day = calendar.due_day(trade.slot_s, trade.terms_days, self._time_zone)
                 self._by_day[day].append(PlainDebt(trade, energy_lots))
 
+    def take(self, others: "PlainDebts") -> None:
+        """Take up what was added to others."""
+        for day, debts in others._by_day.items():
+            self._by_day[day] += debts
+
     def due(self, after: date | None, upto: date) -> list[PlainDebt]:
         """What falls due on the days after one and up to another, by trade id."""
         days = [day for day in self._by_day if (after is None or day > after) and day <= upto]
@@ -154,25 +212,20 @@ class PlainDebts:
         return min((day for day in self._by_day if after is None or day > after), default=None)
 
 
-def first_difference(stated: CycleOutcome, computed: CycleOutcome) -> tuple[str, str] | None:
-    """Where two outcomes first differ: the line, trade, account or root, and in what; None when they are the same."""
-    return (
-        _first_of("statement line", stated.lines, computed.lines)
-        or _first_of("delivery", stated.deliveries, computed.deliveries)
-        or _first_of("estimate", stated.estimates, computed.estimates)
-        or _first_delta(stated.parts, computed.parts)
-        or _first_root(stated, computed)
-    )
+def first_difference(stated: CycleTotals, computed: CycleTotals) -> tuple[str, str] | None:
+    """Where two outcomes first differ: the account or root, and in what; None when they are the same."""
+    return _first_delta(stated.parts, computed.parts) or _first_root(stated, computed)
 
 
-def _first_of(name: str, stated: Sequence[Any], computed: Sequence[Any]) -> tuple[str, str] | None:
-    for number, (ours, theirs) in enumerate(zip(computed, stated, strict=False), start=1):
+def difference_of_rows(name: str, first: int, stated: Sequence[Any], computed: Sequence[Any]) -> tuple[str, str] | None:
+    """Where rows first differ, the first of them numbered ``first``: the row, its field, and what it says."""
+    for number, (ours, theirs) in enumerate(zip(computed, stated, strict=False), start=first):
         if ours != theirs:
             field = next(field for field in ours._fields if getattr(ours, field) != getattr(theirs, field))
             where = f"{name} {number}, {field}"
             return where, f"stated {getattr(theirs, field)!r}, computed {getattr(ours, field)!r}"
     if len(stated) != len(computed):
-        return f"{name}s", f"stated {len(stated)}, computed {len(computed)}"
+        return f"{name} {first + min(len(stated), len(computed))}", "is missing or too much"
     return None
 
 
@@ -188,7 +241,7 @@ def _first_delta(stated: Sequence[netting.Part], computed: Sequence[netting.Part
     return "parts", "the deltas are right, their order, their cut or their sums are not"
 
 
-def _first_root(stated: CycleOutcome, computed: CycleOutcome) -> tuple[str, str] | None:
+def _first_root(stated: CycleTotals, computed: CycleTotals) -> tuple[str, str] | None:
     for name in ("trades_root", "readings_root", "statements_root"):
         if getattr(stated, name) != getattr(computed, name):
             return name, f"stated {getattr(stated, name).hex()}, computed {getattr(computed, name).hex()}"

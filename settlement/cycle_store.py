@@ -4,16 +4,18 @@ Every function takes a ``Connection`` inside the caller's transaction and works 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
-from data.tables import cycles, deliveries, estimates, meters, readings, statement_lines, trades
-from settlement import calendar, netting
-from settlement.cycle_outcome import CycleOutcome
+from data import bulk
+from data.tables import cycles, deliveries, drafts, estimates, meters, readings, statement_lines, trades
+from settlement import calendar, netting, store
+from settlement.cycle_outcome import CycleTotals, Portion
 from settlement.delivery import Delivery, Estimate, Line, PlainDebt, plain_debt_lots
+from settlement.rules import SettlementRules
 from settlement.store import chunks, slot_trade
 
 # --------------------------------------------------------------------------------------------------- cycles
@@ -35,10 +37,17 @@ def cycles_in(connection: Connection, *states: str) -> Sequence[Row[Any]]:
     return connection.execute(query.where(cycles.c.state.in_(states)) if states else query).all()
 
 
-def covers(connection: Connection, slots: Iterable[int]) -> set[int]:
-    """Those of the slots that are in a cycle which is drafted already."""
-    end_s = connection.scalar(select(func.max(cycles.c.end_s)))
-    return set() if end_s is None else {slot_s for slot_s in slots if slot_s < end_s}
+def last_cut(connection: Connection, window_s: int) -> int:
+    """Since when readings count in a later cycle only: the end of the last window for which one is drafted, or was.
+
+    Until the transaction ends no cycle begins to be drafted, so that what is recorded with this cut is seen by those
+    after it.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE drafts IN SHARE MODE")  # SQLite has one writer anyway
+    ends = [connection.scalar(select(func.max(table.c.end_s))) for table in (cycles, drafts)]
+    end_s = max((end_s for end_s in ends if end_s is not None), default=None)
+    return 0 if end_s is None else end_s + window_s
 
 
 def set_cycle(connection: Connection, number: int, **values: Any) -> None:
@@ -46,64 +55,97 @@ def set_cycle(connection: Connection, number: int, **values: Any) -> None:
     connection.execute(update(cycles).where(cycles.c.cycle == number).values(**values))
 
 
-def add_cycle(connection: Connection, row: dict[str, Any], outcome: CycleOutcome) -> None:
-    """Insert a drafted cycle with its deliveries and its statement lines."""
-    number = row["cycle"]
-    connection.execute(insert(cycles), {**row, "parts": parts_to_json(outcome.parts)})
-    if outcome.deliveries:
-        connection.execute(insert(deliveries), [{"cycle": number, **each._asdict()} for each in outcome.deliveries])
-    if outcome.lines:
-        connection.execute(insert(statement_lines), [_line_row(number, *each) for each in enumerate(outcome.lines, 1)])
-    if outcome.estimates:
-        rows = [{"cycle": number, "slot_s": s, "node_id": node, "held": held} for s, node, held in outcome.estimates]
-        connection.execute(insert(estimates), rows)
+def totals_of(row: Row[Any]) -> CycleTotals:
+    """What a row of ``cycles`` says that it came to."""
+    return CycleTotals(row.trades_root, row.readings_root, row.statements_root, parts_from_json(row.parts))
 
 
-def stated_outcome(connection: Connection, row: Row[Any]) -> CycleOutcome:
-    """What the database says a cycle came to."""
-    number = row.cycle
-    kept = connection.execute(select(deliveries).where(deliveries.c.cycle == number).order_by(deliveries.c.trade_id))
-    return CycleOutcome(
-        trades_root=row.trades_root,
-        readings_root=row.readings_root,
-        statements_root=row.statements_root,
-        deliveries=[Delivery(each.trade_id, each.delivered_lots, each.financeable) for each in kept],
-        lines=lines_of(connection, number),
-        parts=parts_from_json(row.parts),
-        estimates=_estimates_of(connection, number),
+def lines_of(connection: Connection, number: int, after: int = 0, limit: int | None = None) -> list[Line]:
+    """The statement lines of a cycle after one of them, in their order."""
+    columns = statement_lines.c
+    query = select(*(columns[name] for name in LINE_COLUMNS[2:])).where(columns.cycle == number, columns.line > after)
+    return [Line(*row) for row in connection.execute(query.order_by(columns.line).limit(limit))]
+
+
+def deliveries_at(connection: Connection, number: int, slot_s: int) -> list[Delivery]:
+    """What a cycle says was delivered of the trades of a slot, by trade id."""
+    query = (
+        select(deliveries.c.trade_id, deliveries.c.delivered_lots, deliveries.c.financeable)
+        .join(trades, trades.c.trade_id == deliveries.c.trade_id)
+        .where(trades.c.slot_s == slot_s, deliveries.c.cycle == number)
+        .order_by(deliveries.c.trade_id)
     )
+    return [Delivery(*row) for row in connection.execute(query)]
 
 
-def _estimates_of(connection: Connection, number: int) -> list[Estimate]:
-    query = select(estimates).where(estimates.c.cycle == number).order_by(estimates.c.slot_s, estimates.c.node_id)
-    return [Estimate(row.slot_s, row.node_id, row.held) for row in connection.execute(query)]
+def estimates_at(connection: Connection, number: int, slot_s: int) -> list[Estimate]:
+    """The meters that a cycle says were estimated in a slot, by node."""
+    query = select(estimates.c.slot_s, estimates.c.node_id, estimates.c.held)
+    query = query.where(estimates.c.cycle == number, estimates.c.slot_s == slot_s).order_by(estimates.c.node_id)
+    return [Estimate(*row) for row in connection.execute(query)]
 
 
-def lines_of(connection: Connection, number: int) -> list[Line]:
-    """The statement lines of a cycle, in their order."""
-    query = select(statement_lines).where(statement_lines.c.cycle == number).order_by(statement_lines.c.line)
-    return [line_of(row) for row in connection.execute(query)]
+# --------------------------------------------------------------------------------------------------- drafts
+
+LINE_COLUMNS = (
+    "cycle",
+    "line",
+    "slot_s",
+    "member_id",
+    "node_id",
+    "kind",
+    "counterparty",
+    "trade_id",
+    "energy_lots",
+    "price_ticks",
+    "amount_micro",
+    "how",
+    "adjusts",
+)
+"""The columns of ``statement_lines``; all but the first two are a ``Line``, in its order."""
+
+_ESTIMATE_COLUMNS = ("cycle", "slot_s", "node_id", "held")
+_DELIVERY_COLUMNS = ("cycle", "trade_id", "delivered_lots", "financeable")
 
 
-def line_of(row: Row[Any]) -> Line:
-    """A row of ``statement_lines`` as a line."""
-    return Line(
-        slot_s=row.slot_s,
-        member=row.member_id,
-        node=row.node_id,
-        kind=row.kind,
-        counterparty=row.counterparty,
-        trade_id=row.trade_id,
-        energy_lots=row.energy_lots,
-        price_ticks=row.price_ticks,
-        amount_micro=row.amount_micro,
-        how=row.how,
-    )
+def draft(connection: Connection) -> Row[Any] | None:
+    """The row of ``drafts``, when a cycle is being drafted or its drafting was broken off."""
+    return connection.execute(select(drafts)).first()
 
 
-def _line_row(number: int, place: int, line: Line) -> dict[str, Any]:
-    row = line._asdict()
-    return {"cycle": number, "line": place, "member_id": row.pop("member"), "node_id": row.pop("node"), **row}
+def begin_draft(connection: Connection, number: int, day: date, end_s: int) -> None:
+    """From the caller's commit on, readings of this day and of all before it come late."""
+    connection.execute(insert(drafts), {"cycle": number, "day": day.isoformat(), "end_s": end_s})
+
+
+def write_draft(connection: Connection, number: int, first_line: int, portion: Portion) -> None:
+    """Add some of the cycle being drafted; the first of the lines has the number ``first_line``."""
+    given = [(number, *each) for each in portion.deliveries]
+    bulk.insert_rows(connection, deliveries, _DELIVERY_COLUMNS, given)
+    rows = [(number, place, *_plain(line)) for place, line in enumerate(portion.lines, first_line)]
+    bulk.insert_rows(connection, statement_lines, LINE_COLUMNS, rows)
+    bulk.insert_rows(connection, estimates, _ESTIMATE_COLUMNS, [(number, *each) for each in portion.estimates])
+
+
+def _plain(line: Line) -> tuple[Any, ...]:
+    return (*line[:3], str(line.kind), *line[4:9], str(line.how), line.adjusts)
+
+
+def end_draft(connection: Connection, row: dict[str, Any], parts: Sequence[netting.Part]) -> None:
+    """What was drafted counts from the caller's commit on."""
+    connection.execute(insert(cycles), {**row, "parts": parts_to_json(parts)})
+    connection.execute(delete(drafts))
+
+
+def remove_drafted(connection: Connection, number: int, at_most: int) -> bool:
+    """Remove some of what a broken-off draft has left of a cycle; whether there may be more."""
+    removed = 0
+    keys = (statement_lines.c.line, deliveries.c.trade_id, estimates.c.slot_s)
+    for table, key in zip((statement_lines, deliveries, estimates), keys, strict=True):
+        some = select(key).where(table.c.cycle == number).limit(at_most)
+        result = connection.execute(delete(table).where(table.c.cycle == number, key.in_(some)))
+        removed += result.rowcount
+    return removed > 0
 
 
 def parts_to_json(parts: Sequence[netting.Part]) -> str:
@@ -125,20 +167,30 @@ def owners(connection: Connection) -> dict[int, int]:
     return {row.node_id: row.member_id for row in connection.execute(select(meters.c.node_id, meters.c.member_id))}
 
 
-def next_day(connection: Connection, after: date | None, time_zone: str) -> date | None:
-    """The first local day after another on which there is something to settle: trades, readings, debts that fall due.
+def next_day(connection: Connection, after: date | None, rules: SettlementRules) -> date | None:
+    """The first local day after another on which there is something to settle.
 
-    ``after`` None: the first such day at all. None is returned when there is no such day.
+    That is trades, readings that came in time, debts that fall due. ``after`` None: the first such day at all. None is
+    returned when there is no such day.
     """
-    from_s = calendar.bounds(after, time_zone)[1] if after is not None else None
-    found = [
-        calendar.day_of(slot_s, time_zone)
-        for slot_s in (_first_slot(connection, trades, from_s), _first_slot(connection, readings, from_s))
-        if slot_s is not None
-    ]
+    from_s = calendar.bounds(after, rules.time_zone)[1] if after is not None else None
+    found = [_first_read_day(connection, from_s, rules)]
+    traded_s = _first_slot(connection, trades, from_s)
+    if traded_s is not None:
+        found.append(calendar.day_of(traded_s, rules.time_zone))
     if after is not None:
-        found += _first_due_days(connection, after, time_zone)
-    return min(found, default=None)
+        found += _first_due_days(connection, after, rules.time_zone)
+    return min((day for day in found if day is not None), default=None)
+
+
+def _first_read_day(connection: Connection, from_s: int | None, rules: SettlementRules) -> date | None:
+    while (slot_s := _first_slot(connection, readings, from_s)) is not None:
+        day = calendar.day_of(slot_s, rules.time_zone)
+        start_s, end_s = calendar.bounds(day, rules.time_zone)
+        if store.read_on_time(connection, start_s, end_s, end_s + rules.window_s):
+            return day
+        from_s = end_s
+    return None
 
 
 def debts_due(connection: Connection, after: date, upto: date, time_zone: str) -> list[PlainDebt]:
@@ -181,6 +233,7 @@ def _undelivered(terms_days: int) -> Any:
     return (
         select(trades, deliveries.c.delivered_lots, deliveries.c.financeable)
         .join(deliveries, deliveries.c.trade_id == trades.c.trade_id)
+        .join(cycles, cycles.c.cycle == deliveries.c.cycle)
         .where(
             trades.c.terms_days == terms_days,
             or_(deliveries.c.delivered_lots < trades.c.quantity_lots, deliveries.c.financeable.is_(False)),
@@ -196,20 +249,21 @@ def _terms_in_use(connection: Connection) -> list[int]:
 # --------------------------------------------------------------------------------------------- for others
 
 
-def unsettled_before(connection: Connection, end_s: int, time_zone: str) -> bool:
+def unsettled_before(connection: Connection, end_s: int, rules: SettlementRules) -> bool:
     """Whether anything of the slots before an instant is in no cycle yet, or in one that is not applied."""
     if connection.scalar(select(func.count()).where(cycles.c.start_s < end_s, cycles.c.state != "applied")):
         return True
     newest = last_cycle(connection)
     after = None if newest is None else date.fromisoformat(newest.day)
-    day = next_day(connection, after, time_zone)
-    return day is not None and calendar.start_of(day, time_zone) < end_s
+    day = next_day(connection, after, rules)
+    return day is not None and calendar.start_of(day, rules.time_zone) < end_s
 
 
 def deliveries_of(connection: Connection, trade_ids: Sequence[int]) -> dict[int, Delivery]:
     """What was delivered of some trades, as far as they are settled."""
     found = {}
     for chunk in chunks(trade_ids):
-        for row in connection.execute(select(deliveries).where(deliveries.c.trade_id.in_(chunk))):
+        query = select(deliveries).join(cycles, cycles.c.cycle == deliveries.c.cycle)
+        for row in connection.execute(query.where(deliveries.c.trade_id.in_(chunk))):
             found[row.trade_id] = Delivery(row.trade_id, row.delivered_lots, row.financeable)
     return found

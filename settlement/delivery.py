@@ -100,7 +100,11 @@ class Estimate(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of one party's statement: ``amount_micro`` is + received, - paid, ``+-energy_lots x price_ticks``."""
+    """One line of one party's statement: ``amount_micro`` is + received, - paid, ``+-energy_lots x price_ticks``.
+
+    ``adjusts`` is None, but for a line by which a slot of an earlier cycle is put right: there it is that cycle's
+    number (0: the slot's day had none).
+    """
 
     slot_s: int
     member: int
@@ -112,6 +116,7 @@ class Line(NamedTuple):
     price_ticks: int
     amount_micro: int
     how: str
+    adjusts: int | None = None
 
 
 class PlainDebt(NamedTuple):
@@ -119,6 +124,19 @@ class PlainDebt(NamedTuple):
 
     trade: SlotTrade
     energy_lots: int
+
+
+class LateSlot(NamedTuple):
+    """A slot of ``cycle`` (0: its day had none) of which readings came late: those that counted, those that do now.
+
+    ``trades`` are at least those of the meters whose readings differ.
+    """
+
+    slot_s: int
+    cycle: int
+    trades: Sequence[SlotTrade]
+    before: Mapping[int, Reading]
+    after: Mapping[int, Reading]
 
 
 class SlotOutcome(NamedTuple):
@@ -141,6 +159,16 @@ class _Position(NamedTuple):
     sold_lots: int
     bought_lots: int
     reading: Reading
+
+
+class _Deviation(NamedTuple):
+    """Energy by which a meter deviates in one way; ``sign`` -1: its owner pays for it."""
+
+    kind: Kind
+    energy_lots: int
+    price_ticks: int
+    sign: int
+    how: How
 
 
 def settle_slot(
@@ -169,6 +197,33 @@ def settle_slot(
     return SlotOutcome(_deliveries(in_order, readings, unproven), lines, estimated)
 
 
+def adjust_slot(late: LateSlot, owners: Mapping[int, int], rules: SettlementRules) -> list[Line]:
+    """The lines that turn the statement of a settled slot into what its late readings would have made of it.
+
+    A trade is honoured in full whatever was metered, so energy and wheeling
+    stand, and with them receivables and debts; what changes is the meters' own deviations. Of each kind the difference
+    in energy is paid, the other way where it became less: with the lines of before it adds up, by member, kind and
+    ``how``, to what ``settle_slot`` says with the new readings.
+    """
+    sold, bought = _contracted(late.trades)
+    lines: list[Line] = []
+    for node in sorted({*late.before, *late.after}):
+        if late.before.get(node) == late.after.get(node):
+            continue
+        assumed = Reading(0, bought[node])
+        contracted = (late.slot_s, node, owners[node], sold[node], bought[node])
+        settled = _Position(*contracted, late.before.get(node, assumed))
+        corrected = _Position(*contracted, late.after.get(node, assumed))
+        for was, now in zip(_deviations(settled, rules), _deviations(corrected, rules), strict=True):
+            more_lots = now.energy_lots - was.energy_lots
+            if more_lots:
+                line = _deviation_line(corrected, now, rules.grid_company)
+                amount_micro = now.sign * more_lots * now.price_ticks
+                adjusted = line._replace(energy_lots=abs(more_lots), amount_micro=amount_micro, adjusts=late.cycle)
+                lines += _pair(adjusted, node)
+    return lines
+
+
 def due_lines(debts: Iterable[PlainDebt]) -> list[Line]:
     """The lines by which plain debts are paid in the cycle of their due day, by trade id."""
     lines: list[Line] = []
@@ -184,7 +239,7 @@ def plain_debt_lots(trade: SlotTrade, delivery: Delivery) -> int:
     return trade.quantity_lots - (delivery.delivered_lots if delivery.financeable else 0)
 
 
-def _contracted(trades: Sequence[SlotTrade]) -> tuple[defaultdict[int, int], defaultdict[int, int]]:
+def _contracted(trades: Iterable[SlotTrade]) -> tuple[defaultdict[int, int], defaultdict[int, int]]:
     sold: defaultdict[int, int] = defaultdict(int)
     bought: defaultdict[int, int] = defaultdict(int)
     for trade in trades:
@@ -249,28 +304,35 @@ def _energy_lines(trade: SlotTrade, energy_lots: int, kind: Kind, how: How) -> I
 
 
 def _deviation_lines(at: _Position, rules: SettlementRules) -> Iterator[Line]:
+    for deviation in _deviations(at, rules):
+        if deviation.energy_lots:
+            yield from _pair(_deviation_line(at, deviation, rules.grid_company), at.node)
+
+
+def _deviations(at: _Position, rules: SettlementRules) -> tuple[_Deviation, ...]:
+    """The four ways in which a meter can deviate, always in this order; of each pair one has no energy."""
     exported_beyond, imported_beyond = at.reading.export_lots - at.sold_lots, at.reading.import_lots - at.bought_lots
-    for kind, energy_lots, price_ticks, sign, how in (
-        (Kind.SHORTFALL, -exported_beyond, rules.shortfall_ticks, -1, How.CYCLE),
-        (Kind.SURPLUS, exported_beyond, rules.feed_in_ticks, +1, How.BILL),
-        (Kind.OVER_CONSUMED, imported_beyond, rules.retail_ticks, -1, How.BILL),
-        (Kind.UNDER_CONSUMED, -imported_beyond, rules.feed_in_ticks, +1, How.BILL),
-    ):
-        if energy_lots > 0:
-            amount_micro = sign * energy_lots * price_ticks
-            line = Line(
-                at.slot_s,
-                at.owner,
-                at.node,
-                kind,
-                rules.grid_company,
-                None,
-                energy_lots,
-                price_ticks,
-                amount_micro,
-                how,
-            )
-            yield from _pair(line, at.node)
+    return (
+        _Deviation(Kind.SHORTFALL, max(-exported_beyond, 0), rules.shortfall_ticks, -1, How.CYCLE),
+        _Deviation(Kind.SURPLUS, max(exported_beyond, 0), rules.feed_in_ticks, +1, How.BILL),
+        _Deviation(Kind.OVER_CONSUMED, max(imported_beyond, 0), rules.retail_ticks, -1, How.BILL),
+        _Deviation(Kind.UNDER_CONSUMED, max(-imported_beyond, 0), rules.feed_in_ticks, +1, How.BILL),
+    )
+
+
+def _deviation_line(at: _Position, deviation: _Deviation, grid_company: int) -> Line:
+    return Line(
+        at.slot_s,
+        at.owner,
+        at.node,
+        deviation.kind,
+        grid_company,
+        None,
+        deviation.energy_lots,
+        deviation.price_ticks,
+        deviation.sign * deviation.energy_lots * deviation.price_ticks,
+        deviation.how,
+    )
 
 
 def _pair(line: Line, mirror_node: int) -> tuple[Line, Line]:

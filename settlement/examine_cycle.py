@@ -4,33 +4,29 @@ A ``CycleExaminer`` knows the market from its own replay of the journal and the 
 of a published cycle it believes nothing but salts and signatures, and those it checks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from settlement import acts, calendar, netting
 from settlement.contradiction import Contradiction, differs
 from settlement.cycle import proposal_of
-from settlement.cycle_outcome import CycleInputs, CycleOutcome, PlainDebts, compute, first_difference
-from settlement.delivery import Delivery, SlotTrade
-from settlement.examine_orders import (
-    SignatureCheck,
-    examine_orders,
-    examine_signatures,
-    examine_trades,
-    first_sequences,
-    signature_checks,
+from settlement.cycle_outcome import (
+    Computation,
+    CycleTotals,
+    PlainDebts,
+    Portion,
+    SlotInputs,
+    difference_of_rows,
+    first_difference,
 )
-from settlement.examine_readings import (
-    examine_reading_signatures,
-    examine_readings,
-    final_of,
-    reading_signature_checks,
-)
+from settlement.delivery import Delivery, LateSlot, Line, SlotTrade
+from settlement.examine_readings import final_of
+from settlement.examine_slot import SlotExaminer, TradesBySlot
 from settlement.intents import Domain
 from settlement.journal_replay import JournalReplay
 from settlement.keys import KeyHistory
-from settlement.published import PublishedCycle, PublishedOrder, PublishedReadings, PublishedTrade
+from settlement.published import PublishedCycle, PublishedOrder, PublishedSlot, PublishedTrade, SignedReadings
 from settlement.rules import SettlementRules
 from settlement.signatures import is_signed
 from settlement.trade_leaf import Common, Half, TradeRecord, trade_leaf
@@ -56,45 +52,46 @@ class Parties(NamedTuple):
     keys: KeyHistory
 
 
+class CycleSource(Protocol):
+    """Where the slots and lines of the cycle come from that is examined."""
+
+    def slot(self, slot_s: int) -> PublishedSlot: ...
+
+    def lines(self, after: int) -> Sequence[Line]:
+        """Some of its statement lines after one of them; none after the last."""
+
+    def reading_signature(self, signature_id: int) -> SignedReadings | None: ...
+
+
 class CycleExaminer:
-    """Examines cycles in their order, from the first. ``settled`` and ``days`` grow with every cycle that held."""
+    """Examines cycles in their order, from the first, slot by slot; of a slot it keeps what later ones need.
+
+    ``settled`` and ``days`` grow with every cycle that held.
+    """
 
     def __init__(self, rules: SettlementRules, domain: Domain, parties: Parties, replay: JournalReplay) -> None:
         self._rules, self._domain, self._parties, self._replay = rules, domain, parties, replay
         self._debts = PlainDebts(rules.time_zone)
+        self._traded = TradesBySlot(replay)
         self._last_day: date | None = None
         self._last_end_s = 0
         self.cycle = 0
         self.days: dict[int, str] = {}
         self.settled: list[SettledTrade] = []
 
-    def examine(self, published: PublishedCycle, readings: PublishedReadings) -> Contradiction | None:
+    def examine(self, published: PublishedCycle, source: CycleSource) -> Contradiction | None:
         """The first contradiction in the next cycle, or None: then the cycle is taken up as the last one.
 
         The signatures over orders and readings are verified too.
         """
-        return next(self._problems(published, readings), None) or self._settle(published, readings)
+        examination = SlotExaminer(published, source, self._replay, self._domain, self._parties.reading_signers)
+        return next(self._problems(published, source, examination.examine), None)
 
-    def recompute(self, published: PublishedCycle, readings: PublishedReadings) -> Contradiction | None:
+    def recompute(self, published: PublishedCycle, source: CycleSource) -> Contradiction | None:
         """As ``examine``, for one who has examined all trades, orders, readings and signatures already."""
-        return self._place_problem(published) or self._settle(published, readings)
+        return next(self._problems(published, source, lambda _: iter(())), None)
 
     # ------------------------------------------------------------------------------------------ what is said
-
-    def _problems(self, published: PublishedCycle, readings: PublishedReadings) -> Iterator[Contradiction]:
-        place = self._place_problem(published)
-        if place is not None:
-            yield place
-        yield from self._missing_trades(published)
-        yield from examine_trades(published.trades, self._replay)
-        meters = {meter.node: meter for meter in published.meters}
-        signatures = {signature.signature_id: signature for signature in published.order_signatures}
-        yield from examine_orders(published.orders, signatures, meters, self._replay, self._domain)
-        yield from examine_signatures(published.order_signatures)
-        by_id = {signature.signature_id: signature for signature in readings.signatures}
-        yield from examine_readings(readings.readings, by_id, meters)
-        yield from examine_reading_signatures(readings.signatures)
-        yield from self._bad_signatures(published, readings)
 
     def _place_problem(self, published: PublishedCycle) -> Contradiction | None:
         """Whether it is the next cycle, of a local day, with no day left out on which there was something."""
@@ -111,97 +108,110 @@ class CycleExaminer:
         if self._last_day is not None and day <= self._last_day:
             return Contradiction("cycles", key, "day", f"does not come after {self._last_day}")
         left_out = self._left_out(day, published.start_s)
-        return None if left_out is None else Contradiction("cycles", key, "day", f"leaves out {left_out}")
+        if left_out is not None:
+            return Contradiction("cycles", key, "day", f"leaves out {left_out}")
+        return self._slots_problem(published)
+
+    def _slots_problem(self, published: PublishedCycle) -> Contradiction | None:
+        """Whether what it was computed from are slots of its day, and slots of earlier days, each once."""
+        step_s = self._rules.slot_minutes * 60
+        for name, slots, first_s, end_s in (
+            ("slots", published.slots, published.start_s, published.end_s),
+            ("late_slots", published.late_slots, 0, published.start_s),
+        ):
+            in_order = list(slots) == sorted(set(slots))
+            if not in_order or any(slot_s % step_s or not first_s <= slot_s < end_s for slot_s in slots):
+                return Contradiction("cycles", str(published.cycle), name, "are not slots of its time, ascending")
+        return None
 
     def _left_out(self, day: date, start_s: int) -> str | None:
         """A day between the last cycle's and this one that should have had a cycle of its own."""
         due = self._debts.next_due_day(self._last_day)
         if due is not None and due < day:
             return f"{due}, on which debts fall due"
-        for replayed in self._replay.trades:
-            if self._last_end_s <= replayed.traded.slot < start_s:
-                return f"{calendar.day_of(replayed.traded.slot, self._rules.time_zone)}, on which there were trades"
+        for traded_s in self._traded.within(self._last_end_s, start_s):
+            return f"{calendar.day_of(traded_s, self._rules.time_zone)}, on which there were trades"
         return None
 
-    def _missing_trades(self, published: PublishedCycle) -> Iterator[Contradiction]:
-        expected = [
-            number
-            for number, replayed in enumerate(self._replay.trades, start=1)
-            if published.start_s <= replayed.traded.slot < published.end_s
-        ]
-        stated = [trade.trade_id for trade in published.trades]
+    def _missing_trades(self, number: int, slot: PublishedSlot) -> Iterator[Contradiction]:
+        expected = self._traded.at(slot.slot_s)
+        stated = [trade.trade_id for trade in slot.trades]
         if stated != expected:
             missing = sorted({*expected} ^ {*stated})[:1] or stated[:1]
-            yield Contradiction("cycles", str(published.cycle), "trades", f"trade {missing[0]} is missing or too much")
-        known = {order.order_id for order in published.orders}
-        for trade in published.trades:
+            yield Contradiction("cycles", str(number), "trades", f"trade {missing[0]} is missing or too much")
+        known = {order.order_id for order in slot.orders}
+        for trade in slot.trades:
             for order_id in (trade.buy_order, trade.sell_order):
                 if order_id not in known:
                     yield Contradiction("trades", str(trade.trade_id), "buy_order, sell_order", "is not published")
 
-    def _bad_signatures(self, published: PublishedCycle, readings: PublishedReadings) -> Iterator[Contradiction]:
-        try:
-            keys = KeyHistory(published.keys)
-            reading_keys = KeyHistory(readings.keys)
-        except ValueError as error:
-            yield Contradiction("member_keys", f"of cycle {published.cycle}", "x, y", str(error))
-            return
-        sequences = first_sequences(published.orders)
-        for check in (
-            *signature_checks(published.order_signatures, sequences, keys, self._domain),
-            *reading_signature_checks(readings.signatures, reading_keys, self._parties.reading_signers, self._domain),
-        ):
-            if isinstance(check, Contradiction):
-                yield check
-            elif isinstance(check, SignatureCheck) and not is_signed(check.key, check.digest, check.signature):
-                yield check.otherwise
-
     # ----------------------------------------------------------------------------------------- what is computed
 
-    def _settle(self, published: PublishedCycle, readings: PublishedReadings) -> Contradiction | None:
-        day = date.fromisoformat(published.day)
-        orders = {order.order_id: order for order in published.orders}
-        records = [record_of(trade, orders) for trade in published.trades]
-        final = final_of(readings.readings)
-        outside = [slot_s for slot_s, _ in final if not published.start_s <= slot_s < published.end_s]
-        if outside:
-            return Contradiction("readings", f"slot {outside[0]}", "slot_s", f"is not in {published.day}")
-        inputs = CycleInputs(
-            cycle=published.cycle,
-            day=day,
-            start_s=published.start_s,
-            end_s=published.end_s,
-            salt=published.salt,
-            trades=[slot_trade_of(trade) for trade in published.trades],
-            trade_leaves=[trade_leaf(record) for record in records],
-            readings=final,
-            owners={meter.node: meter.member for meter in published.meters},
-            debts=self._debts.due(self._last_day, day) if self._last_day is not None else [],
-        )
-        computed = compute(inputs, self._rules)
-        found = self._compare(published, computed)
-        if found is None:
-            self._take_up(published, inputs, computed, records)
-        return found
+    def _problems(
+        self,
+        published: PublishedCycle,
+        source: CycleSource,
+        examine_slot: Callable[[PublishedSlot], Iterator[Contradiction]],
+    ) -> Iterator[Contradiction]:
+        place = self._place_problem(published)
+        if place is not None:
+            yield place
+            return
+        day, rules = date.fromisoformat(published.day), self._rules
+        owners = {meter.node: meter.member for meter in published.meters}
+        computation = Computation(published.salt, owners, rules)
+        rows = _StatedRows(published.cycle, source)
+        debts = PlainDebts(rules.time_zone)
+        settled: list[SettledTrade] = []
+        for slot_s in sorted({*published.slots, *self._traded.within(published.start_s, published.end_s)}):
+            slot = source.slot(slot_s)
+            yield from self._missing_trades(published.cycle, slot)
+            yield from examine_slot(slot)
+            orders = {order.order_id: order for order in slot.orders}
+            records = [record_of(trade, orders) for trade in slot.trades]
+            trades = [slot_trade_of(trade) for trade in slot.trades]
+            readings = final_of(slot_s, slot.readings, rules.cut_s(day))
+            outcome = computation.slot(SlotInputs(slot_s, trades, [trade_leaf(each) for each in records], readings))
+            yield from rows.compare(outcome, slot)
+            debts.add(trades, outcome.deliveries)
+            delivered = zip(records, outcome.deliveries, strict=True)
+            settled += [SettledTrade(published.cycle, record, delivery) for record, delivery in delivered]
+        for slot_s in published.late_slots:
+            slot = source.slot(slot_s)
+            yield from self._missing_trades(published.cycle, slot)
+            yield from examine_slot(slot)
+            yield from rows.compare(computation.late(self._late_slot(slot, day)), slot)
+        due = self._debts.due(self._last_day, day) if self._last_day is not None else []
+        yield from rows.compare(computation.due(due), None)
+        yield from rows.end()
+        yield from self._compare(published, computation.totals())
+        self._take_up(published, debts, settled)
 
-    def _compare(self, published: PublishedCycle, computed: CycleOutcome) -> Contradiction | None:
-        stated = CycleOutcome(
-            trades_root=published.trades_root,
-            readings_root=published.readings_root,
-            statements_root=published.statements_root,
-            deliveries=list(published.deliveries),
-            lines=list(published.lines),
-            parts=[netting.Part(part, sum(amount_micro for _, amount_micro in part)) for part in published.parts],
-            estimates=list(published.estimates),
+    def _late_slot(self, slot: PublishedSlot, day: date) -> LateSlot:
+        own_day = calendar.day_of(slot.slot_s, self._rules.time_zone).isoformat()
+        cycle = next((number for number, settled_day in self.days.items() if settled_day == own_day), 0)
+        counted_s = 0 if self._last_day is None else self._rules.cut_s(self._last_day)
+        return LateSlot(
+            slot.slot_s,
+            cycle,
+            [slot_trade_of(trade) for trade in slot.trades],
+            final_of(slot.slot_s, slot.readings, counted_s),
+            final_of(slot.slot_s, slot.readings, self._rules.cut_s(day)),
         )
+
+    def _compare(self, published: PublishedCycle, computed: CycleTotals) -> Iterator[Contradiction]:
+        parts = [netting.Part(part, sum(amount_micro for _, amount_micro in part)) for part in published.parts]
+        roots = (published.trades_root, published.readings_root, published.statements_root)
         key = str(published.cycle)
-        difference = first_difference(stated, computed)
+        difference = first_difference(CycleTotals(*roots, parts), computed)
         if difference is not None:
-            return Contradiction("cycles", key, *difference)
+            yield Contradiction("cycles", key, *difference)
         proposal = proposal_of(published.cycle, published.start_s, published.end_s, computed)
         if published.parts_hash != acts.parts_hash(proposal.parts):
-            return Contradiction("cycles", key, "parts_hash", "is not that of the parts")
-        return self._unsigned(published, acts.propose_digest(self._domain, proposal))
+            yield Contradiction("cycles", key, "parts_hash", "is not that of the parts")
+        unsigned = self._unsigned(published, acts.propose_digest(self._domain, proposal))
+        if unsigned is not None:
+            yield unsigned
 
     def _unsigned(self, published: PublishedCycle, digest: bytes) -> Contradiction | None:
         """Whether the operator's signature is missing, or one of the two is not over this proposal."""
@@ -213,14 +223,48 @@ class CycleExaminer:
                 )
         return None
 
-    def _take_up(
-        self, published: PublishedCycle, inputs: CycleInputs, computed: CycleOutcome, records: list[TradeRecord]
-    ) -> None:
-        self._debts.add(inputs.trades, computed.deliveries)
-        delivered = {each.trade_id: each for each in computed.deliveries}
-        self.settled += [SettledTrade(published.cycle, record, delivered[record.common.trade_id]) for record in records]
+    def _take_up(self, published: PublishedCycle, debts: PlainDebts, settled: list[SettledTrade]) -> None:
+        self._debts.take(debts)
+        self.settled += sorted(settled, key=lambda each: each.delivery.trade_id)
         self.days[published.cycle] = published.day
-        self.cycle, self._last_day, self._last_end_s = published.cycle, inputs.day, published.end_s
+        self.cycle, self._last_day, self._last_end_s = (
+            published.cycle,
+            date.fromisoformat(published.day),
+            published.end_s,
+        )
+
+
+class _StatedRows:
+    """The stated deliveries and lines of a cycle beside the computed ones, as they come."""
+
+    def __init__(self, cycle: int, source: CycleSource) -> None:
+        self._key, self._source = str(cycle), source
+        self._ahead: list[Line] = []
+        self._read = 0
+        self._compared = 0
+
+    def compare(self, computed: Portion, slot: PublishedSlot | None) -> Iterator[Contradiction]:
+        """What is computed next, against what is stated next."""
+        stated = self._take(len(computed.lines))
+        for difference in (
+            difference_of_rows("statement line", self._compared + 1, stated, computed.lines),
+            difference_of_rows("delivery", 1, slot.deliveries if slot else (), computed.deliveries),
+            difference_of_rows("estimate", 1, slot.estimates if slot else (), computed.estimates),
+        ):
+            if difference is not None:
+                yield Contradiction("cycles", self._key, *difference)
+        self._compared += len(computed.lines)
+
+    def end(self) -> Iterator[Contradiction]:
+        if self._take(1):
+            yield Contradiction("cycles", self._key, f"statement line {self._compared + 1}", "is too much")
+
+    def _take(self, count: int) -> list[Line]:
+        while len(self._ahead) < count and (more := self._source.lines(self._read)):
+            self._ahead += more
+            self._read += len(more)
+        taken, self._ahead = self._ahead[:count], self._ahead[count:]
+        return taken
 
 
 def signed_digest(published: PublishedCycle, domain: Domain) -> bytes:

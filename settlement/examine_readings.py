@@ -75,6 +75,13 @@ def reading_signature_checks(
         yield SignatureCheck(key, digest, signature.signature, otherwise)
 
 
-def final_of(readings: Iterable[PublishedReading]) -> dict[tuple[int, int], Reading]:
-    """The highest version of each reading by (slot, node); ``readings`` come by slot, node and version."""
-    return {(reading.slot_s, reading.node): Reading(reading.export_lots, reading.import_lots) for reading in readings}
+def final_of(slot_s: int, readings: Iterable[PublishedReading], before_s: int) -> dict[int, Reading]:
+    """The readings of a slot that count when all received before an instant do, by node.
+
+    ``readings`` come by node and version; as ``store.readings_at``.
+    """
+    return {
+        reading.node: Reading(reading.export_lots, reading.import_lots)
+        for reading in readings
+        if reading.slot_s == slot_s and reading.received_s < before_s
+    }

@@ -39,6 +39,35 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+class RootStream:
+    """The root over leaves that come one by one: only the roots of whole subtrees are kept, at most one of each height.
+
+    The same root as ``root`` of them all: a subtree of 2**h leaves is whole as soon as they are there, and what is left
+    at the end is carried up from the right.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._whole: list[bytes] = []
+
+    def add(self, leaf_hash: bytes) -> None:
+        """The next leaf, already hashed by ``leaf``."""
+        whole, left_siblings = leaf_hash, self._count
+        while left_siblings & 1:
+            whole, left_siblings = node(self._whole.pop(), whole), left_siblings >> 1
+        self._whole.append(whole)
+        self._count += 1
+
+    def root(self) -> bytes:
+        """The root over the leaves so far; more may follow."""
+        if not self._whole:
+            return EMPTY_ROOT
+        current = self._whole[-1]
+        for left in reversed(self._whole[:-1]):
+            current = node(left, current)
+        return current
+
+
 def path(leaves: Sequence[bytes], index: int) -> Path:
     """The proof of ``leaves[index]``. Raises IndexError when there is no such leaf."""
     if not 0 <= index < len(leaves):

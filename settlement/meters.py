@@ -1,6 +1,7 @@
 """Whether a meter reading can be taken: the rules, without where readings are kept.
 
-The same reading twice is fine; a different one is a correction, with history, until the window of its day closes.
+The same reading twice is fine; a different one is a correction, with history, until the window of its day closes. For
+a while after that (90 days as a rule) it is late: it counts from the next cycle on, which pays the difference.
 What fails is quarantined with a stable code and shown; it never counts.
 
 Source: ``docs/settlement_and_chain.md``, "Delivery". Pure: no clock, no SQL.
@@ -19,6 +20,7 @@ class Status(StrEnum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     CORRECTED = "corrected"
+    LATE = "late"
     QUARANTINED = "quarantined"
 
 
@@ -59,12 +61,20 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    submitted: Submitted, meter: Connection | None, kept: list[Reading], *, now_s: int, slot_s: int, closes_s: int
+    submitted: Submitted,
+    meter: Connection | None,
+    kept: list[Reading],
+    *,
+    now_s: int,
+    slot_s: int,
+    closes_s: int,
+    late_s: int = 0,
 ) -> Verdict:
     """The verdict on one reading.
 
     ``kept`` are the versions already taken, oldest first; ``slot_s`` is the length of a slot; ``closes_s`` is when
-    the window of the reading's day closes: from then on only what is kept already may come again.
+    the window of the reading's day closes: from then on it is late, and ``late_s`` later only what is kept already may
+    come again.
     """
     refusal = _refusal(submitted, meter, now_s, slot_s)
     if refusal is not None:
@@ -72,10 +82,12 @@ def judge(
     reading = Reading(submitted.export_lots, submitted.import_lots)
     if kept and kept[-1] == reading:
         return Verdict(Status.DUPLICATE)
-    if now_s >= closes_s:
+    if now_s >= closes_s + late_s:
         return Verdict(Status.QUARANTINED, Code.WINDOW_CLOSED)
     if len(kept) >= MOST_VERSIONS:
         return Verdict(Status.QUARANTINED, Code.TOO_MANY_CORRECTIONS)
+    if now_s >= closes_s:
+        return Verdict(Status.LATE)
     return Verdict(Status.CORRECTED if kept else Status.ACCEPTED)
 
 

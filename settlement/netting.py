@@ -38,13 +38,27 @@ class TooManyAccountsError(ValueError):
     """More accounts than the contract takes in one cycle."""
 
 
+class Sums:
+    """A running sum per member of the lines with ``how`` = cycle."""
+
+    def __init__(self) -> None:
+        self._totals: defaultdict[int, int] = defaultdict(int)
+
+    def add(self, line: Line) -> None:
+        if line.how == How.CYCLE:
+            self._totals[line.member] += line.amount_micro
+
+    def deltas(self) -> dict[int, int]:
+        """The sum of each member, without zeros, in micro-yuan."""
+        return {member: amount_micro for member, amount_micro in self._totals.items() if amount_micro}
+
+
 def net(lines: Iterable[Line]) -> dict[int, int]:
     """The sum of the lines with ``how`` = cycle by member, without zeros, in micro-yuan."""
-    totals: defaultdict[int, int] = defaultdict(int)
+    sums = Sums()
     for line in lines:
-        if line.how == How.CYCLE:
-            totals[line.member] += line.amount_micro
-    return {member: amount_micro for member, amount_micro in totals.items() if amount_micro}
+        sums.add(line)
+    return sums.deltas()
 
 
 def split(deltas: Mapping[int, int]) -> list[Part]:

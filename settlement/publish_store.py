@@ -3,7 +3,7 @@
 Every function takes a ``Connection`` inside the caller's transaction and works alike on SQLite and PostgreSQL.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
@@ -20,8 +20,9 @@ from data.tables import (
     signatures,
     trades,
 )
-from settlement import calendar, cycle_store
-from settlement.delivery import Delivery
+from settlement import calendar, cycle_store, store
+from settlement.delivery import Line
+from settlement.drafting import Span, late_slots
 from settlement.hexjson import Hex
 from settlement.intents import OrderIntent
 from settlement.jwk import to_jwk
@@ -36,12 +37,16 @@ from settlement.published import (
     PublishedReadings,
     PublishedReadingSignature,
     PublishedSignature,
+    PublishedSlot,
     PublishedTrade,
+    SignedReadings,
 )
+from settlement.rules import SettlementRules
 from settlement.signatures import PublicKey
 from settlement.store import chunks
 
 AT_ONCE = 5_000
+LINES_AT_ONCE = 20_000
 
 T = TypeVar("T")
 
@@ -249,14 +254,11 @@ def _reading_signature(row: Row[Any]) -> PublishedReadingSignature:
     )
 
 
-def published_cycle(connection: Connection, number: int) -> PublishedCycle | None:
+def published_cycle(connection: Connection, number: int, rules: SettlementRules) -> PublishedCycle | None:
     """A cycle as ``GET /v1/cycles/{n}`` shows it to a checker; None when there is no such cycle."""
     row = cycle_store.cycle(connection, number)
     if row is None:
         return None
-    stated = cycle_store.stated_outcome(connection, row)
-    traded = _trades_of_slots(connection, row.start_s, row.end_s)
-    behind = orders_by_id(connection, (order for trade in traded for order in (trade.buy_order, trade.sell_order)))
     return PublishedCycle(
         cycle=row.cycle,
         day=row.day,
@@ -267,19 +269,64 @@ def published_cycle(connection: Connection, number: int) -> PublishedCycle | Non
         trades_root=Hex(row.trades_root),
         readings_root=Hex(row.readings_root),
         statements_root=Hex(row.statements_root),
-        parts=tuple(part.deltas for part in stated.parts),
+        parts=tuple(part.deltas for part in cycle_store.parts_from_json(row.parts)),
         parts_hash=Hex(row.parts_hash),
         operator_signature=Hex(row.operator_signature),
         checker_signature=None if row.checker_signature is None else Hex(row.checker_signature),
-        deliveries=tuple(Delivery(*each) for each in stated.deliveries),
-        lines=tuple(stated.lines),
-        estimates=tuple(stated.estimates),
+        slots=tuple(store.busy_slots(connection, row.start_s, row.end_s)),
+        late_slots=tuple(_late_slots(connection, row, rules)),
+        meters=tuple(all_meters(connection)),
+    )
+
+
+def _late_slots(connection: Connection, row: Row[Any], rules: SettlementRules) -> list[int]:
+    before = cycle_store.cycle(connection, row.cycle - 1)
+    after = None if before is None else date.fromisoformat(before.day)
+    span = Span(row.cycle, date.fromisoformat(row.day), after)
+    return [slot_s for slot_s, _ in late_slots(connection, span, rules)]
+
+
+def published_slot(connection: Connection, number: int, slot_s: int) -> PublishedSlot:
+    """A slot as ``GET /v1/cycles/{n}/slots`` shows it to a checker."""
+    traded = _trades_of_slots(connection, slot_s, slot_s + 1)
+    behind = orders_by_id(connection, (order for trade in traded for order in (trade.buy_order, trade.sell_order)))
+    return PublishedSlot(
+        slot_s=slot_s,
+        deliveries=tuple(cycle_store.deliveries_at(connection, number, slot_s)),
+        estimates=tuple(cycle_store.estimates_at(connection, number, slot_s)),
         trades=tuple(traded),
         orders=tuple(behind),
         order_signatures=tuple(signatures_by_id(connection, (order.signature_id for order in behind))),
-        meters=tuple(all_meters(connection)),
+        readings=tuple(
+            reading_of(row) for row in connection.execute(readings_query().where(readings.c.slot_s == slot_s))
+        ),
         keys=tuple(keys_of(connection, (order.intent.member for order in behind))),
     )
+
+
+def signed_readings(connection: Connection, signature_id: int) -> SignedReadings | None:
+    """A signature over readings; None when there is no such one."""
+    query = select(reading_signatures).where(reading_signatures.c.signature_id == signature_id)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return SignedReadings(_reading_signature(row), tuple(keys_of(connection, [row.signer])))
+
+
+class StoredCycle:
+    """A cycle's slots and lines from the database, as ``examine_cycle.CycleSource`` asks for them."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self._connection, self._number = connection, number
+
+    def slot(self, slot_s: int) -> PublishedSlot:
+        return published_slot(self._connection, self._number, slot_s)
+
+    def lines(self, after: int) -> Sequence[Line]:
+        return cycle_store.lines_of(self._connection, self._number, after, LINES_AT_ONCE)
+
+    def reading_signature(self, signature_id: int) -> SignedReadings | None:
+        return signed_readings(self._connection, signature_id)
 
 
 def stream(connection: Connection, query: Select[Any], read: Callable[[Row[Any]], T]) -> Iterator[T]:

@@ -135,11 +135,19 @@ class PublishedReadings(msgspec.Struct, frozen=True):
     keys: tuple[PublishedKey, ...]
 
 
-class PublishedCycle(msgspec.Struct, frozen=True):
-    """A cycle as the operator drafted and signed it, with the signed orders behind its trades.
+class SignedReadings(msgspec.Struct, frozen=True):
+    """One signature over readings, with the keys of its signer."""
 
-    ``parts`` are lists of [account, amount_micro]. What falls due out of earlier cycles is not published again: the
-    checker knows it from them.
+    signature: PublishedReadingSignature
+    keys: tuple[PublishedKey, ...]
+
+
+class PublishedCycle(msgspec.Struct, frozen=True):
+    """A cycle as the operator drafted and signed it; what it was computed from comes slot by slot, and so do its lines.
+
+    ``parts`` are lists of [account, amount_micro]. ``slots`` are those with trades or readings, ``late_slots`` those of
+    earlier days that this cycle puts right, for a reading of them came since the cycle before. What falls due out of
+    earlier cycles is not published again: the checker knows it from them.
     """
 
     cycle: int
@@ -155,14 +163,30 @@ class PublishedCycle(msgspec.Struct, frozen=True):
     parts_hash: Hex
     operator_signature: Hex
     checker_signature: Hex | None
+    slots: tuple[int, ...]
+    late_slots: tuple[int, ...]
+    meters: tuple[PublishedMeter, ...]
+
+
+class PublishedSlot(msgspec.Struct, frozen=True):
+    """One slot of a cycle, or one that it puts right: its trades with the signed orders behind them, all versions of
+    its readings. ``deliveries``, by trade id, and ``estimates`` are of this cycle: of a slot that is put right none.
+    """
+
+    slot_s: int
     deliveries: tuple[Delivery, ...]
-    lines: tuple[Line, ...]
     estimates: tuple[Estimate, ...]
     trades: tuple[PublishedTrade, ...]
     orders: tuple[PublishedOrder, ...]
     order_signatures: tuple[PublishedSignature, ...]
-    meters: tuple[PublishedMeter, ...]
+    readings: tuple[PublishedReading, ...]
     keys: tuple[PublishedKey, ...]
+
+
+class PublishedLines(msgspec.Struct, frozen=True):
+    """Some of a cycle's statement lines, in their order; none after the last."""
+
+    lines: tuple[Line, ...]
 
 
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,13 +27,15 @@ def record(
 ) -> list[Verdict]:
     """Take the readings that can be taken, quarantine the others; one verdict each, in order.
 
-    The caller has checked ``signature`` against ``reading_leaf.signing_digest`` of all the leaves, in this order.
+    What comes after a cycle began to be drafted was received after its cut, whatever the clock says: it counts there no
+    more. The caller has checked ``signature`` against ``reading_leaf.signing_digest`` of all the leaves, in this order.
     Sending the same again changes nothing.
     """
     connections = store.meters_by_name(connection, (each.meter for each in submitted))
     slots = {each.slot_s for each in submitted}
     kept = store.kept_readings(connection, slots)
-    closes_s = _closing_times(connection, slots, rules)
+    closes_s = _closing_times(slots, rules)
+    received_s = max(now_s, cycle_store.last_cut(connection, rules.window_s))
     signature_id = store.next_reading_signature(connection)
     verdicts: list[Verdict] = []
     taken: list[dict[str, Any]] = []
@@ -42,10 +44,16 @@ def record(
         meter = connections.get(each.meter)
         versions = kept.setdefault((each.slot_s, meter.node), []) if meter else []
         verdict = judge(
-            each, meter, versions, now_s=now_s, slot_s=rules.slot_minutes * 60, closes_s=closes_s[each.slot_s]
+            each,
+            meter,
+            versions,
+            now_s=received_s,
+            slot_s=rules.slot_minutes * 60,
+            closes_s=closes_s[each.slot_s],
+            late_s=rules.late_s,
         )
         verdicts.append(verdict)
-        place = {"signature_id": signature_id, "leaf_index": index, "received_s": now_s}
+        place = {"signature_id": signature_id, "leaf_index": index, "received_s": received_s}
         energy = {"export_lots": each.export_lots, "import_lots": each.import_lots, "slot_s": each.slot_s}
         if verdict.status == Status.QUARANTINED:
             quarantined.append({**place, **energy, "meter": each.meter, "code": verdict.code})
@@ -67,11 +75,6 @@ def record(
     return verdicts
 
 
-def _closing_times(connection: Connection, slots: set[int], rules: SettlementRules) -> dict[int, int]:
-    """When the window of each slot's local day closes; a slot that is in a drafted cycle has closed for good."""
-    closed = cycle_store.covers(connection, slots)
-    closing = {}
-    for slot_s in slots:
-        _, end_s = calendar.bounds(calendar.day_of(slot_s, rules.time_zone), rules.time_zone)
-        closing[slot_s] = 0 if slot_s in closed else end_s + rules.window_s
-    return closing
+def _closing_times(slots: set[int], rules: SettlementRules) -> dict[int, int]:
+    """When the window of each slot's local day closes."""
+    return {slot_s: rules.cut_s(calendar.day_of(slot_s, rules.time_zone)) for slot_s in slots}

@@ -1,6 +1,10 @@
 """What a market fixes about settlement: prices of deviations, whose accounts they go to, windows, cadence."""
 
+from datetime import date
+
 import msgspec
+
+from settlement import calendar
 
 
 class SettlementRules(msgspec.Struct, frozen=True):
@@ -18,6 +22,7 @@ class SettlementRules(msgspec.Struct, frozen=True):
     grid_company: int
     reading_deadline_s: int
     correction_window_s: int
+    late_s: int = 90 * 86_400
     commit_interval_s: int = 60
     commit_trades: int = 10_000
 
@@ -27,8 +32,8 @@ class SettlementRules(msgspec.Struct, frozen=True):
                 f"shortfall {self.shortfall_ticks}, retail {self.retail_ticks} and feed-in {self.feed_in_ticks} ticks "
                 "must not rise in this order, or missing on purpose would pay"
             )
-        if self.reading_deadline_s < 0 or self.correction_window_s < 0:
-            raise ValueError("the reading deadline and the correction window must not be negative")
+        if self.reading_deadline_s < 0 or self.correction_window_s < 0 or self.late_s < 0:
+            raise ValueError("the reading deadline, the correction window and that of late readings are not negative")
         if self.slot_minutes <= 0 or 24 * 60 % self.slot_minutes:
             raise ValueError(f"a day is no whole number of slots of {self.slot_minutes} minutes")
 
@@ -36,3 +41,7 @@ class SettlementRules(msgspec.Struct, frozen=True):
     def window_s(self) -> int:
         """Seconds after the end of a local day until its readings are final."""
         return self.reading_deadline_s + self.correction_window_s
+
+    def cut_s(self, day: date) -> int:
+        """When the readings of a local day are final: those received before count in its cycle, later ones are late."""
+        return calendar.bounds(day, self.time_zone)[1] + self.window_s

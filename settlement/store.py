@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import CTE, Connection, Row, Select, Table, bindparam, exists, func, insert, select, update
 
 from data.tables import (
     cash,
@@ -90,6 +90,18 @@ def trades_of_slots(connection: Connection, start_s: int, end_s: int) -> list[Le
     """The trades of the slots in ``[start_s, end_s)``, by trade id."""
     query = _leaf_trades().where(trades.c.slot_s >= start_s, trades.c.slot_s < end_s)
     return [_leaf_trade(row) for row in connection.execute(query)]
+
+
+def trades_at(connection: Connection, slot_s: int) -> list[SlotTrade]:
+    """The trades of a slot as delivery sees them, by trade id."""
+    query = select(trades).where(trades.c.slot_s == slot_s).order_by(trades.c.trade_id)
+    return [slot_trade(row) for row in connection.execute(query)]
+
+
+def newest_trade(connection: Connection, start_s: int, end_s: int) -> int:
+    """The highest id among the trades of the slots in ``[start_s, end_s)``, 0 when there is none."""
+    query = select(func.max(trades.c.trade_id)).where(trades.c.slot_s >= start_s, trades.c.slot_s < end_s)
+    return connection.scalar(query) or 0
 
 
 def trades_between(connection: Connection, first_trade: int, last_trade: int) -> list[LeafTrade]:
@@ -255,14 +267,49 @@ def kept_readings(connection: Connection, slots: Iterable[int]) -> dict[tuple[in
     return kept
 
 
-def final_readings(connection: Connection, start_s: int, end_s: int) -> dict[tuple[int, int], Reading]:
-    """The latest version of each reading of the slots in ``[start_s, end_s)``, by (slot, node)."""
+def readings_at(connection: Connection, slot_s: int, before_s: int) -> dict[int, Reading]:
+    """The readings of a slot that count when all received before an instant do, by node: of each the latest."""
     query = (
-        select(readings)
-        .where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s)
-        .order_by(readings.c.slot_s, readings.c.node_id, readings.c.version)
+        select(readings.c.node_id, readings.c.export_lots, readings.c.import_lots)
+        .where(readings.c.slot_s == slot_s, readings.c.received_s < before_s)
+        .order_by(readings.c.node_id, readings.c.version)
     )
-    return {(row.slot_s, row.node_id): Reading(row.export_lots, row.import_lots) for row in connection.execute(query)}
+    return {node: Reading(export, imported) for node, export, imported in connection.execute(query)}
+
+
+def busy_slots(connection: Connection, start_s: int, end_s: int) -> list[int]:
+    """The slots in ``[start_s, end_s)`` of which there are trades or readings, ascending."""
+    found: set[int] = set()
+    for table in (trades, readings):
+        distinct = _slots_of(table, start_s, end_s)
+        found.update(slot_s for slot_s in connection.scalars(select(distinct.c.slot_s)) if slot_s is not None)
+    return sorted(found)
+
+
+def slots_read_between(connection: Connection, slots: tuple[int, int], received_s: tuple[int, int]) -> list[int]:
+    """Those of the slots in a half-open range of which a reading was received in another; ascending."""
+    found = _slots_of(readings, *slots)
+    read = select(readings.c.slot_s).where(
+        readings.c.slot_s == found.c.slot_s,
+        readings.c.received_s >= received_s[0],
+        readings.c.received_s < received_s[1],
+    )
+    return list(connection.scalars(select(found.c.slot_s).where(exists(read)).order_by(found.c.slot_s)))
+
+
+def _slots_of(table: Table, start_s: int, end_s: int) -> CTE:
+    """The slots of a table within a range, and a null: from one to the next by the index, for rows are many."""
+    slot_s = table.c.slot_s
+    within = (slot_s >= start_s) & (slot_s < end_s)
+    found = select(func.min(slot_s).label("slot_s")).where(within).cte("found", recursive=True)
+    following = select(func.min(slot_s)).where(within, slot_s > found.c.slot_s).scalar_subquery()
+    return found.union_all(select(following).where(found.c.slot_s.is_not(None)))
+
+
+def read_on_time(connection: Connection, start_s: int, end_s: int, before_s: int) -> bool:
+    """Whether a reading of the slots in ``[start_s, end_s)`` was received before an instant."""
+    query = select(readings.c.slot_s).where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s)
+    return connection.execute(query.where(readings.c.received_s < before_s).limit(1)).first() is not None
 
 
 def next_reading_signature(connection: Connection) -> int:

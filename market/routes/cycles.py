@@ -17,7 +17,7 @@ from market.openapi.fields import Day, Instant, Number, choice, text
 from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse
 from settlement import cycle, cycle_store, hexjson, publish_store
-from settlement.published import PublishedCycle
+from settlement.published import PublishedCycle, PublishedLines, PublishedSlot
 
 _OVERSEERS = ("checker", "operator", "regulator")
 
@@ -93,10 +93,54 @@ async def show_cycle(request: web.Request) -> web.Response:
     """A cycle with all that a checker needs to compute it again; see ``settlement/published.py``."""
     require(request, *_OVERSEERS, scope="read")
     context, number = request.app[CONTEXT], _number(request)
-    found = await context.read(lambda connection: publish_store.published_cycle(connection, number))
+    rules = context.config.settlement_rules
+    found = await context.read(lambda connection: publish_store.published_cycle(connection, number, rules))
     if found is None:
         raise not_found("cycle")
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
+
+
+@operation(
+    PublishedSlot,
+    who=_OVERSEERS,
+    scope="read",
+    path=_NUMBERED,
+    query={"slot": Instant},
+    needed=("slot",),
+    refuses=("400 missing_parameter", "404 not_found", "422 bad_time"),
+)
+async def show_slot(request: web.Request) -> web.Response:
+    """What a cycle was computed from in one slot, and what was delivered; see ``settlement/published.py``."""
+    require(request, *_OVERSEERS, scope="read")
+    context, number = request.app[CONTEXT], _number(request)
+    text = wire.query(request, "slot").get("slot")
+    if text is None:
+        raise refuse(400, "missing_parameter", "choose a slot: ?slot=2026-07-01T00:00:00Z", "slot")
+    slot_s = wire.instant_s(text, "slot")
+
+    def slot(connection: Connection) -> PublishedSlot:
+        if cycle_store.cycle(connection, number) is None:
+            raise not_found("cycle")
+        return publish_store.published_slot(connection, number, slot_s)
+
+    return await wire.reply_bytes(context.in_thread(hexjson.dumps, await context.read(slot)))
+
+
+@operation(
+    PublishedLines, who=_OVERSEERS, scope="read", path=_NUMBERED, query={"after": Number}, refuses=("404 not_found",)
+)
+async def show_lines(request: web.Request) -> web.Response:
+    """A cycle's statement lines after one of them, some thousands at a time; see ``settlement/published.py``."""
+    require(request, *_OVERSEERS, scope="read")
+    context, number = request.app[CONTEXT], _number(request)
+    after = _whole(wire.query(request, "after").get("after", "0"))
+
+    def lines(connection: Connection) -> PublishedLines:
+        if cycle_store.cycle(connection, number) is None:
+            raise not_found("cycle")
+        return PublishedLines(tuple(publish_store.StoredCycle(connection, number).lines(after)))
+
+    return await wire.reply_bytes(context.in_thread(hexjson.dumps, await context.read(lines)))
 
 
 @operation(CycleState, who=("checker",), scope="office", path=_NUMBERED, body=VerdictBody, refuses=_JUDGED)
@@ -186,7 +230,10 @@ async def _judge(
 
 
 def _number(request: web.Request) -> int:
-    text = request.match_info["number"]
+    return _whole(request.match_info["number"])
+
+
+def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise not_found("draft")
     return int(text)
@@ -196,6 +243,8 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/v1/cycles", show_cycles),
         web.get("/v1/cycles/{number}", show_cycle),
+        web.get("/v1/cycles/{number}/slots", show_slot),
+        web.get("/v1/cycles/{number}/lines", show_lines),
         web.post("/v1/cycles/{number}/signature", judge_cycle),
         web.get("/v1/periods", show_periods),
         web.get("/v1/periods/{number}", show_period),

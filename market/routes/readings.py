@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 from market import wire
 from market.context import CONTEXT
 from market.identity import require
-from market.openapi.fields import Day, EnergyGiven, Instant, Signature
+from market.openapi.fields import Day, EnergyGiven, Instant, Number, Signature
 from market.openapi.operation import operation
-from market.problems import refuse
+from market.problems import not_found, refuse
 from settlement import hexjson, publish_store, readings, signatures
 from settlement.meters import Code, Status, Submitted, Verdict
-from settlement.published import PublishedReadings
+from settlement.published import PublishedReadings, SignedReadings
 from settlement.reading_leaf import reading_leaf, signing_digest
 
 AT_ONCE = 50_000
@@ -117,6 +117,25 @@ async def show(request: web.Request) -> web.Response:
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
 
 
+@operation(
+    SignedReadings,
+    who=("checker", "meter_operator", "operator", "regulator"),
+    scope="read",
+    path={"number": Number},
+    refuses=("404 not_found",),
+)
+async def show_signature(request: web.Request) -> web.Response:
+    """One signature over readings, with all leaves that it covers; see ``settlement/published.py``."""
+    require(request, "checker", "meter_operator", "operator", "regulator", scope="read")
+    context, text = request.app[CONTEXT], request.match_info["number"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise not_found("signature")
+    found = await context.read(lambda connection: publish_store.signed_readings(connection, int(text)))
+    if found is None:
+        raise not_found("signature")
+    return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
+
+
 def local_day(text: str | None) -> date:
     """A day such as 2026-07-01 in a query. Raises ProblemError."""
     if text is None:
@@ -126,4 +145,8 @@ def local_day(text: str | None) -> date:
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.post("/v1/readings", submit), web.get("/v1/readings", show)]
+    return [
+        web.post("/v1/readings", submit),
+        web.get("/v1/readings", show),
+        web.get("/v1/readings/signatures/{number}", show_signature),
+    ]

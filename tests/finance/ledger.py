@@ -26,7 +26,7 @@ from finance.offer import Quote
 from finance.offers import OfferBook
 from finance.period import Billing
 from finance.store import Viewer
-from settlement import acts, calendar, cycle, cycle_store, mirror, outbox, signatures
+from settlement import acts, calendar, cycle_store, drafting, mirror, outbox, signatures
 from settlement.acts import Admission, Mint, Offer, Role
 from settlement.chain_store import ChainStore
 from settlement.compile import compiled
@@ -139,7 +139,7 @@ class Ledger:
         """Draft the day's cycle and say that it is applied, as the chain would."""
         self.now_s = max(self.now_s, after_window(day))
         self.world.commit(self.now_s, at_once=True)
-        drafted = cycle.draft_due(
+        drafted = drafting.draft_due(
             self.database,
             self.now_s,
             rules=self.world.rules,
@@ -154,7 +154,7 @@ class Ledger:
         return periods.close_due(
             self.database,
             self.now_s,
-            time_zone=TIME_ZONE,
+            rules=self.world.rules,
             billing=self.billing,
             domain=self.domain,
             operator=self.world.operator,

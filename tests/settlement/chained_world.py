@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from data import tables
 from data.database import reading
-from settlement import acts, cycle, cycle_store, mirror, outbox, signatures
+from settlement import acts, cycle, cycle_store, drafting, mirror, outbox, signatures
 from settlement.acts import Admission, Mint, Role
 from settlement.audit_scene import AuditTerms
 from settlement.chain_store import ChainStore
@@ -97,7 +97,7 @@ class ChainedWorld:
         self.send(start_of(DAY) - 86_400)
 
     def draft(self, now_s: int) -> int | None:
-        return cycle.draft_due(
+        return drafting.draft_due(
             self.world.database, now_s, rules=RULES, domain=self.world.domain, operator=self.world.operator
         )
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection
 
 from data.database import reading
-from settlement import acts, checker, cycle, cycle_store, hexjson, publish_store, signatures
+from data.units import parse_instant_s
+from settlement import acts, checker, cycle, cycle_store, drafting, hexjson, publish_store, signatures
 from settlement.checker import Checker, ContradictionError, PeriodVerdict, run
 from settlement.checker_client import MarketClient, MarketRefusedError, MarketUnreachableError
 from settlement.contradiction import Contradiction
-from settlement.cycle_outcome import CycleInputs, compute
+from settlement.cycle_outcome import CycleInputs, SlotInputs, compute
 from settlement.examine_cycle import CycleExaminer, Parties, record_of, slot_trade_of
 from settlement.examine_readings import final_of
 from settlement.hexjson import Hex
@@ -26,8 +28,9 @@ from settlement.journal_replay import JournalReplay
 from settlement.jwk import to_jwk
 from settlement.keys import KeyHistory
 from settlement.officer import Officer
-from settlement.published import PublishedCycle, PublishedKey, PublishedReadings, Verdict
+from settlement.published import PublishedKey, PublishedLines, PublishedSlot, Verdict
 from settlement.trade_leaf import trade_leaf
+from tests.settlement.copied_cycle import CopiedCycle, copy_of, of_document
 from tests.settlement.settlement_world import (
     CHECKER,
     DAY,
@@ -58,15 +61,13 @@ def drafted_world(folder: Path) -> World:
     a_day_of_trading(world)
     now_s = after_window(DAY)
     world.commit(now_s, at_once=True)
-    assert cycle.draft_due(world.database, now_s, rules=RULES, domain=DOMAIN, operator=world.operator) == 1
+    assert drafting.draft_due(world.database, now_s, rules=RULES, domain=DOMAIN, operator=world.operator) == 1
     return world
 
 
-def published(world: World) -> tuple[PublishedCycle, PublishedReadings]:
+def published(world: World) -> CopiedCycle:
     with reading(world.database) as connection:
-        found = publish_store.published_cycle(connection, 1)
-        assert found is not None
-        return found, publish_store.readings_of_day(connection, DAY, RULES.time_zone)
+        return copy_of(connection, 1, RULES)
 
 
 def officers() -> KeyHistory:
@@ -109,66 +110,48 @@ def another(value: Any) -> Any:
     return value[:-1] + ("0" if value[-1:] != "0" else "1")
 
 
-def is_free(at: tuple[Any, ...], document: Any) -> bool:
-    """What decides nothing: the state, and of meters and keys what this cycle did not use."""
-    if at[0] == "state":
+def is_free(at: tuple[Any, ...]) -> bool:
+    """What decides nothing: the state, and of meters, keys and readings what this cycle did not use."""
+    if at == ("cycle", "state"):
         return True
-    if at[0] == "keys":
+    if "keys" in at:
         return at[-1] == "from_sequence"
-    if at[0] == "meters":
+    if "meters" in at:
         return at[-1] in (3, 4)  # capacities: no reading of this day is near them
-    return at[0] == "readings" and at[-1] == 6  # when a reading was received
+    return "readings" in at and at[-1] == 6  # when a reading was received: a second more is still in time
 
 
 def test_the_true_cycle_holds(world: World) -> None:
-    examining = examiner(world)
-    assert examining.examine(*published(world)) is None
+    examining, copied = examiner(world), published(world)
+    assert examining.examine(copied.cycle, copied) is None
     assert (examining.cycle, examining.days) == (1, {1: "2026-07-01"})
     assert {settled.record.common.trade_id for settled in examining.settled} == {1, 2, 3}
 
 
 def test_every_single_value_of_a_published_cycle_matters(world: World) -> None:
-    found, readings = published(world)
-    document = json.loads(hexjson.dumps(found))
+    document = published(world).document()
     examining = examiner(world)
     unseen = []
     for at in places(document):
         try:
-            wrong = hexjson.convert(tampered(document, at, another), PublishedCycle)
+            wrong = of_document(tampered(document, at, another))
         except msgspec.ValidationError:
             continue
-        if not is_free(at, document) and examining.examine(wrong, readings) is None:
-            unseen.append(at)
-            examining = examiner(world)
-    assert not unseen
-
-
-def test_every_single_value_of_the_readings_matters(world: World) -> None:
-    found, readings = published(world)
-    document = json.loads(hexjson.dumps(readings))
-    examining = examiner(world)
-    unseen = []
-    for at in places(document):
-        try:
-            wrong = hexjson.convert(tampered(document, at, another), PublishedReadings)
-        except msgspec.ValidationError:
-            continue
-        if at[0] != "day" and not is_free(at, document) and examining.examine(found, wrong) is None:
+        if not is_free(at) and examining.examine(wrong.cycle, wrong) is None:
             unseen.append(at)
             examining = examiner(world)
     assert not unseen
 
 
 def test_each_single_wrong_delta_is_named_by_its_account(world: World) -> None:
-    found, readings = published(world)
-    document = json.loads(hexjson.dumps(found))
-    examining = examiner(world)
-    deltas = [(part, place) for part, deltas in enumerate(document["parts"]) for place in range(len(deltas))]
+    document = published(world).document()
+    examining, parts = examiner(world), document["cycle"]["parts"]
+    deltas = [(part, place) for part, deltas in enumerate(parts) for place in range(len(deltas))]
     assert len(deltas) == 4
     for part, place in deltas:
-        account, amount_micro = document["parts"][part][place]
-        wrong = tampered(document, ("parts", part, place, 1), lambda amount: amount + 1)
-        assert examining.examine(hexjson.convert(wrong, PublishedCycle), readings) == Contradiction(
+        account, amount_micro = parts[part][place]
+        wrong = of_document(tampered(document, ("cycle", "parts", part, place, 1), lambda amount: amount + 1))
+        assert examining.examine(wrong.cycle, wrong) == Contradiction(
             "cycles",
             "1",
             f"parts, delta of account {account}",
@@ -176,61 +159,88 @@ def test_each_single_wrong_delta_is_named_by_its_account(world: World) -> None:
         )
 
 
-@pytest.mark.parametrize("rows", ["trades", "orders", "order_signatures", "lines", "deliveries", "parts"])
-def test_a_row_left_out_or_doubled_is_seen(world: World, rows: str) -> None:
-    found, readings = published(world)
-    document = json.loads(hexjson.dumps(found))
-    examining = examiner(world)
-    for wrong in (document[rows][1:], document[rows] + document[rows][-1:]):
-        changed = hexjson.convert({**document, rows: wrong}, PublishedCycle)
-        is_harmless = rows in ("orders", "order_signatures") and len(wrong) > len(document[rows])
-        assert (examining.examine(changed, readings) is None) == is_harmless
+@pytest.mark.parametrize(
+    "at",
+    [
+        ("lines",),
+        ("cycle", "parts"),
+        ("cycle", "slots"),
+        ("slots", 0, "trades"),
+        ("slots", 0, "orders"),
+        ("slots", 0, "order_signatures"),
+        ("slots", 0, "deliveries"),
+        ("slots", 0, "readings"),
+        ("slots", 1, "estimates"),
+        ("signed",),
+    ],
+    ids=lambda at: at[-1],
+)
+def test_a_row_left_out_or_doubled_is_seen(world: World, at: tuple[Any, ...]) -> None:
+    document = published(world).document()
+    for change, more in ((lambda rows: rows[:-1], False), (lambda rows: rows + rows[-1:], True)):
+        wrong = of_document(tampered(document, at, change))
+        is_harmless = more and at[-1] in ("orders", "order_signatures", "signed")
+        assert (examiner(world).examine(wrong.cycle, wrong) is None) == is_harmless
 
 
-def without_the_last_trade(found: PublishedCycle, readings: PublishedReadings, operator: Officer) -> PublishedCycle:
+def without_the_last_trade(copied: CopiedCycle, operator: Officer) -> CopiedCycle:
     """A cycle that is right in itself, and signed, and keeps silent about one trade."""
-    trades, orders = found.trades[:-1], {order.order_id: order for order in found.orders}
+    found = copied.cycle
+    slots = [*copied.slots]
+    last = max(place for place, slot in enumerate(slots) if slot.trades)
+    slots[last] = msgspec.structs.replace(slots[last], trades=slots[last].trades[:-1])
     inputs = CycleInputs(
         cycle=1,
         day=DAY,
         start_s=found.start_s,
         end_s=found.end_s,
         salt=found.salt,
-        trades=[slot_trade_of(trade) for trade in trades],
-        trade_leaves=[trade_leaf(record_of(trade, orders)) for trade in trades],
-        readings=final_of(readings.readings),
+        slots=[inputs_of(slot) for slot in slots],
+        late=[],
         owners={meter.node: meter.member for meter in found.meters},
         debts=[],
     )
     outcome = compute(inputs, RULES)
-    proposal = cycle.proposal_of(1, found.start_s, found.end_s, outcome)
-    return msgspec.structs.replace(
+    totals = outcome.totals
+    proposal = cycle.proposal_of(1, found.start_s, found.end_s, totals)
+    delivered = {each.trade_id: each for each in outcome.deliveries}
+    slots = [
+        msgspec.structs.replace(slot, deliveries=tuple(delivered[trade.trade_id] for trade in slot.trades))
+        for slot in slots
+    ]
+    lying = msgspec.structs.replace(
         found,
-        trades=trades,
-        trades_root=Hex(outcome.trades_root),
-        readings_root=Hex(outcome.readings_root),
-        statements_root=Hex(outcome.statements_root),
-        deliveries=tuple(outcome.deliveries),
-        lines=tuple(outcome.lines),
-        parts=tuple(part.deltas for part in outcome.parts),
+        trades_root=Hex(totals.trades_root),
+        readings_root=Hex(totals.readings_root),
+        statements_root=Hex(totals.statements_root),
+        parts=tuple(part.deltas for part in totals.parts),
         parts_hash=Hex(acts.parts_hash(proposal.parts)),
         operator_signature=Hex(operator.approve(acts.propose_digest(DOMAIN, proposal)).signature),
+    )
+    return msgspec.structs.replace(copied, cycle=lying, slots=tuple(slots), lines_=tuple(outcome.lines))
+
+
+def inputs_of(slot: PublishedSlot) -> SlotInputs:
+    orders = {order.order_id: order for order in slot.orders}
+    return SlotInputs(
+        slot.slot_s,
+        [slot_trade_of(trade) for trade in slot.trades],
+        [trade_leaf(record_of(trade, orders)) for trade in slot.trades],
+        final_of(slot.slot_s, slot.readings, RULES.cut_s(DAY)),
     )
 
 
 def test_a_trade_that_the_operator_keeps_silent_about_is_missed(world: World) -> None:
-    found, readings = published(world)
-    lying = without_the_last_trade(found, readings, world.operator)
-    assert examiner(world).examine(lying, readings) == Contradiction(
-        "cycles", "1", "trades", "trade 3 is missing or too much"
+    lying = without_the_last_trade(published(world), world.operator)
+    assert examiner(world).examine(lying.cycle, lying) == Contradiction(
+        "cycles", "1", "trades", "trade 2 is missing or too much"
     )
 
 
 def test_a_cycle_out_of_turn_is_no_cycle(world: World) -> None:
-    found, readings = published(world)
-    examining = examiner(world)
-    assert examining.examine(found, readings) is None
-    again = examining.examine(found, readings)
+    copied, examining = published(world), examiner(world)
+    assert examining.examine(copied.cycle, copied) is None
+    again = examining.examine(copied.cycle, copied)
     assert again == Contradiction("cycles", "1", "cycle", "stated 1, computed 2")
 
 
@@ -281,11 +291,20 @@ class DirectMarket(MarketClient):
             if path.startswith("/v1/periods/"):
                 return self.periods[int(path.rsplit("/", 1)[1]) - 1]
             if path.startswith("/v1/cycles/"):
-                return hexjson.dump(publish_store.published_cycle(connection, int(path.rsplit("/", 1)[1])))
+                return hexjson.dump(self._cycle(connection, *path.removeprefix("/v1/cycles/").split("/")))
             if path.startswith("/v1/journal?after="):
                 return hexjson.dump(publish_store.journal_after(connection, int(path.split("=")[1]), limit=2))
-            assert path == "/v1/readings?day=2026-07-01"
-            return hexjson.dump(publish_store.readings_of_day(connection, DAY, RULES.time_zone))
+            assert path.startswith("/v1/readings/signatures/")
+            return hexjson.dump(publish_store.signed_readings(connection, int(path.rsplit("/", 1)[1])))
+
+    @staticmethod
+    def _cycle(connection: Connection, number: str, page: str = "") -> object:
+        if page.startswith("slots?slot="):
+            return publish_store.published_slot(connection, int(number), parse_instant_s(page.split("=")[1]))
+        if page.startswith("lines?after="):
+            return PublishedLines(tuple(cycle_store.lines_of(connection, int(number), int(page.split("=")[1]), 5)))
+        assert not page
+        return publish_store.published_cycle(connection, int(number), RULES)
 
     def market(self) -> dict[str, Any]:
         return {
@@ -423,7 +442,7 @@ def test_the_exit_code_says_how_it_ended(
     assert run(url, key_of(CHECKER), is_stopped=lambda: True) == 0
 
     def lie(path: str, document: Any) -> Any:
-        return tampered(document, ("lines", 0, 8), lambda amount: amount + 1) if path == "/v1/cycles/1" else document
+        return tampered(document, ("lines", 0, 8), lambda amount: amount + 1) if "lines?" in path else document
 
     market = DirectMarket(world, lie)
     monkeypatch.setattr(checker, "MarketClient", lambda *_: market)

@@ -10,9 +10,10 @@ from sqlalchemy import select
 
 from data import tables
 from data.database import reading
-from settlement import acts, commitments, cycle, cycle_store, merkle, mirror, outbox, signatures, store
+from settlement import acts, commitments, cycle, cycle_store, drafting, merkle, mirror, outbox, signatures, store
 from settlement.chain import Call, ChainEvent
 from settlement.delivery import How, Kind, Line
+from settlement.meters import Status
 from tests.settlement.settlement_world import (
     CHECKER,
     DAY,
@@ -39,7 +40,7 @@ def world(tmp_path: Path) -> World:
 
 
 def draft(world: World, now_s: int) -> int | None:
-    return cycle.draft_due(world.database, now_s, rules=world.rules, domain=world.domain, operator=world.operator)
+    return drafting.draft_due(world.database, now_s, rules=world.rules, domain=world.domain, operator=world.operator)
 
 
 def row_of(world: World, number: int) -> Any:
@@ -204,14 +205,14 @@ def test_parts_go_out_once_when_the_dispute_window_is_over(world: World) -> None
         assert cycle.apply_due(connection, now_s + DISPUTE_S - 1) == []
         assert cycle.apply_due(connection, now_s + DISPUTE_S) == [1]
         assert cycle.apply_due(connection, now_s + DISPUTE_S) == []
-        assert cycle_store.unsettled_before(connection, start_of(DAY, 24), world.rules.time_zone)
+        assert cycle_store.unsettled_before(connection, start_of(DAY, 24), world.rules)
     assert [call.kind for call in calls(world)][-1] == "Clearing.apply_part"
     chain_says(world, "CycleApplied", 6, cycle=1)
     assert row_of(world, 1).state == "applied"
     with reading(world.database) as connection:
-        assert not cycle_store.unsettled_before(connection, start_of(DAY, 24), world.rules.time_zone)
-        assert not cycle_store.unsettled_before(connection, start_of(date(2026, 7, 31)), world.rules.time_zone)
-        assert cycle_store.unsettled_before(connection, start_of(date(2026, 8, 1)), world.rules.time_zone), "a debt"
+        assert not cycle_store.unsettled_before(connection, start_of(DAY, 24), world.rules)
+        assert not cycle_store.unsettled_before(connection, start_of(date(2026, 7, 31)), world.rules)
+        assert cycle_store.unsettled_before(connection, start_of(date(2026, 8, 1)), world.rules), "a debt"
 
 
 # -------------------------------------------------------------------------------------------- what falls due
@@ -266,4 +267,6 @@ def test_a_reading_for_a_drafted_day_comes_too_late_whatever_the_clock_says(worl
     world.meter(("A1", 10, 0, 33))
     draft(world, after_window(DAY))
     verdict = world.meter(("A2", 10, 0, 3), now_s=after_window(DAY) - 10)[0]
-    assert verdict.code == "window_closed"
+    assert verdict.status == Status.LATE
+    with reading(world.database) as connection:
+        assert store.readings_at(connection, start_of(DAY, 10), after_window(DAY)).keys() == {world.nodes["A1"]}

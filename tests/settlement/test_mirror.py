@@ -9,7 +9,7 @@ from data.database import reading
 from settlement import acts, calls, cycle_store, mirror, outbox, store
 from settlement.acts import FUND, Approval
 from settlement.cycle import proposal_of
-from settlement.cycle_outcome import CycleOutcome, deltas_of
+from settlement.cycle_outcome import CycleTotals, deltas_of
 from settlement.netting import split
 from settlement.writer import Writer
 from tests.settlement.chained_world import DISPUTE_WINDOW_S, YUAN, ChainedWorld, chained_world
@@ -47,9 +47,8 @@ def test_deposits_are_mirrored_and_pulling_again_changes_nothing(chained: Chaine
 def test_arrears_the_fund_and_what_is_held_back_are_mirrored(chained: ChainedWorld) -> None:
     """100 owes more than it has: its escrow goes, the rest is arrears; 101 and 102 share what there is."""
     world, now_s = chained.world, after_window(DAY)
-    outcome = CycleOutcome(
-        bytes(32), bytes(32), bytes(32), [], [], split({100: -300 * YUAN, 101: 100 * YUAN, 102: 200 * YUAN})
-    )
+    parts = split({100: -300 * YUAN, 101: 100 * YUAN, 102: 200 * YUAN})
+    outcome = CycleTotals(bytes(32), bytes(32), bytes(32), parts)
     proposal = proposal_of(1, start_of(DAY), start_of(DAY, 24), outcome)
     digest = acts.propose_digest(world.domain, proposal)
     operator = Approval(OPERATOR, world.operator.approve(digest).signature)

@@ -20,13 +20,20 @@ def world(tmp_path: Path) -> World:
     return new_world(tmp_path)
 
 
+CLOSED = Verdict(Status.QUARANTINED, Code.WINDOW_CLOSED)
+
+
 def accepted(count: int = 1) -> list[Verdict]:
     return [Verdict(Status.ACCEPTED)] * count
 
 
 def final(world: World) -> dict[tuple[int, int], Reading]:
     with world.database.connect() as connection:
-        return store.final_readings(connection, *(start_of(DAY), start_of(DAY, 24)))
+        return {
+            (slot_s, node): reading
+            for slot_s in range(start_of(DAY), start_of(DAY, 24), HOUR)
+            for node, reading in store.readings_at(connection, slot_s, after_window(DAY)).items()
+        }
 
 
 def test_a_reading_is_taken_once_again_is_a_duplicate_and_another_is_a_correction(world: World) -> None:
@@ -91,11 +98,11 @@ def test_the_window_closes_after_deadline_and_corrections(world: World) -> None:
     last_moment = after_window(DAY) - 1
     assert world.meter(("A1", 10, 0, 100), now_s=last_moment) == accepted()
     assert world.meter(("A1", 10, 0, 99), now_s=last_moment) == [Verdict(Status.CORRECTED)]
-    assert (
-        world.meter(("A1", 10, 0, 98), ("A2", 10, 1, 0), now_s=last_moment + 1)
-        == [Verdict(Status.QUARANTINED, Code.WINDOW_CLOSED)] * 2
-    )
-    assert world.meter(("A1", 10, 0, 99), now_s=last_moment + 1) == [Verdict(Status.DUPLICATE)]
+    late = world.meter(("A1", 10, 0, 98), ("A2", 10, 1, 0), now_s=last_moment + 1)
+    assert late == [Verdict(Status.LATE)] * 2
+    assert final(world) == {(start_of(DAY, 10), world.nodes["A1"]): Reading(0, 99)}
+    assert world.meter(("A1", 10, 0, 99), now_s=last_moment + 1 + RULES.late_s) == [CLOSED]
+    assert world.meter(("A1", 10, 0, 98), now_s=last_moment + 1 + RULES.late_s) == [Verdict(Status.DUPLICATE)]
 
 
 def test_a_meter_out_of_order_is_stopped() -> None:
@@ -112,4 +119,4 @@ def test_the_window_is_that_of_the_local_day(world: World) -> None:
     """23:00 in Sichuan is 15:00 UTC of the same date; its window closes with that of the whole local day."""
     assert after_window(DAY) == start_of(date(2026, 7, 2)) + RULES.window_s
     assert world.meter(("A1", 23, 0, 7), now_s=after_window(DAY) - 1) == accepted()
-    assert world.meter(("A1", 0, 0, 7), now_s=after_window(DAY)) == [Verdict(Status.QUARANTINED, Code.WINDOW_CLOSED)]
+    assert world.meter(("A1", 0, 0, 7), now_s=after_window(DAY)) == [Verdict(Status.LATE)]

@@ -11,6 +11,7 @@ def upgrade() -> None:
     """Each part adds its own tables and columns."""
     _fills()
     _estimates()
+    _drafts()
 
 
 def _fills() -> None:
@@ -31,11 +32,29 @@ def _fills() -> None:
 def _estimates() -> None:
     op.create_table(
         "estimates",
-        sa.Column("cycle", sa.BigInteger(), nullable=False),
+        sa.Column("cycle", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("slot_s", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("node_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("held", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["cycle"], ["cycles.cycle"], name="fk_estimates_cycle"),
         sa.PrimaryKeyConstraint("cycle", "slot_s", "node_id", name="pk_estimates"),
         comment="Meters that traded in a slot and have no reading that counts",
     )
+
+
+def _drafts() -> None:
+    """A cycle is drafted in portions, and puts right what came late for earlier ones."""
+    op.create_table(
+        "drafts",
+        sa.Column("cycle", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("end_s", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("cycle", name="pk_drafts"),
+        comment="The cycle being drafted: its day is closed, its deliveries and lines count once it stands in cycles",
+    )
+    with op.batch_alter_table("deliveries") as deliveries:
+        deliveries.drop_constraint("fk_deliveries_cycle", type_="foreignkey")
+    with op.batch_alter_table("statement_lines") as lines:
+        lines.drop_constraint("fk_statement_lines_cycle", type_="foreignkey")
+        lines.add_column(sa.Column("adjusts", sa.BigInteger()))
+    op.drop_index("ix_readings_slot_s", "readings")
+    op.create_index("ix_readings_slot_s_received_s", "readings", ["slot_s", "received_s"])
