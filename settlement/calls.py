@@ -92,6 +92,16 @@ def proposed_cycle() -> Call:
     return call("Clearing", "proposed_cycle", ())
 
 
+def open_challenges(cycle: int) -> Call:
+    """-> (count,) of the challenges that a cycle waits for."""
+    return call("Clearing", "open_challenges", ("uint256",), cycle)
+
+
+def total_bonds() -> Call:
+    """-> (amount_micro,) locked for cycles and challenges; it is in nobody's escrow."""
+    return call("Clearing", "total_bonds", ())
+
+
 def next_admission() -> Call:
     """-> (index,) that the next ``admit_many`` must carry."""
     return call("Members", "next_admission", ())

@@ -22,7 +22,7 @@ import msgspec
 from settlement.event_proof import EventProof
 from settlement.intents import Domain
 
-CONTRACTS = ("Members", "Cash", "Clearing", "Receivables")
+CONTRACTS = ("Members", "Cash", "Clearing", "Receivables", "Disputes")
 """In the order of deployment."""
 
 

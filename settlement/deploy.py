@@ -1,7 +1,7 @@
-"""Putting the four contracts on a chain, once.
+"""Putting the contracts on a chain, once.
 
-A contract's address follows from the relayer's account and the number of the transaction that creates it, so all four
-are known beforehand and can name each other; the relayer's first four transactions are the deployment. Doing it again
+A contract's address follows from the relayer's account and the number of the transaction that creates it, so all of
+them are known beforehand and can name each other; the relayer's first transactions are the deployment. Doing it again
 changes nothing, and a deployment that was interrupted is carried on. What stands on the chain is compared, byte for
 byte, with what these sources and this genesis give on a machine of our own.
 """
@@ -36,7 +36,8 @@ class Genesis(NamedTuple):
 
     ``salt`` is 32 random bytes; ``members`` are the institutions with their roles; ``horizon_s`` is how far ahead
     slots are traded, ``verifier`` where P-256 signatures are checked, ``thresholds`` how many approvals a role's act
-    needs where it is more than one.
+    needs where it is more than one. The operator's bond is locked for each proposed cycle, a challenger's for each
+    challenge; 0 locks nothing.
     """
 
     salt: bytes
@@ -45,6 +46,8 @@ class Genesis(NamedTuple):
     horizon_s: int
     verifier: bytes = P256VERIFY
     thresholds: Mapping[Role, int] = {}
+    operator_bond_micro: int = 0
+    challenge_bond_micro: int = 0
 
 
 def deploy(
@@ -93,20 +96,30 @@ def deploy_over(
 
 
 def contract_addresses(relayer: bytes) -> dict[str, bytes]:
-    """Where a relayer's first four transactions put the contracts. Source: Yellow Paper, section 7."""
+    """Where a relayer's first transactions put the contracts. Source: Yellow Paper, section 7."""
     return {name: bytes(compute_contract_address(Bytes20(relayer), Uint(at))) for at, name in enumerate(CONTRACTS)}
 
 
 def creation_codes(contracts: Mapping[str, Compiled], genesis: Genesis, addresses: Mapping[str, bytes]) -> list[bytes]:
     """Constructor code with its arguments for each contract, in the order of deployment."""
-    members, cash, clearing, receivables = (addresses[name] for name in CONTRACTS)
+    members, cash, clearing, receivables, disputes = (addresses[name] for name in CONTRACTS)
     admissions = [(each.member, each.key.x, each.key.y, int(each.roles)) for each in genesis.members]
     thresholds = [genesis.thresholds.get(role, 1) for role in Role]
     arguments: dict[str, tuple[object, ...]] = {
         "Members": (genesis.verifier, genesis.salt, admissions, thresholds),
         "Cash": (genesis.salt, members, clearing, receivables),
-        "Clearing": (genesis.salt, members, cash, genesis.dispute_window_s, genesis.horizon_s),
+        "Clearing": (
+            genesis.salt,
+            members,
+            cash,
+            disputes,
+            genesis.dispute_window_s,
+            genesis.horizon_s,
+            genesis.operator_bond_micro,
+            genesis.challenge_bond_micro,
+        ),
         "Receivables": (genesis.salt, members, cash),
+        "Disputes": (genesis.salt, members, clearing),
     }
     return [
         contracts[name].creation_code + encode(abi.constructor_types(contracts[name]), arguments[name])

@@ -205,11 +205,23 @@ def leaf_of_proof(proof: TradeProof) -> bytes | None:
     if len(proof.common_salt) != SALT_BYTES or len(proof.half_salt) != SALT_BYTES:
         return None
     try:
-        common, own = salted_common(proof.common_salt, proof.common), salted_half(proof.half_salt, proof.half)
+        return leaf_of(
+            proof.common,
+            proof.common_salt,
+            side=proof.side,
+            half=proof.half,
+            half_salt=proof.half_salt,
+            other_half=proof.other_half,
+        )
     except (struct.error, UnicodeEncodeError):
         return None
-    other = bytes(proof.other_half)
-    return _leaf(common, own, other) if proof.side == Side.BUY else _leaf(common, other, own)
+
+
+def leaf_of(common: Common, common_salt: bytes, *, side: int, half: Half, half_salt: bytes, other_half: bytes) -> bytes:
+    """The leaf of a trade of which one half is shown and the other is its hash. Raises struct.error."""
+    shown, other = salted_half(half_salt, half), bytes(other_half)
+    halves = (shown, other) if side == Side.BUY else (other, shown)
+    return _leaf(salted_common(common_salt, common), *halves)
 
 
 def evidence_problems(order: OrderEvidence, domain: Domain, key: PublicKey | None = None) -> list[str]:

@@ -5,11 +5,13 @@
         under one rolling hash.
 """
 
+import bonds
 import eip712
 import escrow
 
 initializes: eip712
 initializes: escrow
+initializes: bonds[escrow := escrow]
 
 exports: (
     escrow.escrow_of,
@@ -19,6 +21,17 @@ exports: (
     escrow.held_of,
     escrow.total_held,
     escrow.applied_cycle,
+    bonds.disputable_root,
+    bonds.open_challenge,
+    bonds.close_challenge,
+    bonds.void,
+    bonds.proposed_cycle,
+    bonds.proposed_until_s,
+    bonds.backing_of,
+    bonds.open_challenges,
+    bonds.total_bonds,
+    bonds.OPERATOR_BOND,
+    bonds.CHALLENGE_BOND,
 )
 
 interface IMembers:
@@ -50,7 +63,6 @@ struct Part:
 
 struct Proposal:
     end_s: uint256
-    disputable_until_s: uint256
     part_count: uint256
 
 # how far the cycle being applied has come
@@ -128,8 +140,6 @@ exit_of: public(HashMap[uint256, Exit])
 commit_index: public(uint256)
 commitment: public(bytes32)
 
-proposed_cycle: public(uint256)
-proposed_until_s: public(uint256)
 applied_until_s: public(uint256)
 applied_at_s: public(uint256)
 proposals: public(HashMap[uint256, Proposal])
@@ -138,14 +148,27 @@ progress: Progress
 
 
 @deploy
-def __init__(salt: bytes32, members: address, cash: address, dispute_window_s: uint256, horizon_s: uint256):
+def __init__(
+    salt: bytes32,
+    members: address,
+    cash: address,
+    disputes: address,
+    dispute_window_s: uint256,
+    horizon_s: uint256,
+    operator_bond: uint256,
+    challenge_bond: uint256,
+):
     """
     @param salt 32 random genesis bytes
     @param cash The money contract, known before it is deployed
+    @param disputes Who can void a proposed cycle, known before it is deployed
     @param dispute_window_s Seconds between a proposal and its first part
     @param horizon_s How far ahead slots are traded: money asked back may still be owed that long
+    @param operator_bond Locked for each proposed cycle until it is applied, micro-yuan
+    @param challenge_bond Locked for each challenge until it is answered or upheld, micro-yuan
     """
     eip712.__init__(salt)
+    bonds.__init__(disputes, operator_bond, challenge_bond)
     MEMBERS = IMembers(members)
     CASH = ICash(cash)
     DISPUTE_WINDOW_S = dispute_window_s
@@ -273,11 +296,11 @@ def propose(
 ):
     """
     @notice What a cycle [start_s, end_s) will move; approved by the operator and, over the same digest, the checker
+    @dev The bond is out of the escrow of the first operator who approves. A void cycle is proposed again.
     @param cycle 1, 2, 3 ...
     @param parts Hash and sum of each part; the sums add up to zero
     """
-    assert cycle == self.proposed_cycle + 1, "cycle_out_of_order"
-    assert start_s < end_s and start_s >= self.proposed_until_s, "cycle_overlaps"
+    assert start_s < end_s, "cycle_overlaps"
     assert end_s <= block.timestamp, "cycle_not_over"
     assert len(parts) != 0, "no_parts"
     parts_hash: bytes32 = keccak256(abi_encode(parts))
@@ -297,11 +320,8 @@ def propose(
         index += 1
     assert total == 0, "sum_not_zero"
     disputable_until_s: uint256 = block.timestamp + DISPUTE_WINDOW_S
-    self.proposed_cycle = cycle
-    self.proposed_until_s = end_s
-    self.proposals[cycle] = Proposal(
-        end_s=end_s, disputable_until_s=disputable_until_s, part_count=len(parts)
-    )
+    bonds._stand(cycle, start_s, end_s, trades_root, disputable_until_s, operator_approvals[0].member)
+    self.proposals[cycle] = Proposal(end_s=end_s, part_count=len(parts))
     log Proposed(
         cycle=cycle,
         start_s=start_s,
@@ -325,7 +345,7 @@ def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]
     part: Part = self.parts[cycle][part_index]
     progress: Progress = self.progress
     assert cycle == escrow.applied_cycle + 1 and proposal.part_count != 0, "cycle_out_of_order"
-    assert block.timestamp >= proposal.disputable_until_s, "dispute_window_open"
+    bonds._check_undisputed(cycle)
     assert part_index == progress.next_part, "part_out_of_order"
     assert keccak256(abi_encode(cycle, part_index, deltas)) == part.part_hash, "wrong_part"
     total: int256 = 0
@@ -371,6 +391,7 @@ def _finish(cycle: uint256, end_s: uint256, progress: Progress):
     self.applied_at_s = block.timestamp
     self.proposals[cycle] = empty(Proposal)
     self.progress = empty(Progress)
+    bonds._finish(cycle)
     log CycleApplied(
         cycle=cycle, debited=progress.debited, collected=progress.collected, credited=progress.credited
     )

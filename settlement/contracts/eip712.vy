@@ -49,7 +49,16 @@ def _digest(struct_hash: bytes32) -> bytes32:
     @notice The 32 bytes that are signed
     @dev The chain id is read at each call: after a fork of the network old intents hold on one side only.
     """
-    separator: bytes32 = keccak256(abi_encode(DOMAIN_TYPE, NAME, VERSION, chain.id, self, SALT))
+    return self._digest_for(self, struct_hash)
+
+
+@internal
+@view
+def _digest_for(verifier: address, struct_hash: bytes32) -> bytes32:
+    """
+    @notice The 32 bytes that are signed for another contract of the same genesis
+    """
+    separator: bytes32 = keccak256(abi_encode(DOMAIN_TYPE, NAME, VERSION, chain.id, verifier, SALT))
     return keccak256(concat(x"1901", separator, struct_hash))
 
 

@@ -1,4 +1,4 @@
-"""Four deployed contracts on a machine of our own, with known keys: what tests of contracts act on.
+"""The deployed contracts on a machine of our own, with known keys: what tests of contracts act on.
 
 Deployment happens once; each bench starts from the state it left. Acts go in as signed transactions and come out as
 their refusal, a word, or nothing.
@@ -7,7 +7,7 @@ their refusal, a word, or nothing.
 from collections.abc import Sequence
 from copy import copy
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from eth_abi.abi import decode
@@ -46,15 +46,32 @@ def public(member: int) -> PublicKey:
     return signatures.public_key(key(member))
 
 
-def genesis() -> Genesis:
+class Bonds(NamedTuple):
+    """What is locked for each proposed cycle, and for each challenge; most tests lock nothing."""
+
+    operator_micro: int = 0
+    challenge_micro: int = 0
+
+
+NO_BONDS = Bonds()
+
+
+def genesis(bonds: Bonds = NO_BONDS) -> Genesis:
     members = [Admission(member, public(member), role) for member, role in ROLES.items()]
-    return Genesis(SALT, members, DISPUTE_WINDOW_S, HORIZON_S)
+    return Genesis(
+        SALT,
+        members,
+        DISPUTE_WINDOW_S,
+        HORIZON_S,
+        operator_bond_micro=bonds.operator_micro,
+        challenge_bond_micro=bonds.challenge_micro,
+    )
 
 
 @cache
-def _deployed() -> Changes:
+def _deployed(bonds: Bonds) -> Changes:
     machine = Machine(CHAIN_ID)
-    codes = creation_codes(compiled(), genesis(), _addresses())
+    codes = creation_codes(compiled(), genesis(bonds), _addresses())
     raw = [sign_transaction(RELAYER, CHAIN_ID, nonce, None, code) for nonce, code in enumerate(codes)]
     results = machine.execute(BlockContext(1, START_S, bytes(32)), raw)
     assert all(isinstance(result, Executed) and result.succeeded for result in results)
@@ -69,9 +86,9 @@ def _addresses() -> dict[str, bytes]:
 class Bench:
     """The contracts as deployed, at ``now_s``, which a test moves as it likes."""
 
-    def __init__(self) -> None:
+    def __init__(self, bonds: Bonds = NO_BONDS) -> None:
         self.machine = Machine(CHAIN_ID)
-        self.machine.apply(_deployed())
+        self.machine.apply(_deployed(bonds))
         self.addresses = _addresses()
         self.now_s = START_S
         self.gas = 0  # of the last act

@@ -9,19 +9,20 @@ import msgspec
 import pytest
 
 from settlement.blocks import DAY_S, Block
+from settlement.chain import CONTRACTS
 from settlement.chain_audit import ContradictionError, Progress, verify_chain_file
 from settlement.chain_store import ChainFileError
 from tests.settlement.chain_bench import chain_on, commit_calls, node_on
 from tests.settlement.contract_bench import START_S
 
-DEPLOYED = 4
+DEPLOYED = len(CONTRACTS)
 COMMITS = 5
 FIRST_COMMIT, LAST = DEPLOYED + 2, DEPLOYED + 1 + COMMITS
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A chain of four deployments, an empty block on the next day, and five commits of a block each."""
+    """A chain of all deployments, an empty block on the next day, and five commits of a block each."""
     file = tmp_path_factory.mktemp("chain") / "chain.db"
     with node_on(file) as node:
         chain = chain_on(node)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from settlement.chain import ChainUnavailableError, Receipt
+from settlement.chain import CONTRACTS, ChainUnavailableError, Receipt
 from settlement.chain_audit import Progress, verify_chain_file
 from settlement.deploy import deploy
 from settlement.embedded import EmbeddedNode, start_embedded
@@ -97,7 +97,7 @@ def test_it_stops_when_told_and_not_on_ctrl_c(tmp_path: Path) -> None:
     with running(tmp_path / "chain.db") as (node, chain):
         node.process.send_signal(signal.SIGINT)
         time.sleep(0.2)
-        assert chain.head().number == 4
+        assert chain.head().number == len(CONTRACTS)
         node.stop()
         assert node.process.returncode == 0
 
