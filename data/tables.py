@@ -263,6 +263,21 @@ chain_events = Table(
     Index(None, "contract", "event"),
 )
 
+witness_statements = Table(
+    "witness_statements",
+    metadata,
+    Column("witness", String(40), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # from 1, without gaps
+    Column("block", BigInteger, nullable=False),
+    Column("block_hash", LargeBinary(32), nullable=False),
+    Column("block_s", BigInteger, nullable=False),
+    Column("witnessed_s", BigInteger, nullable=False),
+    Column("previous", LargeBinary(32), nullable=False),  # digest of the statement before
+    Column("signature", LargeBinary(64), nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+    comment="Heads of the chain as outside parties countersigned them",
+)
+
 cash = Table(
     "cash",
     metadata,

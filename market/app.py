@@ -39,6 +39,7 @@ from market.routes import (
     stream,
     trades,
     withdrawals,
+    witnesses,
 )
 
 ROUTES: tuple[ModuleType, ...] = (
@@ -61,6 +62,7 @@ ROUTES: tuple[ModuleType, ...] = (
     readings,
     journal,
     cycles,
+    witnesses,
     receivables,
     offers,
     exports,

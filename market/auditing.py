@@ -54,6 +54,7 @@ def _audit(arguments: argparse.Namespace) -> int:
         operator=INSTITUTIONS["operator"],
         checker=INSTITUTIONS["checker"],
         reading_signers=frozenset({INSTITUTIONS["meter_operator"]}),
+        witnesses=terms.witness_keys,
     )
     url = arguments.database or sqlite_url(database)
     result = audit.run(url, source, public, thorough=arguments.thorough, seed=arguments.seed, more_steps=steps)

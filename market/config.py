@@ -101,6 +101,12 @@ class Institution(_Section, frozen=True):
     public_key: Jwk
 
 
+class Witness(_Section, frozen=True):
+    """An outside party that countersigns the chain's head."""
+
+    public_key: Jwk
+
+
 class Config(_Section, frozen=True):
     market: MarketTerms
     fees: Fees
@@ -111,6 +117,11 @@ class Config(_Section, frozen=True):
     server: Server = Server()
     limits: Limits = Limits()
     streams: Streams = Streams()
+    witnesses: dict[Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,40}$")], Witness] = {}
+
+    @cached_property
+    def witness_keys(self) -> dict[str, PublicKey]:
+        return {name: public_key(witness.public_key) for name, witness in self.witnesses.items()}
 
     @cached_property
     def rules(self) -> Rules:
@@ -222,6 +233,11 @@ def check(config: Config) -> None:
     host = urlsplit(config.server.origin).hostname or ""
     if host != config.server.relying_party and not host.endswith(f".{config.server.relying_party}"):
         raise ConfigError(f"server.relying_party: {config.server.relying_party} is not the domain of server.origin")
+    for name, witness in config.witnesses.items():
+        try:
+            public_key(witness.public_key)
+        except ProblemError as error:
+            raise ConfigError(f"witnesses.{name}.public_key: {error.problem.detail}") from error
     for role in INSTITUTIONS:
         try:
             config.key_of(role)

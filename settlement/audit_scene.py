@@ -1,8 +1,9 @@
 """What the steps of an audit share: what they read from, what they have learnt so far, how they report."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
@@ -15,11 +16,13 @@ from settlement.deploy import Genesis
 from settlement.event_proof import EventProof
 from settlement.examine_cycle import CycleExaminer
 from settlement.examine_orders import SignatureCheck
+from settlement.headers import BlockHeader
 from settlement.intents import Domain
 from settlement.journal_replay import JournalReplay
 from settlement.keys import KeyHistory
 from settlement.published import PublishedMeter
 from settlement.rules import SettlementRules
+from settlement.signatures import PublicKey
 
 SAMPLE = 1_000
 """Signatures that are verified a second time, unless all are."""
@@ -44,13 +47,15 @@ class ReadableChain(Protocol):
 
     def events(self, from_block: int) -> list[ChainEvent]: ...
 
+    def headers(self, first: int, last: int) -> list[BlockHeader]: ...
+
     def event_proof(self, block: int, log_index: int) -> EventProof: ...
 
     def head(self) -> Head: ...
 
 
 class AuditTerms(NamedTuple):
-    """What the market made public when it began: its rules, its genesis, and who holds which role."""
+    """What the market made public when it began: its rules, its genesis, and who holds which role or witnesses."""
 
     engine_rules: Rules
     rules: SettlementRules
@@ -58,6 +63,7 @@ class AuditTerms(NamedTuple):
     operator: int
     checker: int
     reading_signers: frozenset[int]
+    witnesses: Mapping[str, PublicKey] = MappingProxyType({})
 
 
 class Sampler:

@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from settlement.event_proof import EventProof
+from settlement.headers import BlockHeader
 from settlement.intents import Domain
 
 CONTRACTS = ("Members", "Cash", "Clearing", "Receivables", "Disputes")
@@ -131,6 +132,9 @@ class Chain(Protocol):
 
     def event_proof(self, block: int, log_index: int) -> EventProof:
         """The proof of an event by its place in its block. Raises EventNotProvableError, ChainUnavailableError."""
+
+    def headers(self, first: int, last: int) -> list[BlockHeader]:
+        """The headers of blocks ``first`` to ``last``, both included, as far as there are any."""
 
     def head(self) -> Head:
         """The newest block."""

@@ -21,6 +21,7 @@ from settlement.compile import Compiled
 from settlement.deploy import contract_addresses
 from settlement.event_proof import EventNotProvableError, EventProof
 from settlement.evm import Executed, Machine
+from settlement.headers import BlockHeader, read_header
 from settlement.intents import Domain
 
 
@@ -104,6 +105,11 @@ class FileChain:
         if found is None:
             raise EventNotProvableError(f"there is no block {block}")
         return prove_event(found.decode(), log_index)
+
+    def headers(self, first: int, last: int) -> list[BlockHeader]:
+        """The headers of blocks ``first`` to ``last``, both included, as far as there are any."""
+        found = (self._reader.block(number) for number in range(first, min(last, self._newest().number) + 1))
+        return [read_header(stored.decode().header().encode()) for stored in found if stored is not None]
 
     def head(self) -> Head:
         """The newest block."""

@@ -124,6 +124,18 @@ ORDER = IntentType(
 ORDER_BATCH = IntentType("OrderBatch", {"member": "uint64", "root": "bytes32", "count": "uint64", "basket": "bool"})
 LOGIN = IntentType("Login", {"member": "uint64", "nonce": "bytes32"})
 RECEIPT = IntentType("Receipt", {"sequence": "uint64", "journalHead": "bytes32"})
+WITNESSED = IntentType(
+    "WitnessedHead",
+    {
+        "witness": "string",
+        "number": "uint64",
+        "blockNumber": "uint64",
+        "blockHash": "bytes32",
+        "blockTime": "uint64",
+        "witnessedAt": "uint64",
+        "previous": "bytes32",
+    },
+)
 READINGS = IntentType("Readings", {"signer": "uint64", "root": "bytes32", "count": "uint64"})
 
 

@@ -1,8 +1,8 @@
 """The JSON-RPC methods of the embedded chain: the part of Ethereum's that this house uses, under the same names.
 
 Source: Ethereum JSON-RPC specification (execution-apis) for ``eth_``; ``evm_`` as anvil and hardhat have them;
-``revertReason`` in receipts as Besu has it. ``jinsha_getEventProof`` is our own, for blocks that are none of
-Ethereum's. The transactions of one JSON-RPC batch go into one block.
+``revertReason`` in receipts as Besu has it. ``jinsha_getEventProof`` and ``encodedHeader`` are our own, for
+blocks that are none of Ethereum's. The transactions of one JSON-RPC batch go into one block.
 """
 
 from collections.abc import Callable, Sequence
@@ -143,6 +143,7 @@ def _block_json(block: Block, block_hash: bytes) -> Json:
         "gasLimit": hex(TRANSACTION_GAS_CAP),
         "baseFeePerGas": "0x0",
         "transactions": [_hex(receipt.transaction_hash) for receipt in block.receipts],
+        "encodedHeader": _hex(block.header().encode()),
     }
 
 

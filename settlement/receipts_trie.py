@@ -34,8 +34,6 @@ def _prove(
     block: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]], position: int, log_index: int
 ) -> NetworkEvent:
     header, block_hash = encode_header(block), _bytes(block["hash"])
-    if keccak(header) != block_hash:
-        raise EventNotProvableError(f"the header of block {_number(block['number'])} does not hash to its name")
     trie = HexaryTrie({})
     for index, receipt in enumerate(receipts):
         trie[rlp.encode(index)] = encode_receipt(receipt)
@@ -96,9 +94,14 @@ _NUMBERS = frozenset(
 
 
 def encode_header(block: Mapping[str, Any]) -> bytes:
-    """The RLP of a block's header, given as JSON-RPC gives it."""
+    """The RLP of a block's header, given as JSON-RPC gives it.
+
+    Raises EventNotProvableError when it does not hash to the name that the node gives the block.
+    """
     names = [*_HEADER, *(name for name in _HEADER_SINCE if block.get(name) is not None)]
     encoded: bytes = rlp.encode([_number(block[name]) if name in _NUMBERS else _bytes(block[name]) for name in names])
+    if keccak(encoded) != _bytes(block["hash"]):
+        raise EventNotProvableError(f"the header of block {_number(block['number'])} does not hash to its name")
     return encoded
 
 

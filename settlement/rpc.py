@@ -24,10 +24,11 @@ from settlement.chain import (
 )
 from settlement.compile import Compiled
 from settlement.event_proof import EmbeddedEvent, EventNotProvableError, EventProof
+from settlement.headers import BlockHeader, read_header
 from settlement.intents import Domain
 from settlement.jsonrpc import Failure, JsonRpc, Request
 from settlement.keccak import keccak
-from settlement.receipts_trie import prove_network
+from settlement.receipts_trie import encode_header, prove_network
 
 CALL_GAS = 2**24
 """Every call's gas limit: the most that Osaka lets one transaction have. Gas costs nothing here."""
@@ -183,6 +184,10 @@ class RpcChain:
             return prove_network(header, receipts, log_index)
         raise EventNotProvableError(f"the chain has no event {log_index} in block {block}, or does not show it")
 
+    def headers(self, first: int, last: int) -> list[BlockHeader]:
+        """The headers of blocks ``first`` to ``last``, both included, as far as there are any."""
+        return headers_over(self._rpc, first, last)
+
     def head(self) -> Head:
         """The newest block."""
         block = self._rpc.ask("eth_getBlockByNumber", "latest", False)
@@ -196,6 +201,25 @@ class RpcChain:
         if timestamp_s > self.head().timestamp_s:
             self._rpc.ask("evm_setNextBlockTimestamp", hex(timestamp_s))
             self._rpc.ask("evm_mine")
+
+
+def headers_over(rpc: JsonRpc, first: int, last: int) -> list[BlockHeader]:
+    """The headers of blocks ``first`` to ``last``, both included, as far as there are any.
+
+    Raises EventNotProvableError when a block is not what its hash says, ChainRefusedError, ChainUnavailableError.
+    """
+    newest = _number(rpc.ask("eth_blockNumber"))
+    numbers = range(first, min(last, newest) + 1)
+    found = rpc.batch([Request("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+    return [_header(block) for block in found if isinstance(block, dict)]
+
+
+def _header(block: dict[str, Any]) -> BlockHeader:
+    own = block.get("encodedHeader")
+    header = read_header(encode_header(block) if own is None else _bytes(own))
+    if header.hash != _bytes(block["hash"]):
+        raise EventNotProvableError(f"the header of block {header.number} does not hash to its name")
+    return header
 
 
 def send_raw(rpc: JsonRpc, raw: Sequence[bytes]) -> list[dict[str, Any]]:

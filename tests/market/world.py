@@ -28,6 +28,7 @@ from market.config import (
     Institution,
     MarketTerms,
     Prices,
+    Witness,
     check,
 )
 from market.connections import Runner
@@ -60,7 +61,12 @@ class NamedChain:
         return Domain(self.chain_id, self.addresses[contract], SALT)
 
 
-def config_of(limits: Limits | None = None, streams: Streams | None = None, **server: Any) -> Config:
+def config_of(
+    limits: Limits | None = None,
+    streams: Streams | None = None,
+    witnesses: dict[str, Witness] | None = None,
+    **server: Any,
+) -> Config:
     config = Config(
         market=MarketTerms(time_zone="Asia/Shanghai", floor="0", cap="2", terms=(0, 30, 60)),
         fees=Fees("0.02", "0.05", "0.11"),
@@ -73,6 +79,7 @@ def config_of(limits: Limits | None = None, streams: Streams | None = None, **se
         server=Server(**server),
         limits=limits or Limits(),
         streams=streams or Streams(),
+        witnesses=witnesses or {},
     )
     check(config)
     return config

@@ -12,6 +12,7 @@ def upgrade() -> None:
     _fills()
     _estimates()
     _drafts()
+    _witness_statements()
 
 
 def _fills() -> None:
@@ -58,3 +59,20 @@ def _drafts() -> None:
         lines.add_column(sa.Column("adjusts", sa.BigInteger()))
     op.drop_index("ix_readings_slot_s", "readings")
     op.create_index("ix_readings_slot_s_received_s", "readings", ["slot_s", "received_s"])
+
+
+def _witness_statements() -> None:
+    op.create_table(
+        "witness_statements",
+        sa.Column("witness", sa.String(40), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("block", sa.BigInteger(), nullable=False),
+        sa.Column("block_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("block_s", sa.BigInteger(), nullable=False),
+        sa.Column("witnessed_s", sa.BigInteger(), nullable=False),
+        sa.Column("previous", sa.LargeBinary(32), nullable=False),
+        sa.Column("signature", sa.LargeBinary(64), nullable=False),
+        sa.Column("received_s", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("witness", "number", name="pk_witness_statements"),
+        comment="Heads of the chain as outside parties countersigned them",
+    )
