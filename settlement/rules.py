@@ -10,7 +10,7 @@ from settlement import calendar
 class SettlementRules(msgspec.Struct, frozen=True):
     """Prices in ticks, durations in seconds; ``grid_company`` is the member that residuals are handed to.
 
-    Shortfall price >= retail price >= feed-in price, so that missing on purpose never pays.
+    Shortfall price >= retail price >= feed-in price >= 0, so that missing on purpose never pays.
     Source: ``docs/settlement_and_chain.md``, "Delivery" and "Settlement cycles".
     """
 
@@ -27,10 +27,10 @@ class SettlementRules(msgspec.Struct, frozen=True):
     commit_trades: int = 10_000
 
     def __post_init__(self) -> None:
-        if not self.shortfall_ticks >= self.retail_ticks >= self.feed_in_ticks:
+        if not self.shortfall_ticks >= self.retail_ticks >= self.feed_in_ticks >= 0:
             raise ValueError(
                 f"shortfall {self.shortfall_ticks}, retail {self.retail_ticks} and feed-in {self.feed_in_ticks} ticks "
-                "must not rise in this order, or missing on purpose would pay"
+                "must not rise in this order, nor the last be negative, or missing on purpose would pay"
             )
         if self.reading_deadline_s < 0 or self.correction_window_s < 0 or self.late_s < 0:
             raise ValueError("the reading deadline, the correction window and that of late readings are not negative")

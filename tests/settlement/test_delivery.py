@@ -1,6 +1,7 @@
-"""Who pays for what in a slot: first the examples one can add up by hand, then properties over any slot."""
+"""Who pays for what in a slot: the examples one can add up by hand, and what follows for sellers and debts.
 
-from collections import defaultdict
+What holds of every slot is in ``test_delivery_properties.py``.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,32 +153,6 @@ READINGS = st.dictionaries(
 
 
 @given(trades_of_a_slot(), READINGS)
-def test_every_how_adds_up_to_zero_over_all_parties(trades: list[SlotTrade], readings: dict[int, Reading]) -> None:
-    sums: defaultdict[str, int] = defaultdict(int)
-    for line in settle(trades, readings).lines:
-        assert abs(line.amount_micro) == line.energy_lots * abs(line.price_ticks)
-        assert line.energy_lots > 0
-        sums[line.how] += line.amount_micro
-    assert set(sums.values()) <= {0}
-
-
-@given(trades_of_a_slot(), READINGS)
-def test_delivered_is_never_above_what_was_metered_or_sold(
-    trades: list[SlotTrade], readings: dict[int, Reading]
-) -> None:
-    outcome = settle(trades, readings)
-    sold_by = {t.trade_id: t for t in trades}
-    by_node: defaultdict[int, int] = defaultdict(int)
-    for delivery in outcome.deliveries:
-        assert 0 <= delivery.delivered_lots <= sold_by[delivery.trade_id].quantity_lots
-        by_node[sold_by[delivery.trade_id].sell_node] += delivery.delivered_lots
-    for node, delivered_lots in by_node.items():
-        sold_lots = sum(t.quantity_lots for t in trades if t.sell_node == node)
-        export_lots = readings[node].export_lots if node in readings else 0
-        assert delivered_lots == min(sold_lots, export_lots)
-
-
-@given(trades_of_a_slot(), READINGS)
 def test_delivery_is_first_come_first_served(trades: list[SlotTrade], readings: dict[int, Reading]) -> None:
     short: set[int] = set()
     by_id = {t.trade_id: t for t in trades}
@@ -186,34 +161,6 @@ def test_delivery_is_first_come_first_served(trades: list[SlotTrade], readings: 
         assert not (node in short and delivery.delivered_lots), "a later trade got energy that an earlier one lacked"
         if delivery.delivered_lots < by_id[delivery.trade_id].quantity_lots:
             short.add(node)
-
-
-@given(trades_of_a_slot(), READINGS, st.sampled_from(NODES), st.integers(0, 900), st.integers(0, 900))
-def test_only_the_party_that_deviates_pays_for_it(
-    trades: list[SlotTrade], readings: dict[int, Reading], node: int, export_lots: int, import_lots: int
-) -> None:
-    """Another reading at one meter changes the money of its owner and of the grid company, and of nobody else."""
-    before = settle(trades, {**readings, node: Reading(0, 0)}).lines
-    after = settle(trades, {**readings, node: Reading(export_lots, import_lots)}).lines
-    for member in {line.member for line in before + after} - {100 + node, GRID}:
-        assert paid_by(before, member, *How) == paid_by(after, member, *How)
-
-
-@given(trades_of_a_slot(), READINGS, st.sampled_from(NODES), st.integers(0, 900), st.integers(1, 900))
-def test_missing_on_purpose_never_pays(
-    trades: list[SlotTrade], readings: dict[int, Reading], node: int, export_lots: int, withheld_lots: int
-) -> None:
-    """Exporting less, or sending no reading at all, leaves a meter's owner with less; so does importing more."""
-    full = {**readings, node: Reading(export_lots + withheld_lots, 0)}
-    owner = 100 + node
-
-    def worth(at: dict[int, Reading]) -> int:
-        return paid_by(settle(trades, at).lines, owner, *How)
-
-    silent = {other: reading for other, reading in full.items() if other != node}
-    assert worth({**full, node: Reading(export_lots, 0)}) < worth(full)
-    assert worth(silent) <= worth(full)
-    assert worth({**full, node: Reading(export_lots + withheld_lots, withheld_lots)}) < worth(full)
 
 
 @given(st.integers(1, 500), st.integers(0, 500), st.integers(3_000, 5_224))
@@ -227,13 +174,6 @@ def test_selling_what_one_has_not_and_buying_what_one_needs_not_never_pay(
     needed = settle([trade(1, buy=1, sell=2, lots=need_lots, seller_ticks=seller_ticks)] if need_lots else [], readings)
     assert paid_by(traded, 102, *How) <= paid_by(honest, 102, *How)
     assert paid_by(traded, 101, *How) <= paid_by(needed.lines, 101, *How)
-
-
-@given(trades_of_a_slot(), READINGS)
-def test_the_order_in_which_trades_are_handed_in_changes_nothing(
-    trades: list[SlotTrade], readings: dict[int, Reading]
-) -> None:
-    assert settle(trades, readings) == settle(trades[::-1], dict(sorted(readings.items(), reverse=True)))
 
 
 @given(trades_of_a_slot(), READINGS)
