@@ -82,10 +82,14 @@ class Prices(_Section, frozen=True):
 
 
 class Settlement(_Section, frozen=True):
-    """``reading_deadline_s`` counts from the end of the local day, ``correction_window_s`` from that deadline."""
+    """``reading_deadline_s`` counts from the end of the local day, ``correction_window_s`` from that deadline.
+
+    What comes in the ``late_readings_s`` after both is paid for in a later cycle; after that nothing is taken.
+    """
 
     reading_deadline_s: _Seconds = 6 * 3600
     correction_window_s: _Seconds = 6 * 3600
+    late_readings_s: _Seconds = 90 * 86_400
     dispute_window_s: _Seconds = 48 * 3600
     commitment_every_s: _Count = 60
     commitment_trades: _Count = 10_000
@@ -166,6 +170,7 @@ class Config(_Section, frozen=True):
             grid_company=INSTITUTIONS["grid_company"],
             reading_deadline_s=self.settlement.reading_deadline_s,
             correction_window_s=self.settlement.correction_window_s,
+            late_s=self.settlement.late_readings_s,
             commit_interval_s=self.settlement.commitment_every_s,
             commit_trades=self.settlement.commitment_trades,
         )

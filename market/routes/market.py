@@ -42,6 +42,7 @@ class MarketBody(msgspec.Struct, frozen=True):
     prices: Prices
     reading_deadline_s: int
     correction_window_s: int
+    late_readings_s: int
     dispute_window_s: int
     chain_id: int
     contracts: dict[str, Address]
@@ -99,6 +100,7 @@ async def show(request: web.Request) -> web.Response:
             prices=config.prices,
             reading_deadline_s=windows.reading_deadline_s,
             correction_window_s=windows.correction_window_s,
+            late_readings_s=windows.late_readings_s,
             dispute_window_s=windows.dispute_window_s,
             chain_id=context.chain.chain_id,
             contracts={name: address.hex() for name, address in context.chain.addresses.items()},
