@@ -298,6 +298,15 @@ deposits = Table(
     Column("outbox_id", ForeignKey("outbox.outbox_id"), nullable=False),
 )
 
+custody_balances = Table(
+    "custody_balances",
+    metadata,
+    Column("as_of_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("balance_micro", BigInteger, nullable=False),
+    Column("outbox_id", ForeignKey("outbox.outbox_id"), nullable=False),
+    comment="What the custodian said it holds for the market, as it signed it",
+)
+
 withdrawals = Table(
     "withdrawals",
     metadata,

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from data.units import format_energy, format_instant, format_money
+from data.units import format_energy, format_instant, format_money, parse_instant_s
 from market.client import Client
-from settlement import acts
+from settlement import acts, custody_acts
 from settlement.acts import Mint
 from settlement.jwk import Jwk
 from settlement.keccak import keccak
@@ -103,6 +103,16 @@ async def deposit(custodian: Client, deposits: Sequence[Deposit]) -> None:
             del row["amount_micro"]
         signature = custodian.sign(acts.mint_many_digest(domain, mints))
         await custodian.post("/v1/deposits", {"deposits": rows, "signature": signature})
+
+
+async def attest_balance(custodian: Client, balance_micro: int) -> None:
+    """Say what the custodian holds for the market now; due at least every 36 hours of the market's clock."""
+    now: str = (await custodian.get("/v1/clock"))["now"]
+    digest = custody_acts.attest_balance_digest(
+        (await custodian.facts()).domain("Cash"), parse_instant_s(now), balance_micro
+    )
+    body = {"balance": format_money(balance_micro), "as_of": now, "signature": custodian.sign(digest)}
+    await custodian.post("/v1/custody/balance", body)
 
 
 def reference_hash(reference: str) -> bytes:

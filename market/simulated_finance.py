@@ -89,6 +89,7 @@ async def settle(town: Town, step: Callable[[str], None]) -> None:
     for now_s, note in milestones(town.tariff, town.day):
         step(note)
         await institutions.move_clock(town.operator, now_s)
+        await institutions.attest_balance(town.custodian, town.held_micro)
         await institutions.until_idle(town.operator, patience_s=PATIENCE_S, tell=partial(_tell, step, note))
     cycles = await town.operator.items("/v1/cycles")
     if [cycle["state"] for cycle in cycles if cycle["day"] == town.day.isoformat()] != ["applied"]:
@@ -292,6 +293,8 @@ async def _bring_money(town: Town, due: Sequence[Owed], due_day: date) -> None:
         Deposit(debtor, sum_fen * MICRO_PER_FEN, f"due {due_day} {debtor}", False)
         for debtor, sum_fen in sorted(sums_fen.items())
     ]
+    town.held_micro += sum(deposit.amount_micro for deposit in deposits)
+    await institutions.attest_balance(town.custodian, town.held_micro)
     await institutions.deposit(town.custodian, deposits)
     await institutions.until_idle(town.operator, patience_s=PATIENCE_S)
 

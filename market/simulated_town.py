@@ -60,6 +60,7 @@ class Town:
     meter_operator: Client
     banks: list[tuple[Bank, Client]] = field(default_factory=list)
     desks: list[Desk] = field(default_factory=list)
+    held_micro: int = 0  # by the custodian
 
     @property
     def tariff(self) -> Tariff:
@@ -187,6 +188,7 @@ async def fund(town: Town) -> None:
     ]
     if tariff.guarantee_fund_fen:
         deposits.append(Deposit(FUND_MEMBER, tariff.guarantee_fund_fen * MICRO_PER_FEN, "guarantee fund", True))
+    town.held_micro += sum(deposit.amount_micro for deposit in deposits)
     await institutions.deposit(town.custodian, deposits)
     limits = [(desk.member, credit_micro(desk, tariff)) for desk in town.desks if _buys_on_terms(desk)]
     if limits:

@@ -296,6 +296,7 @@ async def fang_pays_when_it_is_due(town: Town, receivable: dict[str, Any]) -> No
     due_s = parse_instant_s(f"{receivable['due_day']}T02:00:00Z")
     await institutions.move_clock(town.operator, due_s)
     await institutions.until_idle(town.operator)
+    await institutions.attest_balance(town.custodian, 1120 * YUAN + 2679 * 10_000)
     await institutions.deposit(town.custodian, [Deposit(_id(town.fang), 2679 * 10_000, "B-5", False)])
     await institutions.until_idle(town.operator)
     domain, nonce, deadline_s = (await town.fang.facts()).domain("Receivables"), new_nonce(), due_s + 3600

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
-from market import deposit_store, wire
+from market import custody_store, deposit_store, wire
 from market.context import CONTEXT
 from market.deposit_store import Deposit
 from market.identity import require
@@ -56,7 +56,10 @@ def mint_of(deposit: Deposit) -> Mint:
     who=("custodian",),
     scope="office",
     body=DepositsBody,
-    refuses=("409 reference_used", "422 bad_amount bad_deposit bad_signature unknown_member"),
+    refuses=(
+        "409 balance_below_supply balance_late reference_used",
+        "422 bad_amount bad_deposit bad_signature unknown_member",
+    ),
 )
 async def deposit(request: web.Request) -> web.Response:
     """Accept deposits that the custodian signed; the same ones again change nothing."""
@@ -72,18 +75,23 @@ async def deposit(request: web.Request) -> web.Response:
             raise refuse(422, "bad_deposit", "the guarantee fund is an escrow", f"deposits[{index}].to_escrow")
     if len({each.reference for each in deposits}) < len(deposits):
         raise refuse(409, "reference_used", "a reference stands twice in this request", "deposits")
-    mints = [mint_of(each) for each in deposits]
+    mints, now_s = [mint_of(each) for each in deposits], context.clock.now_s()
     signature = wire.signature(body.signature)
     if not signatures.is_signed(custodian.key, acts.mint_many_digest(context.chain.domain("Cash"), mints), signature):
         raise refuse(422, "bad_signature", "this is not the custodian's signature over these deposits", "signature")
 
     def write(connection: Connection) -> None:
-        known = deposit_store.known(connection, [each.reference for each in deposits])
+        references = [each.reference for each in deposits]
+        deposit_store.forget_reverted(connection, references)
+        known = deposit_store.known(connection, references)
         if all(known.get(each.reference) == each for each in deposits):
             return
         used = next((each.reference for each in deposits if each.reference in known), None)
         if used is not None:
             raise refuse(409, "reference_used", f"the reference {used!r} has been used for another deposit", "deposits")
+        stopped = custody_store.read(connection).stopped_by(now_s)
+        if stopped is not None:
+            raise refuse(409, stopped, "sign a balance that covers the supply first: POST /v1/custody/balance")
         outbox_id = outbox.put(connection, acts.mint_many(mints, [Approval(custodian.member_id, signature)]))
         deposit_store.add(connection, deposits, outbox_id)
 

@@ -2,7 +2,8 @@
 """
 @title Cash: settlement money with six decimals, a mirror of the custodian's sub-ledger
 @notice Moves only for escrow, settlement, financing and repayment. Supply = minted - burned = sum of the balances;
-        a bank reference is consumed once. The account of a contract is its address as a number.
+        a bank reference is consumed once. The account of a contract is its address as a number. Nothing is minted when
+        the custodian's last signed balance was below supply, or is more than 36 hours old.
 """
 
 import eip712
@@ -27,6 +28,12 @@ struct Entry:
     member: uint256
     amount: uint256
 
+# the custodian's word on what it holds: `balance` at the second `as_of_s`, and whether that was at least the supply
+struct Attestation:
+    as_of_s: uint256
+    balance: uint256
+    is_backed: bool
+
 
 event Minted:
     member: indexed(uint256)
@@ -41,6 +48,11 @@ event Burned:
     reference: bytes32
     balance: uint256
 
+event BalanceAttested:
+    as_of_s: uint256
+    balance: uint256
+    supply: uint256
+
 event Moved:
     source: indexed(uint256)
     target: indexed(uint256)
@@ -53,7 +65,12 @@ CUSTODIAN: constant(uint256) = 8
 # keeps every later product of two amounts inside 256 bits
 MAX_SUPPLY: constant(uint256) = 2**96 - 1
 
+MAX_ATTESTATION_AGE_S: constant(uint256) = 36 * 3600
+# the custodian's clock and the chain's may be so far apart
+CLOCK_GRACE_S: constant(uint256) = 600
+
 MINT_MANY: constant(bytes32) = keccak256("MintMany(bytes32 mintsHash)")
+ATTEST_BALANCE: constant(bytes32) = keccak256("AttestBalance(uint256 asOf,uint256 balance)")
 BURN: constant(bytes32) = keccak256(
     "Burn(uint256 member,uint256 amount,bytes32 reference,uint256 nonce,uint256 deadline)"
 )
@@ -65,6 +82,7 @@ RECEIVABLES: immutable(address)
 balance_of: public(HashMap[uint256, uint256])
 supply: public(uint256)
 is_reference_used: public(HashMap[bytes32, bool])
+attestation: public(Attestation)
 
 
 @deploy
@@ -77,6 +95,7 @@ def __init__(salt: bytes32, members: address, clearing: address, receivables: ad
     MEMBERS = IMembers(members)
     CLEARING = IClearing(clearing)
     RECEIVABLES = receivables
+    self.attestation = Attestation(as_of_s=block.timestamp, balance=0, is_backed=True)
 
 
 @external
@@ -85,6 +104,8 @@ def mint_many(mints: DynArray[Mint, 100], approvals: DynArray[eip712.Approval, 5
     @notice Money that reached the custodian, to members' balances or straight into their escrow
     @dev Member 0 with `to_escrow` is the guarantee fund. What is minted twice is refused by its reference.
     """
+    assert self.attestation.is_backed, "balance_below_supply"
+    assert block.timestamp <= self.attestation.as_of_s + MAX_ATTESTATION_AGE_S, "balance_late"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(MINT_MANY, keccak256(abi_encode(mints)))))
     assert staticcall MEMBERS.has_approvals(CUSTODIAN, digest, approvals), "approvals_missing"
     members: DynArray[uint256, 100] = []
@@ -117,6 +138,23 @@ def mint_many(mints: DynArray[Mint, 100], approvals: DynArray[eip712.Approval, 5
     if entered != 0:
         self.balance_of[self._account(CLEARING.address)] += entered
         extcall CLEARING.enter_minted(entries)
+
+
+@external
+def attest_balance(as_of_s: uint256, balance: uint256, approvals: DynArray[eip712.Approval, 5]):
+    """
+    @notice The custodian's signed balance, at least once in 36 hours; below supply, nothing more is minted
+    @dev Reverts: balance_not_newer, balance_from_the_future, approvals_missing. Deployment counts as the first.
+    @param as_of_s When the custodian held so much, seconds since the epoch; later than the last
+    @param balance Micro-yuan held for this market; what was paid out counts until it is burned
+    @param approvals The custodian's
+    """
+    assert as_of_s > self.attestation.as_of_s, "balance_not_newer"
+    assert as_of_s <= block.timestamp + CLOCK_GRACE_S, "balance_from_the_future"
+    digest: bytes32 = eip712._digest(keccak256(abi_encode(ATTEST_BALANCE, as_of_s, balance)))
+    assert staticcall MEMBERS.has_approvals(CUSTODIAN, digest, approvals), "approvals_missing"
+    self.attestation = Attestation(as_of_s=as_of_s, balance=balance, is_backed=balance >= self.supply)
+    log BalanceAttested(as_of_s=as_of_s, balance=balance, supply=self.supply)
 
 
 @external

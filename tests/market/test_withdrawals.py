@@ -1,7 +1,6 @@
 """Money leaves escrow in two steps and then the market, over HTTP and the real contracts on an embedded chain."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,69 +10,22 @@ from sqlalchemy import insert
 from data import tables
 from data.database import reading
 from data.units import format_instant, parse_instant_s, parse_money_micro
-from market import settling
-from market.clock import ManualClock
-from market.deposit_store import Deposit
-from market.genesis import genesis_of
-from market.jobs import CloseGates
-from market.routes.deposits import mint_of
 from market.withdrawal_store import find
 from market.withdrawals import payout_of
-from settlement import acts, cycle, cycle_store
+from settlement import acts
 from settlement.chain import Chain
-from settlement.chain_store import ChainStore
-from settlement.deploy import deploy_over
-from settlement.jsonrpc import JsonRpc
-from settlement.node import Node
-from settlement.node_methods import answer
-from tests.market.world import START, Answer, NamedChain, Person, World, config_of, open_market, order
+from tests.market.chain_world import DAY_S, account, deposit, pass_days, real_chain, settle, sign_cycle, traders
+from tests.market.world import START, Answer, Person, World, open_market, order
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
 DEADLINE = "2026-08-01T00:00:00Z"
-DAY_S = 86_400
 
 
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[Chain]:
-    store = ChainStore(tmp_path / "chain.db", NamedChain.chain_id, parse_instant_s(START) - 10)
-    node = Node(store, NamedChain.chain_id, None)
-    yield deploy_over(JsonRpc(partial(answer, node)), genesis_of(config_of()), b"\7" * 32)
-    store.close()
-
-
-async def settle(world: World) -> None:
-    """Every step of settlement, until none has anything to do, as the scheduler would."""
-    await world.context.sequencer.submit(CloseGates())
-    steps = settling.steps_of(world.context, lambda member, is_frozen: None)
-    now_s = world.context.clock.now_s()
-    while True in [step(now_s) for _, step in steps]:
-        await world.context.learn()
-
-
-async def pass_days(world: World, days: int) -> None:
-    assert isinstance(world.context.clock, ManualClock)
-    world.context.clock.move_to(world.context.clock.now_s() + days * DAY_S)
-    await settle(world)
-
-
-async def deposit(world: World, person: Person, amount: str, reference: str, *, to_escrow: bool = True) -> None:
-    custodian = await world.institution("custodian")
-    mint = mint_of(Deposit(reference, person.member, parse_money_micro(amount), to_escrow))
-    digest = acts.mint_many_digest(world.chain.domain("Cash"), [mint])
-    row = {"member": person.member, "amount": amount, "reference": reference, "to_escrow": to_escrow}
-    answered = await custodian.post("/v1/deposits", {"deposits": [row], "signature": custodian.sign(digest)})
-    assert answered.status == 202, answered
-    await settle(world)
-
-
-async def traders(world: World) -> Person:
-    """Ann with meter A1 and 100 CNY in escrow."""
-    ann = await world.newcomer("ann")
-    await world.connect(("A1", "A", "ann"), capacity_kw="500")
-    await settle(world)
-    await deposit(world, ann, "100", "in-1")
-    return ann
+    with real_chain(tmp_path) as chain:
+        yield chain
 
 
 async def ask(person: Person, amount: str, nonce: int) -> Answer:
@@ -82,11 +34,6 @@ async def ask(person: Person, amount: str, nonce: int) -> Answer:
     digest = acts.request_exit_digest(domain, person.member, parse_money_micro(amount), **once)
     body = {"amount": amount, "nonce": nonce, "deadline": DEADLINE, "signature": person.sign(digest)}
     return await person.post("/v1/withdrawals", body)
-
-
-async def account(person: Person) -> dict[str, str]:
-    body: dict[str, str] = (await person.get("/v1/account")).body
-    return {name: body[name].removesuffix(".000000") for name in ("cash", "escrow", "reserved", "leaving", "available")}
 
 
 async def state_of(person: Person, number: int) -> str:
@@ -330,17 +277,6 @@ async def test_escrow_leaves_when_all_that_was_tradable_is_settled_and_what_was_
         assert (left["reserved"], left["leaving"]) == ("0", "0")
         operator = await world.institution("operator")
         assert (await operator.get("/v1/status")).body["outbox_reverted"] == [], "nothing was sent before it was due"
-
-
-async def sign_cycle(world: World, number: int) -> None:
-    """The checker's word."""
-    with reading(world.context.database) as connection:
-        row = cycle_store.cycle(connection, number)
-    assert row is not None
-    digest = acts.propose_digest(world.chain.domain("Clearing"), cycle.stated_proposal(row))
-    checker = await world.institution("checker")
-    answered = await checker.post(f"/v1/cycles/{number}/signature", {"signature": checker.sign(digest)})
-    assert answered.status == 200, answered
 
 
 async def test_free_cash_that_goes_elsewhere_can_not_be_paid_out(tmp_path: Path, chain: Chain) -> None:

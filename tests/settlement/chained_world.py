@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from data import tables
 from data.database import reading
-from settlement import acts, cycle, cycle_store, drafting, mirror, outbox, signatures
+from settlement import acts, custody_acts, cycle, cycle_store, drafting, mirror, outbox, signatures
 from settlement.acts import Admission, Mint, Role
 from settlement.audit_scene import AuditTerms
 from settlement.chain_store import ChainStore
@@ -88,6 +88,9 @@ class ChainedWorld:
         with self.world.database.begin() as connection:
             outbox.put(connection, acts.admit_many(admissions, 0, [self.world.operator.approve(digest)]))
             custodian = Officer(CUSTODIAN, key_of(CUSTODIAN))
+            as_of_s, holds_micro = start_of(DAY) - 86_400, 10**6 * YUAN
+            attesting = custody_acts.attest_balance_digest(self.chain.domain("Cash"), as_of_s, holds_micro)
+            outbox.put(connection, custody_acts.attest_balance(as_of_s, holds_micro, [custodian.approve(attesting)]))
             sent = outbox.put(connection, acts.mint_many(mints, [custodian.approve(minting)]))
             for mint, reference in zip(
                 mints, [*(f"bank-{each}" for each in OWNERS.values()), "bank-cash"], strict=True

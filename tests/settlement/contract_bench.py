@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from eth_abi.abi import decode
 from eth_account import Account
 
-from settlement import abi, acts, calls, signatures
+from settlement import abi, acts, calls, custody_acts, signatures
 from settlement.acts import Admission, Approval, Role
 from settlement.chain import CONTRACTS, Call, ChainEvent
 from settlement.compile import compiled
@@ -174,9 +174,17 @@ class Bench:
         self.do(acts.admit_many(admissions, self._admission, self.approve(OPERATOR, digest)))
         self._admission += 1
 
+    def attest(self, micro: int = 2**90, *, as_of_s: int | None = None, by: int = CUSTODIAN) -> str:
+        """The custodian says what it holds (by itself, more than enough); why it was refused, or nothing."""
+        as_of_s = self.now_s if as_of_s is None else as_of_s
+        digest = custody_acts.attest_balance_digest(self.domain("Cash"), as_of_s, micro)
+        return self.try_(custody_acts.attest_balance(as_of_s, micro, self.approve(by, digest)))
+
     def mint(self, *amounts: tuple[int, int], to_escrow: bool = False) -> None:
         mints = [acts.Mint(member, micro, self.nonce().to_bytes(32, "big"), to_escrow) for member, micro in amounts]
         digest = acts.mint_many_digest(self.domain("Cash"), mints)
+        if self.now_s > self.view(custody_acts.attestation())[0] + custody_acts.MAX_AGE_S:
+            assert self.attest() == ""
         self.do(acts.mint_many(mints, self.approve(CUSTODIAN, digest)))
 
     def proposal(self, cycle: int, parts: Sequence[Sequence[acts.Delta]]) -> acts.Proposal:

@@ -102,7 +102,7 @@ def test_a_true_market_holds_and_the_audit_says_what_it_checked(settled: Chained
     done = {each.title: each.done for each in result.examined}
     assert done["orders against the journal"] == 7
     assert done["commitments, leaf by leaf"] == 3
-    assert done["calls sent to the chain"] == 5
+    assert done["calls sent to the chain"] == 6
     assert done["a second verifier, all of them"] == 12
     assert all(number for title, number in done.items() if title != "receivables"), done
     assert "UNWITNESSED" in said

@@ -98,6 +98,43 @@ def test_a_payout_needs_both_signatures_the_money_and_a_fresh_reference(bench: B
     assert bench.cash_of(ANNA) == bench.view(calls.supply()) == 40
 
 
+def mint_again(bench: Bench) -> str:
+    return bench.try_(minting(bench, Mint(ANNA, 5, bench.nonce().to_bytes(32, "big"), False)))
+
+
+def test_nothing_is_minted_without_the_custodians_word_of_the_last_36_hours(bench: Bench) -> None:
+    bench.now_s += 36 * 3600
+    assert mint_again(bench) == "", "deployment counts as the first"
+    bench.now_s += 1
+    assert mint_again(bench) == "balance_late"
+    assert bench.attest(100) == ""
+    assert mint_again(bench) == ""
+    bench.now_s += 36 * 3600 + 1
+    assert mint_again(bench) == "balance_late"
+
+
+def test_a_balance_below_supply_stops_minting_until_it_is_whole_again(bench: Bench) -> None:
+    bench.mint((ANNA, 100))
+    bench.now_s += 1
+    assert bench.attest(99) == ""
+    assert bench.named("BalanceAttested") == [{"as_of_s": bench.now_s, "balance": 99, "supply": 100}]
+    assert mint_again(bench) == "balance_below_supply"
+    assert payout(bench, Payout(ANNA, 60, REFERENCE, nonce=1, deadline_s=LATE_S)) == "", "paying out goes on"
+    assert mint_again(bench) == "balance_below_supply", "as it was when it was signed"
+    bench.now_s += 1
+    assert bench.attest(40) == ""
+    assert mint_again(bench) == ""
+
+
+def test_a_balance_is_the_custodians_newer_than_the_last_and_not_of_tomorrow(bench: Bench) -> None:
+    bench.now_s += 1000
+    assert bench.attest(100, by=OPERATOR) == "approvals_missing"
+    assert bench.attest(100, as_of_s=bench.now_s + 601) == "balance_from_the_future"
+    assert bench.attest(100, as_of_s=bench.now_s + 600) == ""
+    assert bench.attest(100, as_of_s=bench.now_s + 600) == "balance_not_newer"
+    assert bench.attest(100) == "balance_not_newer"
+
+
 def test_only_clearing_and_receivables_move_money(bench: Bench) -> None:
     bench.mint((ANNA, 100))
     move = calls.call("Cash", "move", ("uint256", "uint256", "uint256"), ANNA, BORIS, 1)

@@ -13,6 +13,7 @@ def upgrade() -> None:
     _estimates()
     _drafts()
     _witness_statements()
+    _custody()
 
 
 def _fills() -> None:
@@ -75,4 +76,16 @@ def _witness_statements() -> None:
         sa.Column("received_s", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("witness", "number", name="pk_witness_statements"),
         comment="Heads of the chain as outside parties countersigned them",
+    )
+
+
+def _custody() -> None:
+    op.create_table(
+        "custody_balances",
+        sa.Column("as_of_s", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("balance_micro", sa.BigInteger(), nullable=False),
+        sa.Column("outbox_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["outbox_id"], ["outbox.outbox_id"], name="fk_custody_balances_outbox_id"),
+        sa.PrimaryKeyConstraint("as_of_s", name="pk_custody_balances"),
+        comment="What the custodian said it holds for the market, as it signed it",
     )
