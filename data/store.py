@@ -221,9 +221,11 @@ READINGS = Question(
         Column("export_kwh", _r.export_lots, kinds.KWH),
         Column("import_kwh", _r.import_lots, kinds.KWH),
         Column("version", _r.version, kinds.NUMBER),
-        Column("received", _r.received_s, kinds.INSTANT),
+        Column("received", tables.reading_signatures.c.received_s, kinds.INSTANT),
     ),
-    tables.readings.join(tables.meters),
+    tables.readings.join(tables.meters, tables.meters.c.node_id == _r.node_id).join(
+        tables.reading_signatures, tables.reading_signatures.c.signature_id == _r.signature_id
+    ),
     (_r.slot_s, _r.node_id),
     slot=_r.slot_s,
     members=(tables.meters.c.member_id,),

@@ -107,6 +107,7 @@ nodes = Table(
     Column("level", SmallInteger, nullable=False),
     Column("export_kw", String(30)),  # as given; the engine's lots are derived
     Column("import_kw", String(30)),
+    Column("connected_s", BigInteger, nullable=False, server_default="0"),  # of its batch in the journal
 )
 
 meters = Table(
@@ -345,29 +346,66 @@ exits = Table(
 
 # --------------------------------------------------------------------------------- delivery and settlement
 
+area_meters = Table(
+    "area_meters",
+    metadata,
+    Column("node_id", ForeignKey("nodes.node_id"), primary_key=True),  # it measures all below this node
+    Column("number", SmallInteger, primary_key=True),  # 1, 2, 3 ... the last of a slot's time holds
+    Column("from_s", BigInteger, nullable=False),  # for slots from here on
+    Column("export_lots", BigInteger, nullable=False),  # capacity per slot; both 0: there is none any more
+    Column("import_lots", BigInteger, nullable=False),
+    Column("tolerance_bp", BigInteger, nullable=False),  # of what the meters below exported and imported together
+    Column("tolerance_lots", BigInteger, nullable=False),
+    Column("set_s", BigInteger, nullable=False),
+    Column("signer", ForeignKey("members.member_id"), nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),  # over AreaMeter
+)
+
+meter_keys = Table(
+    "meter_keys",
+    metadata,
+    Column("node_id", ForeignKey("nodes.node_id"), primary_key=True),
+    Column("number", SmallInteger, primary_key=True),  # 1, 2, 3 ... for each meter
+    Column("from_signature", BigInteger, nullable=False),  # of reading_signatures
+    Column("to_signature", BigInteger),  # null: the live key
+    Column("x", LargeBinary(32), nullable=False),
+    Column("y", LargeBinary(32), nullable=False),
+    Column("registered_s", BigInteger, nullable=False),
+    Column("signer", ForeignKey("members.member_id"), nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),  # the meter operator's, over MeterKey
+    Column("proof", LargeBinary(64), nullable=False),  # the meter's own, over the same
+    comment="Keys that meters sign their readings with themselves",
+)
+
 readings = Table(
     "readings",
     metadata,
-    Column("node_id", ForeignKey("meters.node_id"), primary_key=True),
     Column("slot_s", BigInteger, primary_key=True, autoincrement=False),
-    Column("version", SmallInteger, primary_key=True),  # 1, then one more for each correction
+    Column("node_id", ForeignKey("nodes.node_id"), primary_key=True, autoincrement=False),  # a meter, or an area's node
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),  # 1, then one more for each correction
     Column("export_lots", BigInteger, nullable=False),
     Column("import_lots", BigInteger, nullable=False),
-    Column("received_s", BigInteger, nullable=False),
     Column("signature_id", BigInteger, nullable=False),  # reading_signatures
     Column("leaf_index", BigInteger, nullable=False),
-    Index(None, "slot_s", "received_s"),
+    sqlite_with_rowid=False,  # the key is the table: millions of rows a day, none of them wants another number
 )
 
 reading_signatures = Table(
     "reading_signatures",
     metadata,
     Column("signature_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("signer", ForeignKey("members.member_id"), nullable=False),
+    Column("signer", ForeignKey("members.member_id")),  # the meter operator; null: the meter signed for itself
+    Column("node_id", ForeignKey("nodes.node_id")),  # that meter
     Column("root", LargeBinary(32), nullable=False),
-    Column("leaves", LargeBinary, nullable=False),  # end to end, quarantined readings too: the root's own proof
+    Column("other_leaves", LargeBinary, nullable=False),  # (place, leaf) end to end, of those no reading gives again
     Column("count", BigInteger, nullable=False),
     Column("signature", LargeBinary(64), nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+    Column("first_slot_s", BigInteger),  # what was taken of it lies between; null: nothing was
+    Column("last_slot_s", BigInteger),
+    Column("first_node", BigInteger),
+    Column("last_node", BigInteger),
+    Index(None, "received_s"),
 )
 
 quarantined_readings = Table(

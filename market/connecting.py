@@ -88,7 +88,8 @@ class ConnectNodes(PlainJob):
         state.apply(commands)
         for node, command in zip(self.nodes, commands, strict=True):
             parent_id = command.parent if command.parent >= 0 else None
-            record = NodeRecord(command.node, node.name, parent_id, node.level, node.export_kw, node.import_kw)
+            limits_kw = (node.export_kw, node.import_kw)
+            record = NodeRecord(command.node, node.name, parent_id, node.level, *limits_kw, state.now_s)
             state.add_node(record)
             state.batch.nodes.append(record)
             self.connected.append(record)

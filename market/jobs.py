@@ -208,9 +208,7 @@ class SetLimits(PlainJob):
             node = state.nodes[limit.node]
             commands.append(Capacity(node.node_id, limit.slot, limit.export_lots, limit.import_lots))
             if limit.slot is None:
-                changed = NodeRecord(
-                    node.node_id, node.name, node.parent_id, node.level, limit.export_kw, limit.import_kw
-                )
+                changed = msgspec.structs.replace(node, export_kw=limit.export_kw, import_kw=limit.import_kw)
                 state.nodes[limit.node] = changed
                 state.batch.limits.append(changed)
         state.apply(commands)

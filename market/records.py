@@ -80,7 +80,7 @@ class SignatureRecord(msgspec.Struct, frozen=True):
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
-    """One node of the grid. Limits in kW as they were given; None is no limit."""
+    """One node of the grid. Limits in kW as they were given; None is no limit. ``connected_s``: its batch's time."""
 
     node_id: int
     name: str
@@ -88,6 +88,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     level: int
     export_kw: str | None
     import_kw: str | None
+    connected_s: int
 
 
 class MeterRecord(msgspec.Struct, frozen=True):

@@ -124,6 +124,7 @@ def _grid(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         stated = {
             "parent_id": (-1 if row.parent_id is None else row.parent_id, connect.parent),
             "level": (row.level, connect.level),
+            "connected_s": (row.connected_s, scene.replay.connected_s[row.node_id]),
             "export_kw": (_lots(scene, row.export_kw), scene.replay.limits[row.node_id][0]),
             "import_kw": (_lots(scene, row.import_kw), scene.replay.limits[row.node_id][1]),
             "meter's export_lots": (meter.export_lots if meter else connect.export_lots, connect.export_lots),

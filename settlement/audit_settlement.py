@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from settlement import audit_store, calendar, commitments, merkle, publish_store, store
+from settlement import audit_store, calendar, commitments, merkle, publish_cycle_store, publish_readings_store, store
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.chain import ChainEvent
 from settlement.contradiction import Contradiction, differs
+from settlement.examine_meters import ReadingSigners, area_checks, measuring, meter_key_checks
 from settlement.examine_orders import SignatureCheck, leaf_at
 from settlement.examine_readings import (
     examine_reading_signatures,
@@ -91,14 +92,15 @@ def _commitment_on_chain(row: Row[Any], event: ChainEvent | None, call: Row[Any]
 
 
 def _readings(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
-    signatures = {each.signature_id: each for each in publish_store.all_reading_signatures(scene.connection)}
+    signatures = {each.signature_id: each for each in publish_readings_store.all_reading_signatures(scene.connection)}
 
     def counted() -> Iterator[Any]:
-        for reading in audit_store.all_readings(scene.connection):
+        for reading in publish_readings_store.all_readings(scene.connection):
             tick(1)
             yield reading
 
-    yield from examine_readings(counted(), signatures, scene.meters)
+    areas = publish_readings_store.published_areas(scene.connection)
+    yield from examine_readings(counted(), signatures, measuring(scene.meters, areas))
     for row in audit_store.quarantined(scene.connection):
         yield from _quarantined(row, signatures)
         tick(1)
@@ -114,9 +116,21 @@ def _quarantined(row: Row[Any], signatures: Mapping[int, PublishedReadingSignatu
 
 def _signed(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     checks: list[SignatureCheck] = []
-    for signature in publish_store.all_reading_signatures(scene.connection):
+    meter_keys = publish_readings_store.all_meter_keys(scene.connection)
+    areas = publish_readings_store.published_areas(scene.connection)
+    names = {node: meter.name for node, meter in measuring(scene.meters, areas).items()}
+    signers = ReadingSigners(scene.terms.reading_signers, scene.keys, meter_keys)
+    for check in (
+        *meter_key_checks(meter_keys, signers, names, scene.clearing),
+        *area_checks(areas, scene.keys, scene.terms.rules.grid_company, scene.clearing),
+    ):
+        if isinstance(check, Contradiction):
+            yield check
+        else:
+            checks.append(check)
+    for signature in publish_readings_store.all_reading_signatures(scene.connection):
         yield from examine_reading_signatures([signature])
-        for check in reading_signature_checks([signature], scene.keys, scene.terms.reading_signers, scene.clearing):
+        for check in reading_signature_checks([signature], signers, names, scene.clearing):
             if isinstance(check, Contradiction):
                 yield check
             else:
@@ -137,14 +151,14 @@ def _cycles(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     last_end_s = 0
     for number in range(1, audit_store.count(scene.connection, "cycles") + 1):
         try:
-            published = publish_store.published_cycle(scene.connection, number, scene.terms.rules)
+            published = publish_cycle_store.published_cycle(scene.connection, number, scene.terms.rules)
         except (ValueError, TypeError) as error:
             yield Contradiction("cycles", str(number), "parts", f"are no parts: {error}")
             return
         if published is None:
             yield Contradiction("cycles", str(number), "cycle", "is missing")
             return
-        found = scene.examiner.recompute(published, publish_store.StoredCycle(scene.connection, number))
+        found = scene.examiner.recompute(published, publish_cycle_store.StoredCycle(scene.connection, number))
         if found is not None:
             yield found
             return

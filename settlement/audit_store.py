@@ -22,8 +22,8 @@ from data.tables import (
     readings,
     statement_lines,
 )
-from settlement.publish_store import order_of, orders_query, reading_of, readings_query, stream
-from settlement.published import PublishedOrder, PublishedReading
+from settlement.publish_store import order_of, orders_query, stream
+from settlement.published import PublishedOrder
 
 
 class OrderRow(NamedTuple):
@@ -69,11 +69,6 @@ def first_sequences(connection: Connection) -> dict[int, int]:
     """The lowest sequence among the orders under each signature."""
     query = select(orders.c.signature_id, func.min(orders.c.sequence).label("sequence")).group_by(orders.c.signature_id)
     return {row.signature_id: row.sequence for row in connection.execute(query)}
-
-
-def all_readings(connection: Connection) -> Iterator[PublishedReading]:
-    """All versions of all readings, by slot, node and version."""
-    return stream(connection, readings_query(), reading_of)
 
 
 def count_lines(connection: Connection, cycle: int) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 
 from data import bulk
 from data.tables import cycles, deliveries, drafts, estimates, meters, readings, statement_lines, trades
-from settlement import calendar, netting, store
+from settlement import calendar, netting, reading_store
 from settlement.cycle_outcome import CycleTotals, Portion
 from settlement.delivery import Delivery, Estimate, Line, PlainDebt, plain_debt_lots
 from settlement.rules import SettlementRules
@@ -37,13 +37,13 @@ def cycles_in(connection: Connection, *states: str) -> Sequence[Row[Any]]:
     return connection.execute(query.where(cycles.c.state.in_(states)) if states else query).all()
 
 
-def last_cut(connection: Connection, window_s: int) -> int:
+def last_cut(connection: Connection, window_s: int, *, is_writing: bool = True) -> int:
     """Since when readings count in a later cycle only: the end of the last window for which one is drafted, or was.
 
-    Until the transaction ends no cycle begins to be drafted, so that what is recorded with this cut is seen by those
-    after it.
+    For one who writes no cycle begins to be drafted until the transaction ends, so that what is recorded with this cut
+    is seen by those after it.
     """
-    if connection.dialect.name == "postgresql":
+    if is_writing and connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE drafts IN SHARE MODE")  # SQLite has one writer anyway
     ends = [connection.scalar(select(func.max(table.c.end_s))) for table in (cycles, drafts)]
     end_s = max((end_s for end_s in ends if end_s is not None), default=None)
@@ -187,7 +187,7 @@ def _first_read_day(connection: Connection, from_s: int | None, rules: Settlemen
     while (slot_s := _first_slot(connection, readings, from_s)) is not None:
         day = calendar.day_of(slot_s, rules.time_zone)
         start_s, end_s = calendar.bounds(day, rules.time_zone)
-        if store.read_on_time(connection, start_s, end_s, end_s + rules.window_s):
+        if reading_store.read_on_time(connection, start_s, end_s, end_s + rules.window_s):
             return day
         from_s = end_s
     return None

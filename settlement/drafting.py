@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine
 
 from data.database import reading
-from settlement import acts, calendar, cycle_store, store
+from settlement import acts, calendar, cycle_store, reading_store, store
 from settlement.cycle import proposal_of
 from settlement.cycle_outcome import Computation, CycleInputs, CycleTotals, Portion, SlotInputs, portions
 from settlement.delivery import Delivery, Estimate, LateSlot, Line
@@ -175,23 +175,27 @@ def inputs_of(database: Engine, span: Span, salt: bytes, rules: SettlementRules)
 
 def _slots(database: Engine, day: date, rules: SettlementRules) -> Iterator[SlotInputs]:
     with reading(database) as connection:
-        busy = store.busy_slots(connection, *calendar.bounds(day, rules.time_zone))
+        busy = reading_store.busy_slots(connection, *calendar.bounds(day, rules.time_zone))
+        grid = reading_store.areas(connection)
     for slot_s in busy:
         with reading(database) as connection:
             trades = store.trades_of_slots(connection, slot_s, slot_s + 1)
-            readings = store.readings_at(connection, slot_s, rules.cut_s(day))
-        yield SlotInputs(slot_s, [each.slot_trade for each in trades], [each.leaf for each in trades], readings)
+            kept = reading_store.readings_at(connection, slot_s, rules.cut_s(day))
+        counted = grid.count(slot_s, kept)
+        leaves = [each.leaf for each in trades]
+        yield SlotInputs(slot_s, [each.slot_trade for each in trades], leaves, counted.readings, counted.unproven)
 
 
 def _late(database: Engine, span: Span, rules: SettlementRules) -> Iterator[LateSlot]:
     with reading(database) as connection:
         found = late_slots(connection, span, rules)
+        grid = reading_store.areas(connection)
     for slot_s, cycle in found:
         with reading(database) as connection:
             trades = store.trades_at(connection, slot_s)
-            before = store.readings_at(connection, slot_s, span.cut_before_s(rules))
-            after = store.readings_at(connection, slot_s, rules.cut_s(span.day))
-        yield LateSlot(slot_s, cycle, trades, before, after)
+            before = reading_store.readings_at(connection, slot_s, span.cut_before_s(rules))
+            after = reading_store.readings_at(connection, slot_s, rules.cut_s(span.day))
+        yield LateSlot(slot_s, cycle, trades, grid.count(slot_s, before).readings, grid.count(slot_s, after).readings)
 
 
 def late_slots(connection: Connection, span: Span, rules: SettlementRules) -> list[tuple[int, int]]:
@@ -201,6 +205,6 @@ def late_slots(connection: Connection, span: Span, rules: SettlementRules) -> li
     """
     start_s, _ = calendar.bounds(span.day, rules.time_zone)
     received_s = (span.cut_before_s(rules), rules.cut_s(span.day))
-    slots = store.slots_read_between(connection, (start_s - rules.late_s - rules.window_s, start_s), received_s)
+    slots = reading_store.slots_read_between(connection, (start_s - rules.late_s - rules.window_s, start_s), received_s)
     numbers = {row.day: row.cycle for row in cycle_store.cycles_in(connection)} if slots else {}
     return [(slot_s, numbers.get(calendar.day_of(slot_s, rules.time_zone).isoformat(), 0)) for slot_s in slots]

@@ -9,6 +9,7 @@ from datetime import date
 from typing import NamedTuple, Protocol
 
 from settlement import acts, calendar, netting
+from settlement.areas import Areas
 from settlement.contradiction import Contradiction, differs
 from settlement.cycle import proposal_of
 from settlement.cycle_outcome import (
@@ -21,12 +22,20 @@ from settlement.cycle_outcome import (
     first_difference,
 )
 from settlement.delivery import Delivery, LateSlot, Line, SlotTrade
+from settlement.examine_meters import area_checks, areas_of
 from settlement.examine_readings import final_of
-from settlement.examine_slot import SlotExaminer, TradesBySlot
+from settlement.examine_slot import SlotExaminer, TradesBySlot, verified
 from settlement.intents import Domain
 from settlement.journal_replay import JournalReplay
 from settlement.keys import KeyHistory
-from settlement.published import PublishedCycle, PublishedOrder, PublishedSlot, PublishedTrade, SignedReadings
+from settlement.published import (
+    PublishedArea,
+    PublishedCycle,
+    PublishedOrder,
+    PublishedSlot,
+    PublishedTrade,
+    SignedReadings,
+)
 from settlement.rules import SettlementRules
 from settlement.signatures import is_signed
 from settlement.trade_leaf import Common, Half, TradeRecord, trade_leaf
@@ -75,6 +84,7 @@ class CycleExaminer:
         self._traded = TradesBySlot(replay)
         self._last_day: date | None = None
         self._last_end_s = 0
+        self._areas: set[PublishedArea] = set()
         self.cycle = 0
         self.days: dict[int, str] = {}
         self.settled: list[SettledTrade] = []
@@ -133,6 +143,18 @@ class CycleExaminer:
             return f"{calendar.day_of(traded_s, self._rules.time_zone)}, on which there were trades"
         return None
 
+    def _area_problems(self, published: PublishedCycle) -> Iterator[Contradiction]:
+        """Whether area meters are what the grid company signed, with all that were published before."""
+        for area in sorted(self._areas.difference(published.areas), key=lambda area: (area.node, area.number)):
+            yield Contradiction("area_meters", f"{area.node}, {area.number}", "node_id", "was published before")
+        try:
+            keys = KeyHistory(published.area_keys)
+        except ValueError as error:
+            yield Contradiction("member_keys", "of area meters", "x, y", str(error))
+            return
+        yield from verified(area_checks(published.areas, keys, self._rules.grid_company, self._domain))
+        self._areas = set(published.areas)
+
     def _missing_trades(self, number: int, slot: PublishedSlot) -> Iterator[Contradiction]:
         expected = self._traded.at(slot.slot_s)
         stated = [trade.trade_id for trade in slot.trades]
@@ -157,6 +179,8 @@ class CycleExaminer:
         if place is not None:
             yield place
             return
+        yield from self._area_problems(published)
+        grid = areas_of(published.areas, self._replay)
         day, rules = date.fromisoformat(published.day), self._rules
         owners = {meter.node: meter.member for meter in published.meters}
         computation = Computation(published.salt, owners, rules)
@@ -170,8 +194,9 @@ class CycleExaminer:
             orders = {order.order_id: order for order in slot.orders}
             records = [record_of(trade, orders) for trade in slot.trades]
             trades = [slot_trade_of(trade) for trade in slot.trades]
-            readings = final_of(slot_s, slot.readings, rules.cut_s(day))
-            outcome = computation.slot(SlotInputs(slot_s, trades, [trade_leaf(each) for each in records], readings))
+            counted = grid.count(slot_s, final_of(slot_s, slot.readings, rules.cut_s(day)))
+            leaves = [trade_leaf(each) for each in records]
+            outcome = computation.slot(SlotInputs(slot_s, trades, leaves, counted.readings, counted.unproven))
             yield from rows.compare(outcome, slot)
             debts.add(trades, outcome.deliveries)
             delivered = zip(records, outcome.deliveries, strict=True)
@@ -180,14 +205,14 @@ class CycleExaminer:
             slot = source.slot(slot_s)
             yield from self._missing_trades(published.cycle, slot)
             yield from examine_slot(slot)
-            yield from rows.compare(computation.late(self._late_slot(slot, day)), slot)
+            yield from rows.compare(computation.late(self._late_slot(slot, day, grid)), slot)
         due = self._debts.due(self._last_day, day) if self._last_day is not None else []
         yield from rows.compare(computation.due(due), None)
         yield from rows.end()
         yield from self._compare(published, computation.totals())
         self._take_up(published, debts, settled)
 
-    def _late_slot(self, slot: PublishedSlot, day: date) -> LateSlot:
+    def _late_slot(self, slot: PublishedSlot, day: date, grid: Areas) -> LateSlot:
         own_day = calendar.day_of(slot.slot_s, self._rules.time_zone).isoformat()
         cycle = next((number for number, settled_day in self.days.items() if settled_day == own_day), 0)
         counted_s = 0 if self._last_day is None else self._rules.cut_s(self._last_day)
@@ -195,8 +220,8 @@ class CycleExaminer:
             slot.slot_s,
             cycle,
             [slot_trade_of(trade) for trade in slot.trades],
-            final_of(slot.slot_s, slot.readings, counted_s),
-            final_of(slot.slot_s, slot.readings, self._rules.cut_s(day)),
+            grid.count(slot.slot_s, final_of(slot.slot_s, slot.readings, counted_s)).readings,
+            grid.count(slot.slot_s, final_of(slot.slot_s, slot.readings, self._rules.cut_s(day))).readings,
         )
 
     def _compare(self, published: PublishedCycle, computed: CycleTotals) -> Iterator[Contradiction]:

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from settlement.contradiction import Contradiction
 from settlement.delivery import Reading
+from settlement.examine_meters import ReadingSigners, by_member
 from settlement.examine_orders import SignatureCheck, examine_leaves, leaf_at
-from settlement.intents import READINGS, Domain, Value
-from settlement.keys import KeyHistory
+from settlement.intents import Domain
+from settlement.meters import Kept
 from settlement.published import PublishedMeter, PublishedReading, PublishedReadingSignature
-from settlement.reading_leaf import reading_leaf
-from settlement.signatures import is_signed
+from settlement.reading_leaf import meter_digest, reading_leaf, root_digest
 
 
 def examine_readings(
@@ -38,6 +38,8 @@ def examine_readings(
             yield Contradiction("readings", key, "signature_id", "there is no such signature")
         elif not (0 <= reading.export_lots <= meter.export_lots and 0 <= reading.import_lots <= meter.import_lots):
             yield Contradiction("readings", key, "export_lots", "is not between zero and the connection's capacity")
+        elif signature.node not in (None, reading.node) or reading.by_meter != (signature.node is not None):
+            yield Contradiction("readings", key, "signature_id", "is not that of this meter")
         elif leaf_at(signature.leaves, reading.leaf_index) != reading_leaf(
             meter.name, reading.slot_s, reading.export_lots, reading.import_lots
         ):
@@ -52,36 +54,31 @@ def examine_reading_signatures(signatures: Iterable[PublishedReadingSignature]) 
 
 
 def reading_signature_checks(
-    signatures: Iterable[PublishedReadingSignature], keys: KeyHistory, signers: frozenset[int], domain: Domain
+    signatures: Iterable[PublishedReadingSignature], signers: ReadingSigners, names: Mapping[int, str], domain: Domain
 ) -> Iterator[SignatureCheck | Contradiction]:
-    """What remains to be verified of each signature; ``signers`` are those who may sign readings."""
+    """What remains to be verified of each signature; ``names`` are those of the meters that signed for themselves."""
     for signature in signatures:
         row = str(signature.signature_id)
-        if signature.signer not in signers:
-            yield Contradiction("reading_signatures", row, "signer", "may sign no readings")
-            continue
-        values: dict[str, Value] = {
-            "signer": signature.signer,
-            "root": bytes(signature.root),
-            "count": signature.count,
-        }
-        digest = READINGS.digest(domain, values)
-        otherwise = Contradiction("reading_signatures", row, "signature", f"is not that of member {signature.signer}")
-        known = keys.all_of(signature.signer)
-        if not known:
-            yield otherwise
-            continue
-        key = next((key for key in known if is_signed(key, digest, signature.signature)), known[-1])
-        yield SignatureCheck(key, digest, signature.signature, otherwise)
+        if (signature.signer is None) == (signature.node is None):
+            yield Contradiction("reading_signatures", row, "signer", "is to be one: a member, or a meter")
+        elif signature.node is not None:
+            key = signers.of_meter(signature.node, signature.signature_id)
+            name = names.get(signature.node, "")
+            digest = meter_digest(domain, name, signature.root, signature.count)
+            otherwise = Contradiction("reading_signatures", row, "signature", f"is not that of meter {name}")
+            yield otherwise if key is None else SignatureCheck(key, digest, signature.signature, otherwise)
+        else:
+            digest = root_digest(domain, signature.signer or 0, signature.root, signature.count)
+            yield by_member(("reading_signatures", row), signature.signer or 0, digest, signature.signature, signers)
 
 
-def final_of(slot_s: int, readings: Iterable[PublishedReading], before_s: int) -> dict[int, Reading]:
+def final_of(slot_s: int, readings: Iterable[PublishedReading], before_s: int) -> dict[int, Kept]:
     """The readings of a slot that count when all received before an instant do, by node.
 
-    ``readings`` come by node and version; as ``store.readings_at``.
+    ``readings`` come by node and version; as ``reading_store.readings_at``.
     """
     return {
-        reading.node: Reading(reading.export_lots, reading.import_lots)
-        for reading in readings
-        if reading.slot_s == slot_s and reading.received_s < before_s
+        each.node: Kept(Reading(each.export_lots, each.import_lots), each.by_meter)
+        for each in readings
+        if each.slot_s == slot_s and each.received_s < before_s
     }

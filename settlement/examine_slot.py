@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from settlement.contradiction import Contradiction
+from settlement.examine_meters import ReadingSigners, measuring, meter_key_checks
 from settlement.examine_orders import (
     SignatureCheck,
     examine_orders,
@@ -69,6 +70,8 @@ class SlotExaminer:
         reading_signers: frozenset[int],
     ) -> None:
         self._meters = {meter.node: meter for meter in published.meters}
+        self._measuring = measuring(self._meters, published.areas)
+        self._names = {node: meter.name for node, meter in self._measuring.items()}
         self._source, self._replay, self._domain, self._signers = source, replay, domain, reading_signers
         self._signed: dict[int, PublishedReadingSignature] = {}
 
@@ -82,7 +85,7 @@ class SlotExaminer:
         yield from examine_signatures(slot.order_signatures)
         yield from self._order_signatures(slot)
         yield from self._fetch({reading.signature_id for reading in slot.readings})
-        yield from examine_readings(slot.readings, self._signed, self._meters)
+        yield from examine_readings(slot.readings, self._signed, self._measuring)
 
     def _order_signatures(self, slot: PublishedSlot) -> Iterator[Contradiction]:
         try:
@@ -91,7 +94,7 @@ class SlotExaminer:
             yield Contradiction("member_keys", f"of slot {slot.slot_s}", "x, y", str(error))
             return
         checks = signature_checks(slot.order_signatures, first_sequences(slot.orders), keys, self._domain)
-        yield from _verified(checks)
+        yield from verified(checks)
 
     def _fetch(self, signature_ids: set[int]) -> Iterator[Contradiction]:
         for signature_id in sorted(signature_ids - self._signed.keys()):
@@ -106,14 +109,17 @@ class SlotExaminer:
             if found.signature.signature_id != signature_id:
                 yield Contradiction("reading_signatures", str(signature_id), "signature_id", "is another one's")
             yield from examine_reading_signatures([found.signature])
-            yield from _verified(reading_signature_checks([found.signature], keys, self._signers, self._domain))
+            signers = ReadingSigners(self._signers, keys, found.meter_keys)
+            yield from verified(meter_key_checks(found.meter_keys, signers, self._names, self._domain))
+            yield from verified(reading_signature_checks([found.signature], signers, self._names, self._domain))
             self._signed[signature_id] = found.signature
         for signature_id in list(self._signed)[: -SIGNATURES_KEPT or None]:
             if signature_id not in signature_ids:
                 del self._signed[signature_id]
 
 
-def _verified(checks: Iterator[SignatureCheck | Contradiction]) -> Iterator[Contradiction]:
+def verified(checks: Iterator[SignatureCheck | Contradiction]) -> Iterator[Contradiction]:
+    """What is wrong with some signatures once they are verified."""
     for check in checks:
         if isinstance(check, Contradiction):
             yield check

@@ -137,6 +137,20 @@ WITNESSED = IntentType(
     },
 )
 READINGS = IntentType("Readings", {"signer": "uint64", "root": "bytes32", "count": "uint64"})
+METER_READINGS = IntentType("MeterReadings", {"meter": "string", "root": "bytes32", "count": "uint64"})
+METER_KEY = IntentType("MeterKey", {"meter": "string", "number": "uint64", "x": "bytes32", "y": "bytes32"})
+AREA_METER = IntentType(
+    "AreaMeter",
+    {
+        "area": "string",
+        "number": "uint64",
+        "from": "uint64",
+        "exportLots": "uint64",
+        "importLots": "uint64",
+        "toleranceBp": "uint64",
+        "toleranceLots": "uint64",
+    },
+)
 
 
 class OrderIntent(msgspec.Struct, frozen=True):

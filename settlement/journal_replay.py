@@ -61,7 +61,8 @@ class ReplayedTrade(NamedTuple):
 
 
 class JournalReplay:
-    """``trades[i]`` is trade ``i + 1``; ``orders`` holds every order that was accepted, ``nodes`` the grid.
+    """``trades[i]`` is trade ``i + 1``; ``orders`` holds every order that was accepted, ``nodes`` the grid,
+    ``connected_s`` when each node's batch was recorded.
 
     ``last_sequences`` and ``heads`` hold those of each batch; ``limits`` the (export, import) limits in lots that hold
     now for all slots, by node, where None is no limit.
@@ -82,6 +83,7 @@ class JournalReplay:
         self.trades: list[ReplayedTrade] = []
         self.orders: dict[int, OrderEnd] = {}
         self.nodes: dict[int, Connect] = {}
+        self.connected_s: dict[int, int] = {}
         self.limits: dict[int, tuple[int | None, int | None]] = {}
         self.last_sequences: dict[int, int] = {}
         self.heads: dict[int, bytes] = {}
@@ -117,7 +119,7 @@ class JournalReplay:
     def _carry_out(self, link: JournalLink) -> Contradiction | None:
         try:
             commands = decode_commands(link.commands)
-            self._note(commands)
+            self._note(commands, link.recorded_s)
             events = self._engine.apply(commands)
         except (msgspec.DecodeError, GridError, EngineLimitError, OverflowError) as error:
             return Contradiction("journal", str(link.batch), "commands", f"are none that an engine takes: {error}")
@@ -133,10 +135,11 @@ class JournalReplay:
         self.heads[link.batch] = link.head
         return None
 
-    def _note(self, commands: list[Command]) -> None:
+    def _note(self, commands: list[Command], recorded_s: int) -> None:
         for command in commands:
             if isinstance(command, Connect):
                 self.nodes[command.node] = command
+                self.connected_s[command.node] = recorded_s
                 self.limits[command.node] = (command.export_lots, command.import_lots)
             elif isinstance(command, New):
                 self._commands[command.order_id] = (command, None)

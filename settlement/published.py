@@ -102,7 +102,7 @@ class PublishedTrade(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PublishedReading(msgspec.Struct, frozen=True, array_like=True):
-    """One version of a reading, column for column, with the meter's name."""
+    """One version of a reading with its meter's name; ``by_meter`` if the meter itself signed it."""
 
     node: int
     meter: str
@@ -113,16 +113,53 @@ class PublishedReading(msgspec.Struct, frozen=True, array_like=True):
     received_s: int
     signature_id: int
     leaf_index: int
+    by_meter: bool
 
 
 class PublishedReadingSignature(msgspec.Struct, frozen=True, array_like=True):
-    """A signature over readings; ``leaves`` are all that it covers, end to end."""
+    """A signature over readings, of a ``signer`` (the meter operator) or of the meter ``node`` with a key of its own.
+
+    ``leaves`` are all that it covers, end to end.
+    """
 
     signature_id: int
-    signer: int
+    signer: int | None
+    node: int | None
     root: Hex
     leaves: Hex
     count: int
+    signature: Hex
+
+
+class PublishedMeterKey(msgspec.Struct, frozen=True, array_like=True):
+    """A key of a meter, for its signatures over readings with ``from_signature <= signature_id < to_signature``.
+
+    ``signer`` registered it with ``signature`` over ``MeterKey``; ``proof`` is the meter's own over the same.
+    """
+
+    node: int
+    number: int
+    from_signature: int
+    to_signature: int | None
+    x: Hex
+    y: Hex
+    signer: int
+    signature: Hex
+    proof: Hex
+
+
+class PublishedArea(msgspec.Struct, frozen=True, array_like=True):
+    """The terms of an area meter (``areas.AreaMeter``), which ``signer`` signed as ``AreaMeter``."""
+
+    node: int
+    number: int
+    from_s: int
+    export_lots: int
+    import_lots: int
+    tolerance_bp: int
+    tolerance_lots: int
+    name: str
+    signer: int
     signature: Hex
 
 
@@ -133,13 +170,15 @@ class PublishedReadings(msgspec.Struct, frozen=True):
     readings: tuple[PublishedReading, ...]
     signatures: tuple[PublishedReadingSignature, ...]
     keys: tuple[PublishedKey, ...]
+    meter_keys: tuple[PublishedMeterKey, ...]
 
 
 class SignedReadings(msgspec.Struct, frozen=True):
-    """One signature over readings, with the keys of its signer."""
+    """One signature over readings, with the keys of its signer, and of its meter where that signed for itself."""
 
     signature: PublishedReadingSignature
     keys: tuple[PublishedKey, ...]
+    meter_keys: tuple[PublishedMeterKey, ...]
 
 
 class PublishedCycle(msgspec.Struct, frozen=True):
@@ -147,7 +186,8 @@ class PublishedCycle(msgspec.Struct, frozen=True):
 
     ``parts`` are lists of [account, amount_micro]. ``slots`` are those with trades or readings, ``late_slots`` those of
     earlier days that this cycle puts right, for a reading of them came since the cycle before. What falls due out of
-    earlier cycles is not published again: the checker knows it from them.
+    earlier cycles is not published again: the checker knows it from them. ``areas`` are the terms of all area meters
+    there ever were, ``area_keys`` the keys of who set them.
     """
 
     cycle: int
@@ -166,6 +206,8 @@ class PublishedCycle(msgspec.Struct, frozen=True):
     slots: tuple[int, ...]
     late_slots: tuple[int, ...]
     meters: tuple[PublishedMeter, ...]
+    areas: tuple[PublishedArea, ...]
+    area_keys: tuple[PublishedKey, ...]
 
 
 class PublishedSlot(msgspec.Struct, frozen=True):

@@ -1,14 +1,14 @@
-"""The queries of settlement about what came in: trades and their leaves, readings, commitments, the chain's mirror.
+"""The queries of settlement about what came in: trades and their leaves, commitments, the chain's mirror.
 
 Every function takes a ``Connection`` inside the caller's transaction and works alike on SQLite and PostgreSQL.
-Queries about cycles are in ``cycle_store.py``.
+Queries about cycles are in ``cycle_store.py``, about readings in ``reading_store.py``.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, Connection, Row, Select, Table, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from data.tables import (
     cash,
@@ -16,19 +16,14 @@ from data.tables import (
     commitments,
     journal,
     member_keys,
-    meters,
     nodes,
     orders,
     outbox,
-    quarantined_readings,
-    reading_signatures,
-    readings,
     trades,
 )
 from settlement.chain import ChainEvent
-from settlement.delivery import Reading, SlotTrade
+from settlement.delivery import SlotTrade
 from settlement.hexjson import Hex
-from settlement.meters import Connection as MeterConnection
 from settlement.signatures import PublicKey
 from settlement.trade_leaf import Common, Half, TradeRecord, trade_leaf
 
@@ -242,93 +237,6 @@ def last_trade_upto(connection: Connection, batch: int) -> int:
 def add_commitment(connection: Connection, row: dict[str, Any]) -> None:
     """Insert a row of ``commitments``."""
     connection.execute(insert(commitments), row)
-
-
-# ------------------------------------------------------------------------------------------------- readings
-
-
-def meters_by_name(connection: Connection, names: Iterable[str]) -> dict[str, MeterConnection]:
-    """Node and connection capacity of each meter that exists."""
-    found: dict[str, MeterConnection] = {}
-    query = select(nodes.c.name, meters.c.node_id, meters.c.export_lots, meters.c.import_lots).join(meters)
-    for chunk in chunks(sorted(set(names))):
-        for row in connection.execute(query.where(nodes.c.name.in_(chunk))):
-            found[row.name] = MeterConnection(row.node_id, row.export_lots, row.import_lots)
-    return found
-
-
-def kept_readings(connection: Connection, slots: Iterable[int]) -> dict[tuple[int, int], list[Reading]]:
-    """All versions of the readings of some slots by (slot, node), oldest first."""
-    kept: dict[tuple[int, int], list[Reading]] = {}
-    query = select(readings).order_by(readings.c.slot_s, readings.c.node_id, readings.c.version)
-    for chunk in chunks(sorted(set(slots))):
-        for row in connection.execute(query.where(readings.c.slot_s.in_(chunk))):
-            kept.setdefault((row.slot_s, row.node_id), []).append(Reading(row.export_lots, row.import_lots))
-    return kept
-
-
-def readings_at(connection: Connection, slot_s: int, before_s: int) -> dict[int, Reading]:
-    """The readings of a slot that count when all received before an instant do, by node: of each the latest."""
-    query = (
-        select(readings.c.node_id, readings.c.export_lots, readings.c.import_lots)
-        .where(readings.c.slot_s == slot_s, readings.c.received_s < before_s)
-        .order_by(readings.c.node_id, readings.c.version)
-    )
-    return {node: Reading(export, imported) for node, export, imported in connection.execute(query)}
-
-
-def busy_slots(connection: Connection, start_s: int, end_s: int) -> list[int]:
-    """The slots in ``[start_s, end_s)`` of which there are trades or readings, ascending."""
-    found: set[int] = set()
-    for table in (trades, readings):
-        distinct = _slots_of(table, start_s, end_s)
-        found.update(slot_s for slot_s in connection.scalars(select(distinct.c.slot_s)) if slot_s is not None)
-    return sorted(found)
-
-
-def slots_read_between(connection: Connection, slots: tuple[int, int], received_s: tuple[int, int]) -> list[int]:
-    """Those of the slots in a half-open range of which a reading was received in another; ascending."""
-    found = _slots_of(readings, *slots)
-    read = select(readings.c.slot_s).where(
-        readings.c.slot_s == found.c.slot_s,
-        readings.c.received_s >= received_s[0],
-        readings.c.received_s < received_s[1],
-    )
-    return list(connection.scalars(select(found.c.slot_s).where(exists(read)).order_by(found.c.slot_s)))
-
-
-def _slots_of(table: Table, start_s: int, end_s: int) -> CTE:
-    """The slots of a table within a range, and a null: from one to the next by the index, for rows are many."""
-    slot_s = table.c.slot_s
-    within = (slot_s >= start_s) & (slot_s < end_s)
-    found = select(func.min(slot_s).label("slot_s")).where(within).cte("found", recursive=True)
-    following = select(func.min(slot_s)).where(within, slot_s > found.c.slot_s).scalar_subquery()
-    return found.union_all(select(following).where(found.c.slot_s.is_not(None)))
-
-
-def read_on_time(connection: Connection, start_s: int, end_s: int, before_s: int) -> bool:
-    """Whether a reading of the slots in ``[start_s, end_s)`` was received before an instant."""
-    query = select(readings.c.slot_s).where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s)
-    return connection.execute(query.where(readings.c.received_s < before_s).limit(1)).first() is not None
-
-
-def next_reading_signature(connection: Connection) -> int:
-    """The id that the next signature over readings gets."""
-    return (connection.scalar(select(func.max(reading_signatures.c.signature_id))) or 0) + 1
-
-
-def add_readings(
-    connection: Connection,
-    signature: dict[str, Any],
-    taken: Sequence[dict[str, Any]],
-    quarantined: Sequence[dict[str, Any]],
-) -> None:
-    """Insert a signature over readings, those that were taken, and those that were not."""
-    connection.execute(insert(reading_signatures), signature)
-    if taken:
-        connection.execute(insert(readings), list(taken))
-    if quarantined:
-        connection.execute(insert(quarantined_readings), list(quarantined))
 
 
 # --------------------------------------------------------------------------------------------- chain mirror

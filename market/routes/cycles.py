@@ -16,7 +16,7 @@ from market.identity import Member, require
 from market.openapi.fields import Day, Instant, Number, choice, text
 from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse
-from settlement import cycle, cycle_store, hexjson, publish_store
+from settlement import cycle, cycle_store, hexjson, publish_cycle_store
 from settlement.published import PublishedCycle, PublishedLines, PublishedSlot
 
 _OVERSEERS = ("checker", "operator", "regulator")
@@ -94,7 +94,7 @@ async def show_cycle(request: web.Request) -> web.Response:
     require(request, *_OVERSEERS, scope="read")
     context, number = request.app[CONTEXT], _number(request)
     rules = context.config.settlement_rules
-    found = await context.read(lambda connection: publish_store.published_cycle(connection, number, rules))
+    found = await context.read(lambda connection: publish_cycle_store.published_cycle(connection, number, rules))
     if found is None:
         raise not_found("cycle")
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
@@ -121,7 +121,7 @@ async def show_slot(request: web.Request) -> web.Response:
     def slot(connection: Connection) -> PublishedSlot:
         if cycle_store.cycle(connection, number) is None:
             raise not_found("cycle")
-        return publish_store.published_slot(connection, number, slot_s)
+        return publish_cycle_store.published_slot(connection, number, slot_s)
 
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, await context.read(slot)))
 
@@ -138,7 +138,7 @@ async def show_lines(request: web.Request) -> web.Response:
     def lines(connection: Connection) -> PublishedLines:
         if cycle_store.cycle(connection, number) is None:
             raise not_found("cycle")
-        return PublishedLines(tuple(publish_store.StoredCycle(connection, number).lines(after)))
+        return PublishedLines(tuple(publish_cycle_store.StoredCycle(connection, number).lines(after)))
 
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, await context.read(lines)))
 

@@ -1,23 +1,24 @@
 """Meter readings: thousands at once from the meter operator, each judged; and what was read, day by day."""
 
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection
 
 from market import wire
-from market.context import CONTEXT
+from market.context import CONTEXT, Context
 from market.identity import require
 from market.openapi.fields import Day, EnergyGiven, Instant, Number, Signature
 from market.openapi.operation import operation
 from market.problems import not_found, refuse
-from settlement import hexjson, publish_store, readings, signatures
+from settlement import hexjson, publish_readings_store, readings, signatures
 from settlement.meters import Code, Status, Submitted, Verdict
 from settlement.published import PublishedReadings, SignedReadings
-from settlement.reading_leaf import reading_leaf, signing_digest
+from settlement.reading_leaf import root_digest
 
 AT_ONCE = 50_000
 
@@ -62,27 +63,25 @@ async def submit(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     body = await wire.read(request, ReadingsBody)
     submitted = [_submitted(each, f"readings[{index}].") for index, each in enumerate(body.readings)]
-    signature = wire.signature(body.signature)
-
-    def write(connection: Connection) -> list[Verdict]:
-        return readings.record(
-            connection,
-            submitted,
-            signer=signer.member_id,
-            signature=signature,
-            now_s=context.clock.now_s(),
-            rules=context.config.settlement_rules,
-        )
-
-    def digest() -> bytes:
-        return signing_digest(
-            context.chain.domain("Clearing"), signer.member_id, [reading_leaf(*each) for each in submitted]
-        )
-
-    if not signatures.is_signed(signer.key, await context.in_thread(digest), signature):
+    batch = await context.in_thread(
+        partial(readings.batch_of, submitted, signer=signer.member_id, signature=wire.signature(body.signature))
+    )
+    digest = root_digest(context.chain.domain("Clearing"), signer.member_id, batch.root, len(batch.leaves))
+    if not signatures.is_signed(signer.key, digest, batch.signature):
         raise refuse(422, "bad_signature", "this is not the signature of these readings by their sender", "signature")
+    return await _record(
+        context, batch, lambda verdicts: wire.reply(ReadingsAnswer([_result(verdict) for verdict in verdicts]))
+    )
+
+
+async def _record(
+    context: Context, batch: readings.Batch, reply: Callable[[list[Verdict]], web.Response]
+) -> web.Response:
+    """Judge on a snapshot, then write; orders wait only while rows are written."""
+    now_s, rules = context.clock.now_s(), context.config.settlement_rules
+    judged = await context.read(lambda snapshot: readings.judge_batch(snapshot, batch, now_s=now_s, rules=rules))
     return await context.write_and_answer(
-        write, lambda verdicts: wire.reply(ReadingsAnswer([_result(verdict) for verdict in verdicts]))
+        lambda connection: readings.write(connection, batch, judged, now_s=now_s, rules=rules), reply
     )
 
 
@@ -113,7 +112,7 @@ async def show(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     day = local_day(wire.query(request, "day").get("day"))
     zone = context.config.market.time_zone
-    found = await context.read(lambda connection: publish_store.readings_of_day(connection, day, zone))
+    found = await context.read(lambda connection: publish_readings_store.readings_of_day(connection, day, zone))
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))
 
 
@@ -130,7 +129,7 @@ async def show_signature(request: web.Request) -> web.Response:
     context, text = request.app[CONTEXT], request.match_info["number"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise not_found("signature")
-    found = await context.read(lambda connection: publish_store.signed_readings(connection, int(text)))
+    found = await context.read(lambda connection: publish_readings_store.signed_readings(connection, int(text)))
     if found is None:
         raise not_found("signature")
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))

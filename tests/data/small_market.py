@@ -99,6 +99,7 @@ def _content() -> list[tuple[Table, str, list[tuple[Any, ...]]]]:
         (tables.signatures, "signature_id member_id kind", [(0, LI, "order")]),
         (tables.orders, f"{ORDER} client_order_id", [(*row, f"c{row[0]}") for row in ORDERS]),
         (tables.trades, TRADE, [*TRADES]),
+        (tables.reading_signatures, "signature_id signer count", [(0, GRID_COMPANY, len(READINGS))]),
         (tables.readings, READING, [*READINGS]),
         (
             tables.cycles,

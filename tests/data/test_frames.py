@@ -298,9 +298,9 @@ def test_what_is_read_is_one_snapshot(tmp_path: Path, monkeypatch: pytest.Monkey
     naming = store.names_of(database)
     found = store.batches(database, store.READINGS, store.Filters(), naming)
     first = next(found)
-    row = {"slot_s": NEXT_DAY_S, "version": 1, "export_lots": 0, "import_lots": 0, "received_s": 0}
+    row = {"slot_s": NEXT_DAY_S, "version": 1, "export_lots": 0, "import_lots": 0}
     with database.begin() as connection:
-        connection.execute(insert(tables.readings).values(node_id=3, signature_id=1, leaf_index=0, **row))
+        connection.execute(insert(tables.readings).values(node_id=3, signature_id=0, leaf_index=0, **row))
     assert first.num_rows + sum(batch.num_rows for batch in found) == 4
     assert len(frames.readings(frames.Market(database, TIME_ZONE))) == 5
     database.dispose()

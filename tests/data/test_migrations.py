@@ -20,8 +20,12 @@ from tests.data.small_market import rows_by_table
 from tests.postgresql import Cluster
 
 OF_ALEMBIC = "alembic_version"
-MOVED = {"members": {"admission_record"}}
-"""Columns whose content is elsewhere by now: in ``member_decisions``."""
+MOVED = {
+    "members": {"admission_record"},
+    "readings": {"received_s"},
+    "reading_signatures": {"leaves"},
+}
+"""Columns whose content is elsewhere by now: in ``member_decisions``, in the signature of readings, in two columns."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -36,6 +40,11 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.drop_database(url)
 
 
+LEAVES = bytes(range(64))
+BEFORE: dict[str, dict[str, Any]] = {"readings": {"received_s": 17}, "reading_signatures": {"leaves": LEAVES}}
+"""What the first release had in such columns."""
+
+
 def first_release(database: Engine, *, keeps_revision: bool) -> dict[str, list[dict[str, Any]]]:
     """Make a database as the first release left it, with a market in it; its rows by table."""
     with database.begin() as connection:
@@ -46,7 +55,10 @@ def first_release(database: Engine, *, keeps_revision: bool) -> dict[str, list[d
         tables.reflect(connection)
         for name, rows in rows_by_table().items():
             columns = tables.tables[name].c
-            kept = [{column: value for column, value in row.items() if column in columns} for row in rows]
+            kept = [
+                {column: value for column, value in row.items() if column in columns} | BEFORE.get(name, {})
+                for row in rows
+            ]
             connection.execute(insert(tables.tables[name]), kept)
         return rows_in(connection, tables)
 
@@ -90,6 +102,9 @@ def test_a_market_of_the_first_release_comes_forward_whole(empty_url: str, keeps
     assert differences(database) == []
     with database.connect() as connection:
         assert rows_in(connection, first) == before
+        signed = connection.execute(text("SELECT received_s, other_leaves FROM reading_signatures")).one()
+        placed = bytes(4) + LEAVES[:32] + b"\0\0\0\1" + LEAVES[32:]
+        assert (signed.received_s, bytes(signed.other_leaves)) == (17, placed)
     database.dispose()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from settlement import hexjson, publish_store
+from settlement import hexjson, publish_cycle_store
 from settlement.delivery import Line
 from settlement.published import PublishedCycle, PublishedSlot, SignedReadings
 from settlement.rules import SettlementRules
@@ -40,9 +40,9 @@ class CopiedCycle(msgspec.Struct, frozen=True):
 
 def copy_of(connection: Connection, number: int, rules: SettlementRules) -> CopiedCycle:
     """A drafted cycle as its checker would pull it."""
-    cycle = publish_store.published_cycle(connection, number, rules)
+    cycle = publish_cycle_store.published_cycle(connection, number, rules)
     assert cycle is not None
-    stored = publish_store.StoredCycle(connection, number)
+    stored = publish_cycle_store.StoredCycle(connection, number)
     slots = tuple(stored.slot(slot_s) for slot_s in (*cycle.slots, *cycle.late_slots))
     lines: list[Line] = []
     while more := stored.lines(len(lines)):

@@ -135,6 +135,7 @@ class World:
                 self.nodes[name] = node
                 limit_kw, lots = (f"{CAPACITY_LOTS // 100}.00", CAPACITY_LOTS) if name in OWNERS else (None, None)
                 place = {"node_id": node, "name": name, "parent_id": parent, "level": level}
+                place["connected_s"] = start_of(DAY) - 86_400
                 connection.execute(insert(tables.nodes), {**place, "export_kw": limit_kw, "import_kw": limit_kw})
                 commands.append(Connect(node, -1 if parent is None else parent, Level(level), lots, lots))
             for name, member in OWNERS.items():
@@ -309,9 +310,8 @@ class World:
         digest = signing_digest(self.domain, METER_OPERATOR, [reading_leaf(*each) for each in sent])
         signature = signatures.sign(key_of(METER_OPERATOR), digest)
         with self.database.begin() as connection:
-            return readings.record(
-                connection, sent, signer=METER_OPERATOR, signature=signature, now_s=now_s, rules=self.rules
-            )
+            batch = readings.batch_of(sent, signer=METER_OPERATOR, signature=signature)
+            return readings.record(connection, batch, now_s=now_s, rules=self.rules)
 
     def commit(self, now_s: int, *, at_once: bool = False) -> int | None:
         with self.database.begin() as connection:

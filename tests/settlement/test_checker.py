@@ -15,7 +15,18 @@ from sqlalchemy import Connection
 
 from data.database import reading
 from data.units import parse_instant_s
-from settlement import acts, checker, cycle, cycle_store, drafting, hexjson, publish_store, signatures
+from settlement import (
+    acts,
+    checker,
+    cycle,
+    cycle_store,
+    drafting,
+    hexjson,
+    publish_cycle_store,
+    publish_readings_store,
+    publish_store,
+    signatures,
+)
 from settlement.checker import Checker, ContradictionError, PeriodVerdict, run
 from settlement.checker_client import MarketClient, MarketRefusedError, MarketUnreachableError
 from settlement.contradiction import Contradiction
@@ -226,7 +237,7 @@ def inputs_of(slot: PublishedSlot) -> SlotInputs:
         slot.slot_s,
         [slot_trade_of(trade) for trade in slot.trades],
         [trade_leaf(record_of(trade, orders)) for trade in slot.trades],
-        final_of(slot.slot_s, slot.readings, RULES.cut_s(DAY)),
+        {node: kept.reading for node, kept in final_of(slot.slot_s, slot.readings, RULES.cut_s(DAY)).items()},
     )
 
 
@@ -295,16 +306,16 @@ class DirectMarket(MarketClient):
             if path.startswith("/v1/journal?after="):
                 return hexjson.dump(publish_store.journal_after(connection, int(path.split("=")[1]), limit=2))
             assert path.startswith("/v1/readings/signatures/")
-            return hexjson.dump(publish_store.signed_readings(connection, int(path.rsplit("/", 1)[1])))
+            return hexjson.dump(publish_readings_store.signed_readings(connection, int(path.rsplit("/", 1)[1])))
 
     @staticmethod
     def _cycle(connection: Connection, number: str, page: str = "") -> object:
         if page.startswith("slots?slot="):
-            return publish_store.published_slot(connection, int(number), parse_instant_s(page.split("=")[1]))
+            return publish_cycle_store.published_slot(connection, int(number), parse_instant_s(page.split("=")[1]))
         if page.startswith("lines?after="):
             return PublishedLines(tuple(cycle_store.lines_of(connection, int(number), int(page.split("=")[1]), 5)))
         assert not page
-        return publish_store.published_cycle(connection, int(number), RULES)
+        return publish_cycle_store.published_cycle(connection, int(number), RULES)
 
     def market(self) -> dict[str, Any]:
         return {

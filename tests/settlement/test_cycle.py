@@ -10,7 +10,19 @@ from sqlalchemy import select
 
 from data import tables
 from data.database import reading
-from settlement import acts, commitments, cycle, cycle_store, drafting, merkle, mirror, outbox, signatures, store
+from settlement import (
+    acts,
+    commitments,
+    cycle,
+    cycle_store,
+    drafting,
+    merkle,
+    mirror,
+    outbox,
+    reading_store,
+    signatures,
+    store,
+)
 from settlement.chain import Call, ChainEvent
 from settlement.delivery import How, Kind, Line
 from settlement.meters import Status
@@ -269,4 +281,4 @@ def test_a_reading_for_a_drafted_day_comes_too_late_whatever_the_clock_says(worl
     verdict = world.meter(("A2", 10, 0, 3), now_s=after_window(DAY) - 10)[0]
     assert verdict.status == Status.LATE
     with reading(world.database) as connection:
-        assert store.readings_at(connection, start_of(DAY, 10), after_window(DAY)).keys() == {world.nodes["A1"]}
+        assert reading_store.readings_at(connection, start_of(DAY, 10), after_window(DAY)).keys() == {world.nodes["A1"]}

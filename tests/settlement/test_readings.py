@@ -7,9 +7,22 @@ import pytest
 from sqlalchemy import select
 
 from data import tables
-from settlement import merkle, store
+from data.database import reading
+from settlement import merkle, reading_store, readings
 from settlement.delivery import Reading
-from settlement.meters import MOST_VERSIONS, Code, Connection, Status, Submitted, Verdict, judge
+from settlement.meters import (
+    ACCEPTED,
+    DUPLICATE,
+    MOST_VERSIONS,
+    Code,
+    Connection,
+    Kept,
+    Status,
+    Submitted,
+    Verdict,
+    judge,
+)
+from settlement.reading_leaf import placed_leaves, reading_leaf
 from tests.settlement.settlement_world import DAY, HOUR, METER_OPERATOR, RULES, World, after_window, new_world, start_of
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -30,9 +43,9 @@ def accepted(count: int = 1) -> list[Verdict]:
 def final(world: World) -> dict[tuple[int, int], Reading]:
     with world.database.connect() as connection:
         return {
-            (slot_s, node): reading
+            (slot_s, node): kept.reading
             for slot_s in range(start_of(DAY), start_of(DAY, 24), HOUR)
-            for node, reading in store.readings_at(connection, slot_s, after_window(DAY)).items()
+            for node, kept in reading_store.readings_at(connection, slot_s, after_window(DAY)).items()
         }
 
 
@@ -46,10 +59,38 @@ def test_a_reading_is_taken_once_again_is_a_duplicate_and_another_is_a_correctio
         assert list(versions) == [1, 1, 2]
 
 
-def test_within_one_batch_the_later_reading_corrects_the_earlier(world: World) -> None:
+def test_within_one_batch_the_first_reading_of_a_slot_stands(world: World) -> None:
     verdicts = world.meter(("A1", 10, 0, 100), ("A1", 10, 0, 100), ("A1", 10, 0, 101))
-    assert [verdict.status for verdict in verdicts] == [Status.ACCEPTED, Status.DUPLICATE, Status.CORRECTED]
-    assert final(world)[start_of(DAY, 10), world.nodes["A1"]] == Reading(0, 101)
+    assert verdicts == [ACCEPTED, DUPLICATE, Verdict(Status.QUARANTINED, Code.TWICE_IN_BATCH)]
+    assert final(world)[start_of(DAY, 10), world.nodes["A1"]] == Reading(0, 100)
+
+
+def test_leaves_come_out_of_the_readings_again_unless_they_lie_scattered(world: World) -> None:
+    dense = [(meter, hour, 0, hour) for meter in ("A1", "A2") for hour in range(10)]
+    world.meter(*dense, ("A1", 3, 0, 3), ("A1", 99, 0, 0))
+    world.meter(("A1", 10, 0, 1), ("B2", 23, 0, 1))
+    with world.database.connect() as connection:
+        compact, scattered = connection.execute(
+            select(tables.reading_signatures).order_by(tables.reading_signatures.c.signature_id)
+        )
+        for row, others in ((compact, [20, 21]), (scattered, [0, 1])):
+            leaves = reading_store.leaves_of(connection, row)
+            assert merkle.root([leaves[at : at + 32] for at in range(0, len(leaves), 32)]) == row.root
+            assert sorted(placed_leaves(row.other_leaves)) == others
+
+
+def test_what_was_judged_on_an_older_snapshot_is_judged_again(world: World) -> None:
+    sent = [Submitted("A1", start_of(DAY, 10), 0, 100)]
+    signed = readings.batch_of(sent, signer=METER_OPERATOR, signature=bytes(64))
+    now_s = start_of(DAY, 24)
+    with reading(world.database) as snapshot:
+        judged = readings.judge_batch(snapshot, signed, now_s=now_s, rules=RULES)
+    assert judged.verdicts == [ACCEPTED]
+    world.meter(("A1", 10, 0, 99))
+    with world.database.begin() as connection:
+        verdicts = readings.write(connection, signed, judged, now_s=now_s, rules=RULES)
+    assert verdicts == [Verdict(Status.CORRECTED)]
+    assert final(world)[start_of(DAY, 10), world.nodes["A1"]] == Reading(0, 100)
 
 
 def test_sending_only_what_is_known_leaves_no_trace(world: World) -> None:
@@ -89,8 +130,10 @@ def test_what_fails_is_quarantined_with_its_code_and_kept(world: World) -> None:
         assert next((row.leaf_index, row.meter, row.code) for row in kept) == (0, "nobody", "unknown_meter")
         assert len(kept) == 7
         signature = connection.execute(select(tables.reading_signatures)).one()
-        leaves = [signature.leaves[at : at + 32] for at in range(0, len(signature.leaves), 32)]
-        assert (signature.signer, len(leaves), merkle.root(leaves)) == (METER_OPERATOR, 8, signature.root)
+        others = placed_leaves(signature.other_leaves)
+        assert sorted(others) == list(range(7))
+        leaves = [*others.values(), reading_leaf(*sent[7])]
+        assert (signature.signer, merkle.root(leaves)) == (METER_OPERATOR, signature.root)
     assert list(final(world).values()) == [Reading(1_000, 1_000)]
 
 
@@ -107,7 +150,7 @@ def test_the_window_closes_after_deadline_and_corrections(world: World) -> None:
 
 def test_a_meter_out_of_order_is_stopped() -> None:
     slot_s = start_of(DAY)
-    kept = [Reading(0, lots) for lots in range(MOST_VERSIONS)]
+    kept = [Kept(Reading(0, lots), by_meter=False) for lots in range(MOST_VERSIONS)]
     verdict = judge(
         Submitted("A1", slot_s, 0, 999), Connection(4, 1_000, 1_000), kept, now_s=slot_s + HOUR, slot_s=HOUR,
         closes_s=slot_s + 9 * HOUR,

@@ -14,6 +14,7 @@ def upgrade() -> None:
     _drafts()
     _witness_statements()
     _custody()
+    _metering()
 
 
 def _fills() -> None:
@@ -89,3 +90,111 @@ def _custody() -> None:
         sa.PrimaryKeyConstraint("as_of_s", name="pk_custody_balances"),
         comment="What the custodian said it holds for the market, as it signed it",
     )
+
+
+def _metering() -> None:
+    """Readings by slot, without a row number of their own; their leaves come out of them again."""
+    op.add_column("nodes", sa.Column("connected_s", sa.BigInteger(), nullable=False, server_default="0"))
+    _area_meters()
+    _meter_keys()
+    _reading_signatures()
+    _readings()
+
+
+def _area_meters() -> None:
+    op.create_table(
+        "area_meters",
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.SmallInteger(), nullable=False),
+        *(sa.Column(f"{name}", sa.BigInteger(), nullable=False) for name in ("from_s", "export_lots", "import_lots")),
+        sa.Column("tolerance_bp", sa.BigInteger(), nullable=False),
+        sa.Column("tolerance_lots", sa.BigInteger(), nullable=False),
+        sa.Column("set_s", sa.BigInteger(), nullable=False),
+        sa.Column("signer", sa.BigInteger(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["node_id"], ["nodes.node_id"], name="fk_area_meters_node_id"),
+        sa.ForeignKeyConstraint(["signer"], ["members.member_id"], name="fk_area_meters_signer"),
+        sa.PrimaryKeyConstraint("node_id", "number", name="pk_area_meters"),
+    )
+
+
+def _meter_keys() -> None:
+    op.create_table(
+        "meter_keys",
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.SmallInteger(), nullable=False),
+        sa.Column("from_signature", sa.BigInteger(), nullable=False),
+        sa.Column("to_signature", sa.BigInteger()),
+        sa.Column("x", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("y", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("registered_s", sa.BigInteger(), nullable=False),
+        sa.Column("signer", sa.BigInteger(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(length=64), nullable=False),
+        sa.Column("proof", sa.LargeBinary(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["node_id"], ["nodes.node_id"], name="fk_meter_keys_node_id"),
+        sa.ForeignKeyConstraint(["signer"], ["members.member_id"], name="fk_meter_keys_signer"),
+        sa.PrimaryKeyConstraint("node_id", "number", name="pk_meter_keys"),
+        comment="Keys that meters sign their readings with themselves",
+    )
+
+
+def _reading_signatures() -> None:
+    """All leaves of a signature that is there become such as are kept, each with its place before it."""
+    with op.batch_alter_table("reading_signatures") as signatures:
+        signatures.alter_column("signer", existing_type=sa.BigInteger(), nullable=True)
+        signatures.add_column(sa.Column("node_id", sa.BigInteger()))
+        signatures.add_column(sa.Column("received_s", sa.BigInteger(), nullable=False, server_default="0"))
+        for name in ("first_slot_s", "last_slot_s", "first_node", "last_node"):
+            signatures.add_column(sa.Column(name, sa.BigInteger()))
+        signatures.alter_column("leaves", new_column_name="other_leaves", existing_type=sa.LargeBinary())
+        signatures.create_foreign_key("fk_reading_signatures_node_id", "nodes", ["node_id"], ["node_id"])
+    with op.batch_alter_table("reading_signatures") as signatures:
+        signatures.alter_column("received_s", existing_type=sa.BigInteger(), server_default=None)
+    connection = op.get_bind()
+    signed = sa.table("reading_signatures", sa.column("signature_id"), sa.column("other_leaves"))
+    for number, leaves in connection.execute(sa.select(signed.c.signature_id, signed.c.other_leaves)).all():
+        placed = b"".join(
+            place.to_bytes(4, "big") + leaves[32 * place : 32 * place + 32] for place in range(len(leaves) // 32)
+        )
+        connection.execute(signed.update().where(signed.c.signature_id == number).values(other_leaves=placed))
+    op.create_index("ix_reading_signatures_received_s", "reading_signatures", ["received_s"])
+    for name, taken in (
+        ("first_slot_s", "min(r.slot_s)"),
+        ("last_slot_s", "max(r.slot_s)"),
+        ("first_node", "min(r.node_id)"),
+        ("last_node", "max(r.node_id)"),
+    ):
+        op.execute(
+            f"UPDATE reading_signatures SET {name} = "
+            f"(SELECT {taken} FROM readings AS r WHERE r.signature_id = reading_signatures.signature_id)"
+        )
+    op.execute(
+        """
+        UPDATE reading_signatures SET received_s = coalesce(
+            (SELECT min(r.received_s) FROM readings AS r WHERE r.signature_id = reading_signatures.signature_id),
+            (SELECT min(q.received_s) FROM quarantined_readings AS q
+             WHERE q.signature_id = reading_signatures.signature_id), 0)
+        """
+    )
+
+
+def _readings() -> None:
+    op.create_table(
+        "new_readings",
+        sa.Column("slot_s", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("node_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("export_lots", sa.BigInteger(), nullable=False),
+        sa.Column("import_lots", sa.BigInteger(), nullable=False),
+        sa.Column("signature_id", sa.BigInteger(), nullable=False),
+        sa.Column("leaf_index", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["node_id"], ["nodes.node_id"], name="fk_readings_node_id"),
+        sa.PrimaryKeyConstraint("slot_s", "node_id", "version", name="pk_new_readings"),
+        sqlite_with_rowid=False,
+    )
+    columns = "slot_s, node_id, version, export_lots, import_lots, signature_id, leaf_index"
+    op.execute(f"INSERT INTO new_readings ({columns}) SELECT {columns} FROM readings ORDER BY slot_s, node_id, version")
+    op.drop_table("readings")
+    op.rename_table("new_readings", "readings")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER INDEX pk_new_readings RENAME TO pk_readings")
