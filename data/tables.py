@@ -148,6 +148,7 @@ journal = Table(
     Column("commands", LargeBinary, nullable=False),  # matching.order.encode_commands
     Column("head", LargeBinary(32), nullable=False),
     Column("signature", LargeBinary(64), nullable=False),  # the operator's, over Receipt(last_sequence, head)
+    Column("salt", LargeBinary, nullable=False),  # 32 random bytes under the head; none in batches of before
 )
 
 orders = Table(

@@ -112,6 +112,7 @@ class JournalLink(NamedTuple):
     commands: bytes
     head: bytes
     signature: bytes
+    salt: bytes
 
 
 class ReceiptBody(msgspec.Struct, frozen=True):

@@ -66,6 +66,7 @@ def _check_link(state: MarketState, link: JournalLink) -> None:
         last_sequence=link.last_sequence,
         recorded_s=link.recorded_s,
         commands=link.commands,
+        salt=link.salt,
     )
     expected = (state.journal_batch + 1, state.engine.sequence + 1, state.head, head)
     if (link.batch, link.first_sequence, link.previous_head, link.head) != expected:

@@ -13,6 +13,7 @@ operator signs the link once, as the receipt for everyone in it.
 import asyncio
 import logging
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ from market.records import JournalLink, Receipt
 from market.recovery import rebuild
 from market.state import MarketState
 from matching.order import encode_commands
-from settlement.journal import next_head
+from settlement.journal import SALT_BYTES, next_head
 
 BATCH_WEIGHT = 2_000
 """Orders after which a batch is full; what waits beyond goes into the next."""
@@ -333,7 +334,7 @@ class Sequencer:
         return Receipt(link.last_sequence, link.head, link.signature)
 
     def _link(self, state: MarketState) -> JournalLink:
-        commands = encode_commands(state.batch.commands)
+        commands, salt = encode_commands(state.batch.commands), secrets.token_bytes(SALT_BYTES)
         batch, first, last = state.journal_batch + 1, state.batch.first_sequence, state.engine.sequence
         head = next_head(
             state.head,
@@ -342,8 +343,9 @@ class Sequencer:
             last_sequence=last,
             recorded_s=state.now_s,
             commands=commands,
+            salt=salt,
         )
-        return JournalLink(batch, first, last, state.now_s, state.head, commands, head, self._sign(last, head))
+        return JournalLink(batch, first, last, state.now_s, state.head, commands, head, self._sign(last, head), salt)
 
     def _rebuilt(self) -> MarketState:
         state = self._new_state()

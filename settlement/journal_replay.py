@@ -105,6 +105,7 @@ class JournalReplay:
                 last_sequence=link.last_sequence,
                 recorded_s=link.recorded_s,
                 commands=link.commands,
+                salt=link.salt,
             ),
         }
         for column, computed in expected.items():

@@ -63,6 +63,7 @@ def _link(row: Row[Any]) -> JournalLink:
         Hex(row.commands),
         Hex(row.head),
         Hex(row.signature),
+        Hex(row.salt),
     )
 
 

@@ -25,6 +25,7 @@ class JournalLink(msgspec.Struct, frozen=True, array_like=True):
     commands: Hex
     head: Hex
     signature: Hex
+    salt: Hex
 
 
 class PublishedJournal(msgspec.Struct, frozen=True):

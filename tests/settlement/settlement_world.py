@@ -225,8 +225,15 @@ class World:
         first = self.engine.sequence + 1
         events = self.engine.apply(commands)
         self.batch, last, payload = self.batch + 1, self.engine.sequence, encode_commands(commands)
+        salt = os.urandom(32)
         head = next_head(
-            self.head, batch=self.batch, first_sequence=first, last_sequence=last, recorded_s=now_s, commands=payload
+            self.head,
+            batch=self.batch,
+            first_sequence=first,
+            last_sequence=last,
+            recorded_s=now_s,
+            commands=payload,
+            salt=salt,
         )
         receipt = RECEIPT.digest(self.domain, {"sequence": last, "journalHead": head})
         connection.execute(
@@ -240,6 +247,7 @@ class World:
                 "commands": payload,
                 "head": head,
                 "signature": signatures.sign(key_of(OPERATOR), receipt),
+                "salt": salt,
             },
         )
         self.head = head

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _witness_statements()
     _custody()
     _metering()
+    _journal_salts()
 
 
 def _fills() -> None:
@@ -198,3 +199,8 @@ def _readings() -> None:
     op.rename_table("new_readings", "readings")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER INDEX pk_new_readings RENAME TO pk_readings")
+
+
+def _journal_salts() -> None:
+    """The heads of the batches that are there were taken without."""
+    op.add_column("journal", sa.Column("salt", sa.LargeBinary(), nullable=False, server_default=""))
