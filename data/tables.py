@@ -247,9 +247,11 @@ outbox = Table(
     Column("raw", LargeBinary),  # the signed transaction, kept before it is sent: sent again, it changes nothing
     Column("transaction_hash", LargeBinary(32)),
     Column("block", BigInteger),
+    Column("block_hash", LargeBinary(32)),  # null: recorded before hashes were
     Column("gas", BigInteger),
     Column("refusal", Text),  # why the contract reverted
     Index(None, "state"),
+    Index(None, "block"),
 )
 
 chain_events = Table(
@@ -262,6 +264,7 @@ chain_events = Table(
     Column("contract", String(20), nullable=False),
     Column("event", String(40), nullable=False),
     Column("arguments", Text, nullable=False),  # JSON; integers as strings, bytes as 0x hex
+    Column("block_hash", LargeBinary(32)),  # null: recorded before hashes were
     Index(None, "contract", "event"),
 )
 

@@ -146,6 +146,11 @@ def _repaid(event: ChainEvent) -> _Detail:
     return _Detail({"paid_fen": floor_fen(_number(event, "paid"))}, reason)
 
 
+def detail_of(event: ChainEvent) -> _Detail:
+    """What an event says beyond the state; nothing when it is ``Changed`` itself or says nothing more."""
+    return _DETAILS[event.event](event) if event.event in _DETAILS else _Detail({}, "")
+
+
 _DETAILS: dict[str, Callable[[ChainEvent], _Detail]] = {"Financed": _financed, "Repaid": _repaid}
 
 

@@ -10,7 +10,21 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from data.tables import cash, chain_events, offers, outbox, receivable_history, receivable_trades, receivables, trades
 from finance.receivable import GRACE_DAYS, Standing, State
@@ -59,6 +73,15 @@ def is_mirrored(connection: Connection, block: int, log_index: int) -> bool:
     """Whether a chain event is in the history already."""
     at = (receivable_history.c.block == block) & (receivable_history.c.log_index == log_index)
     return connection.scalar(select(exists().where(at))) or False
+
+
+def drop_changes(connection: Connection, from_block: int) -> dict[bytes, str]:
+    """Forget the changes that the chain made from a block on; the state of each receivable before its first."""
+    lost = receivable_history.c.block >= from_block
+    query = select(receivable_history.c.receivable_id, receivable_history.c.before).where(lost)
+    rows = connection.execute(query.order_by(receivable_history.c.change.desc())).all()
+    connection.execute(delete(receivable_history).where(lost))
+    return {row.receivable_id: row.before for row in rows}
 
 
 def history(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
@@ -272,3 +295,9 @@ def lapse_offers(connection: Connection, receivable_id: bytes) -> None:
     """No open offer on a receivable can be accepted any more."""
     still_open = (offers.c.receivable_id == receivable_id) & (offers.c.state == "open")
     connection.execute(update(offers).where(still_open).values(state="lapsed"))
+
+
+def open_offers_again(connection: Connection, receivable_id: bytes) -> None:
+    """The offers on a receivable that is for sale again: what ended them has not happened."""
+    ended = (offers.c.receivable_id == receivable_id) & offers.c.state.in_(("accepted", "lapsed"))
+    connection.execute(update(offers).where(ended).values(state="open"))

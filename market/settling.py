@@ -4,7 +4,8 @@ Each is called in the settlement thread with the market's time and says whether 
 the chain it reads before its transaction begins, so that no order waits for another process.
 """
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from time import monotonic
 
@@ -13,11 +14,13 @@ from sqlalchemy import Connection
 from data.database import reading
 from finance import mirror as finance_mirror
 from finance import periods
+from finance import reorganisation as finance_reorganisation
 from finance.period import Billing
 from market import member_store, withdrawing
 from market.context import Context
+from market.logs import log
 from market.scheduler import Step
-from settlement import commitments, cycle, drafting, mirror, store
+from settlement import commitments, cycle, drafting, mirror, mirror_store, reorganisation, store
 from settlement.chain import ChainEvent
 from settlement.writer import Writer
 
@@ -30,12 +33,13 @@ def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[t
     writer = Writer(context.database, context.chain)
     return [
         ("advance", partial(_advance, context)),
+        ("reorganise", partial(_reorganise, context, on_frozen)),
         ("commit", partial(_commit, context)),
         ("draft", _Drafting(context).step),
         ("apply", partial(_apply, context)),
         ("bill", partial(_bill, context)),
         ("withdraw", partial(_withdraw, context)),
-        ("send", lambda _: writer.drain() > 0),
+        ("send", lambda _: writer.step() > 0),
         ("mirror", partial(_mirror, context, on_frozen)),
         ("due", partial(_mark_due, context)),
     ]
@@ -46,6 +50,34 @@ def _advance(context: Context, now_s: int) -> bool:
     if context.clock.is_manual:
         context.chain.advance_to(now_s)
     return False
+
+
+def _reorganise(context: Context, on_frozen: Callable[[int, bool], None], now_s: int) -> bool:
+    """Undo what came from blocks that the chain has given up, and send again what was in them."""
+    first = reorganisation.first_lost_block(context.database, context.chain)
+    if first is None:
+        return False
+    with context.database.begin() as connection:
+        lost = mirror_store.mirrored_events(connection, first)
+        sent_again = reorganisation.unroll(connection, first)
+        left = mirror_store.mirrored_events(connection)
+        finance_reorganisation.unroll(connection, first, lost, now_s)
+        withdrawing.unroll(connection, lost, left, context.chain.chain_id)
+        frozen = {member: False for member, _ in _frozen_in(lost)}
+        frozen |= {member: is_frozen for member, is_frozen in _frozen_in(left) if member in frozen}
+        for member, is_frozen in frozen.items():
+            member_store.set_frozen(connection, member, is_frozen)
+    for member, is_frozen in frozen.items():
+        on_frozen(member, is_frozen)
+    log(logging.WARNING, "chain_gave_up_blocks", first=first, events=len(lost), sent_again=sent_again)
+    return True
+
+
+def _frozen_in(events: Iterable[ChainEvent]) -> list[tuple[int, bool]]:
+    """What the regulator did, in order."""
+    return [
+        (int(event.arguments["member"]), bool(event.arguments["frozen"])) for event in events if event.event == "Frozen"
+    ]
 
 
 def _commit(context: Context, now_s: int) -> bool:
@@ -114,14 +146,14 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
     events = context.chain.events(block)
     if not events:
         return False
-    frozen = [(event.arguments["member"], event.arguments["frozen"]) for event in events if event.event == "Frozen"]
+    frozen = _frozen_in(events)
     with context.database.begin() as connection:
         _follow(connection, events, now_s)
         withdrawing.follow(connection, events, context.chain.chain_id)
         for member, is_frozen in frozen:
-            member_store.set_frozen(connection, int(member), bool(is_frozen))
+            member_store.set_frozen(connection, member, is_frozen)
     for member, is_frozen in frozen:
-        on_frozen(int(member), bool(is_frozen))
+        on_frozen(member, is_frozen)
     return True
 
 

@@ -112,3 +112,47 @@ def _to(connection: Connection, each: Withdrawal, state: str, event: ChainEvent,
         connection, each.withdrawal, each.state, state=state, changed_s=event.block_s, **values
     )
     assert moved
+
+
+# ------------------------------------------------------------------- when the chain gives up what it said
+
+
+def unroll(connection: Connection, lost: list[ChainEvent], left: list[ChainEvent], chain_id: int) -> None:
+    """Undo what followed from ``lost`` events, newest first; ``left`` are those that the chain still has.
+
+    What members and custodian have signed meanwhile stays: the same transactions are on their way again.
+    """
+    for event in reversed(lost):
+        if (event.contract, event.event) == ("Cash", "Burned"):
+            member_id, reference = int(event.arguments["member"]), event.arguments["reference"]
+            for each in withdrawal_store.in_states(connection, member_id, "paid"):
+                if keccak(reference_of(chain_id, each.withdrawal).encode()) == reference:
+                    _to(connection, each, "confirmed", event)
+        elif (event.contract, event.event) == ("Clearing", "Exited"):
+            for each in withdrawal_store.in_states(connection, int(event.arguments["member"]), "free"):
+                if each.source == "escrow" and each.payable_micro == event.arguments["amount"]:
+                    _to(connection, each, "waiting", event, payable_micro=None)
+        elif (event.contract, event.event) == ("Clearing", "ExitRequested"):
+            _unrequested(connection, event)
+    for member_id in {int(event.arguments["member"]) for event in lost if event.event in _EXITS}:
+        _exit_as_left(connection, member_id, left)
+
+
+_EXITS = ("ExitRequested", "Exited")
+
+
+def _unrequested(connection: Connection, event: ChainEvent) -> None:
+    number = withdrawal_store.of_transaction(connection, event.transaction_hash)
+    if number is not None:
+        withdrawal_store.change(connection, number, "waiting", state="requested", changed_s=event.block_s)
+    for each in withdrawal_store.in_states(connection, int(event.arguments["member"]), "replaced"):
+        if each.changed_s == event.block_s and each.withdrawal != number:
+            _to(connection, each, "waiting", event)
+
+
+def _exit_as_left(connection: Connection, member_id: int, left: list[ChainEvent]) -> None:
+    """The exit that the events which are left have put there, to be tried anew."""
+    own = [each for each in left if each.event in _EXITS and each.arguments.get("member") == member_id]
+    withdrawal_store.drop_exit(connection, member_id)
+    if own and own[-1].event == "ExitRequested":
+        withdrawal_store.put_exit(connection, withdrawal_store.exit_of(own[-1]))

@@ -73,6 +73,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
     transaction_hash: bytes
     block: int
+    block_hash: bytes
     gas: int
     succeeded: bool
     refusal: str
@@ -88,6 +89,7 @@ class ChainEvent(msgspec.Struct, frozen=True):
     contract: str
     event: str
     arguments: dict[str, int | bytes | bool]
+    block_hash: bytes = bytes(32)
 
 
 class Head(NamedTuple):
@@ -112,17 +114,29 @@ class Chain(Protocol):
     def domain(self, contract: str) -> Domain:
         """Where intents for a contract hold."""
 
-    def sign(self, calls: Sequence[Call]) -> list[bytes]:
+    def sign(self, calls: Sequence[Call], after: Sequence[bytes] = ()) -> list[bytes]:
         """Raw signed transactions with the relayer's next numbers, in order. Sends nothing.
 
-        What was signed before must have been sent, or the same numbers are given out again.
+        The numbers begin after those that the chain knows of and those of ``after``, signed before and on their way.
         """
 
-    def send(self, raw: Sequence[bytes]) -> list[Receipt]:
-        """Send and wait; a transaction that is on the chain already only returns its receipt.
+    def submit(self, raw: Sequence[bytes]) -> None:
+        """Hand transactions over and wait for nothing; one that is waiting or on the chain already changes nothing.
 
         Raises ChainUnavailableError, ChainRefusedError, StaleTransactionError.
         """
+
+    def receipts(self, hashes: Sequence[bytes]) -> list[Receipt | None]:
+        """What became of transactions; None where it is not final yet, or the chain does not know of one."""
+
+    def send(self, raw: Sequence[bytes]) -> list[Receipt]:
+        """Submit, and wait until all are final; a transaction that is on the chain already only returns its receipt.
+
+        Raises ChainUnavailableError, ChainRefusedError, StaleTransactionError.
+        """
+
+    def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        """The hash of each block that the chain has now, None where it has none of that number."""
 
     def view(self, call: Call) -> tuple[object, ...]:
         """Run a view at the newest block; the decoded outputs. Raises CallRefusedError when it reverts."""

@@ -65,9 +65,10 @@ class FileChain:
         """The events of our contracts from a block on, in order."""
         shapes = {name: abi.event_shapes(self._contracts[name]) for name in CONTRACTS}
         found = []
-        for block in self._blocks():
-            if block.number < from_block:
+        for stored in self._reader.blocks():
+            if stored.number < from_block:
                 continue
+            block = stored.decode()
             logs = ((receipt, entry) for receipt in block.receipts for entry in receipt.logs)
             for log_index, (receipt, entry) in enumerate(logs):
                 name = self._names.get(entry.address)
@@ -84,6 +85,7 @@ class FileChain:
                         name,
                         shape.name,
                         arguments,
+                        stored.hash,
                     )
                 )
         return found

@@ -60,6 +60,12 @@ def totals_of(row: Row[Any]) -> CycleTotals:
     return CycleTotals(row.trades_root, row.readings_root, row.statements_root, parts_from_json(row.parts))
 
 
+def move_cycle(connection: Connection, number: int, before: str, after: str) -> None:
+    """Change a cycle's state, when it is the one said."""
+    same = (cycles.c.cycle == number) & (cycles.c.state == before)
+    connection.execute(update(cycles).where(same).values(state=after))
+
+
 def lines_of(connection: Connection, number: int, after: int = 0, limit: int | None = None) -> list[Line]:
     """The statement lines of a cycle after one of them, in their order."""
     columns = statement_lines.c

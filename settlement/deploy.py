@@ -82,7 +82,7 @@ def deploy_over(
     done = int(rpc.ask("eth_getTransactionCount", relayer.address, "latest"), 16)
     for name, raw in list(zip(CONTRACTS, creations, strict=True))[done:]:
         say(f"deploying {name}")
-        send_raw(rpc, [raw])
+        send_raw(rpc, raw)
     _check_codes(rpc, chain_id, creations, addresses)
     return RpcChain(
         rpc,

@@ -4,11 +4,12 @@ A batch is what makes bulk cheap, and web3's refuses raw transactions. A connect
 more: everything this house sends may safely arrive twice. Source: JSON-RPC 2.0 specification.
 """
 
+import base64
 import http.client
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -56,7 +57,10 @@ class JsonRpc:
             {"jsonrpc": "2.0", "id": number, "method": request.method, "params": request.parameters}
             for number, request in enumerate(requests)
         ]
-        answers = msgspec.json.decode(self._post(msgspec.json.encode(body)))
+        try:
+            answers = msgspec.json.decode(self._post(msgspec.json.encode(body)))
+        except msgspec.DecodeError as error:
+            raise ChainUnavailableError(f"the node's answer is cut off or no JSON: {error}") from error
         if not isinstance(answers, list):
             raise ChainRefusedError(f"the node answered a batch with {str(answers)[:200]}")
         by_id = {answer.get("id"): answer for answer in answers}
@@ -75,38 +79,46 @@ def _result(answer: dict[str, Any]) -> Any:
 
 
 class HttpPost:
-    """Posts bodies to a URL on one kept connection, one at a time."""
+    """Posts bodies to a URL on one kept connection, one at a time. A name and password in the URL are sent along."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         parts = urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         assert parts.hostname is not None, f"{url} names no host"
-        self._connection = kind(parts.hostname, parts.port, timeout=REQUEST_TIMEOUT_S)
-        self._path = parts.path or "/"
+        self.place = f"{parts.hostname}:{parts.port or kind.default_port}"
+        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._timeout_s = timeout_s
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = {"Content-Type": "application/json"}
+        if parts.username is not None:
+            secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
         self._lock = threading.Lock()
 
     def __call__(self, body: bytes) -> bytes:
         with self._lock:
             try:
                 return self._post(body)
-            except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest):
+            except (OSError, http.client.HTTPException):
                 self._connection.close()  # a kept connection that the other side closed: once more on a new one
             try:
                 return self._post(body)
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                raise ChainUnavailableError(f"the chain's node does not answer: {error}") from error
+                raise ChainUnavailableError(f"the chain's node {self.place} does not answer: {error}") from error
 
     def _post(self, body: bytes) -> bytes:
         try:
-            self._connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+            self._connection.request("POST", self._path, body, self._headers)
             response = self._connection.getresponse()
             answer = response.read()
         except TimeoutError as error:
             self._connection.close()
-            raise ChainUnavailableError(f"no answer within {REQUEST_TIMEOUT_S} s") from error
+            raise ChainUnavailableError(f"no answer of {self.place} within {self._timeout_s} s") from error
         if response.status != http.client.OK:
-            raise ChainUnavailableError(f"the chain's node answered {response.status}: {answer[:200]!r}")
+            raise ChainUnavailableError(f"the chain's node {self.place} answered {response.status}: {answer[:200]!r}")
+        if answer.lstrip()[:1] not in (b"[", b"{"):
+            raise ChainUnavailableError(f"{self.place} does not speak JSON-RPC: {answer[:200]!r}")
         return answer
 
     def close(self) -> None:

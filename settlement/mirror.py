@@ -37,8 +37,8 @@ def follow(connection: Connection, events: list[ChainEvent]) -> None:
     for event in events:
         number = event.arguments.get("cycle")
         if event.event == "Proposed" and isinstance(number, int):
-            until_s = event.arguments["disputable_until_s"]
-            cycle_store.set_cycle(connection, number, state="proposed", disputable_until_s=until_s)
+            cycle_store.set_cycle(connection, number, disputable_until_s=event.arguments["disputable_until_s"])
+            cycle_store.move_cycle(connection, number, "signed", "proposed")  # one whose parts were sent stays so
         elif event.event == "CycleApplied" and isinstance(number, int):
             cycle_store.set_cycle(connection, number, state="applied")
 

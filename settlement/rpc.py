@@ -5,11 +5,13 @@ calls carry the authority. Its transactions are numbered, which is what makes se
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eth_abi.abi import decode
 from eth_account import Account
+from ethereum.forks.osaka.transactions import FeeMarketTransaction, decode_transaction
+from ethereum_types.bytes import Bytes
 
 from settlement import abi, hexjson
 from settlement.chain import (
@@ -34,6 +36,8 @@ CALL_GAS = 2**24
 """Every call's gas limit: the most that Osaka lets one transaction have. Gas costs nothing here."""
 
 MINED_WITHIN_S = 120
+LOGS_BLOCKS = 1_000
+"""Blocks that one question about events spans: Besu's default bound is 5,000."""
 _POLL_FIRST_S, _POLL_MOST_S = 0.01, 1.0
 _REVERTED = 3
 
@@ -59,6 +63,7 @@ class RpcChain:
         self._salt = salt
         self._relayer = Account.from_key(relayer_key)
         self._confirmations = confirmations
+        self._quiet: tuple[int, int, bytes] | None = None  # no events between these blocks; the second one's hash
         self._names = {address: name for name, address in addresses.items()}
         self._events = {name: abi.event_shapes(compiled) for name, compiled in contracts.items()}
         self._outputs = {name: abi.output_types(compiled) for name, compiled in contracts.items()}
@@ -74,40 +79,60 @@ class RpcChain:
 
     # ------------------------------------------------------------------------------------------ acting
 
-    def sign(self, calls: Sequence[Call]) -> list[bytes]:
+    def sign(self, calls: Sequence[Call], after: Sequence[bytes] = ()) -> list[bytes]:
         """Raw signed transactions, numbered from the next that the chain expects of the relayer.
 
-        What was signed before must have been sent, or the same numbers are given out again.
+        ``after`` are transactions that were signed before and may not have arrived: their numbers are taken too.
         """
         first = _number(self._rpc.ask("eth_getTransactionCount", self._relayer.address, "pending"))
+        first = max([first, *(number_of(raw) + 1 for raw in after)])
         return [
             sign_transaction(self._relayer, self.chain_id, nonce, self.addresses[call.contract], call.data)
             for nonce, call in enumerate(calls, first)
         ]
 
-    def send(self, raw: Sequence[bytes]) -> list[Receipt]:
-        """Send and wait for receipts; what is on the chain already only returns its receipt.
+    def submit(self, raw: Sequence[bytes]) -> None:
+        """Hand transactions over and wait for nothing; what waits or is on the chain already changes nothing.
 
         Raises StaleTransactionError when a number was used by another transaction, ChainRefusedError for any other
         refusal, ChainUnavailableError.
         """
-        answers = send_raw(self._rpc, raw)
-        self._wait_for_depth(answers)
-        return [self._receipt(each) for each in answers]
+        submit_raw(self._rpc, raw)
 
-    def _wait_for_depth(self, answers: Sequence[dict[str, Any]]) -> None:
-        newest = max((_number(answer["blockNumber"]) for answer in answers), default=0)
-        deadline = time.monotonic() + MINED_WITHIN_S
-        while self._confirmations and self.head().number < newest + self._confirmations:
+    def receipts(self, hashes: Sequence[bytes]) -> list[Receipt | None]:
+        """What became of transactions; None where it is not final yet, or the chain does not know of one."""
+        answers = ask_receipts(self._rpc, hashes)
+        upto = self._final_block() if self._confirmations and any(answers) else None
+        finals = [
+            answer if answer is not None and (upto is None or _number(answer["blockNumber"]) <= upto) else None
+            for answer in answers
+        ]
+        return [None if answer is None else self._receipt(answer) for answer in finals]
+
+    def send(self, raw: Sequence[bytes]) -> list[Receipt]:
+        """Submit and wait until all are final; what is on the chain already only returns its receipt.
+
+        Raises as ``submit``, and ChainUnavailableError when it takes too long.
+        """
+        self.submit(raw)
+        hashes = [keccak(each) for each in raw]
+        deadline, pause_s = time.monotonic() + MINED_WITHIN_S, _POLL_FIRST_S
+        while None in (found := self.receipts(hashes)):
             if time.monotonic() > deadline:
-                raise ChainUnavailableError(f"block {newest} got no {self._confirmations} blocks on top in time")
-            time.sleep(_POLL_MOST_S)
+                raise ChainUnavailableError(f"{found.count(None)} transactions were not final in time")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _POLL_MOST_S)
+        return [each for each in found if each is not None]
+
+    def _final_block(self) -> int:
+        return self.head().number - self._confirmations
 
     def _receipt(self, answer: dict[str, Any]) -> Receipt:
         succeeded = _number(answer["status"]) == 1
         return Receipt(
             transaction_hash=_bytes(answer["transactionHash"]),
             block=_number(answer["blockNumber"]),
+            block_hash=_bytes(answer["blockHash"]),
             gas=_number(answer["gasUsed"]),
             succeeded=succeeded,
             refusal="" if succeeded else self._refusal(answer),
@@ -142,17 +167,35 @@ class RpcChain:
         return decode(self._outputs[call.contract][call.function], _bytes(result))
 
     def events(self, from_block: int) -> list[ChainEvent]:
-        """The events of our contracts from a block on, in order."""
-        wanted = {
-            "fromBlock": hex(from_block),
-            "toBlock": "latest",
-            "address": [_hex(address) for address in self.addresses.values()],
-        }
-        if from_block > self.head().number:  # some nodes refuse a range that begins after their newest block
+        """The events of our contracts from a block on, as far as blocks are final, in order."""
+        upto = self._final_block()
+        if self._quiet is not None and self._quiet[0] == from_block and self._is_on_chain(*self._quiet[1:]):
+            first = self._quiet[1] + 1
+        else:
+            first, self._quiet = from_block, None
+        if first > upto:  # some nodes refuse a range that begins after their newest block
             return []
-        logs = self._rpc.ask("eth_getLogs", wanted)
+        logs = [log for logs in self._logs(first, upto) for log in logs]
+        if not logs:
+            (newest,) = self.block_hashes([upto])
+            self._quiet = None if newest is None else (from_block, upto, newest)
         times = self._times({log["blockNumber"] for log in logs if "blockTimestamp" not in log})
         return [self._event(log, times) for log in logs]
+
+    def _logs(self, first: int, last: int) -> Iterator[list[dict[str, Any]]]:
+        """The logs of our contracts, in stretches that no node refuses as too long."""
+        places = [_hex(address) for address in self.addresses.values()]
+        for start in range(first, last + 1, LOGS_BLOCKS):
+            stretch = {"fromBlock": hex(start), "toBlock": hex(min(start + LOGS_BLOCKS - 1, last))}
+            yield self._rpc.ask("eth_getLogs", stretch | {"address": places})
+
+    def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        """The hash of each block that the chain has now, None where it has none of that number."""
+        answers = self._rpc.batch([Request("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        return [_bytes(answer["hash"]) if isinstance(answer, dict) else None for answer in answers]
+
+    def _is_on_chain(self, number: int, block_hash: bytes) -> bool:
+        return self.block_hashes([number]) == [block_hash]
 
     def _times(self, blocks: set[str]) -> dict[str, str]:
         asked = sorted(blocks)
@@ -171,6 +214,7 @@ class RpcChain:
             contract=contract,
             event=shape.name,
             arguments=shape.read(topics, _bytes(log["data"])),
+            block_hash=_bytes(log["blockHash"]),
         )
 
     def event_proof(self, block: int, log_index: int) -> EventProof:
@@ -222,47 +266,51 @@ def _header(block: dict[str, Any]) -> BlockHeader:
     return header
 
 
-def send_raw(rpc: JsonRpc, raw: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Send transactions and wait until each is in a block; their receipts as the node gives them.
-
-    Raises StaleTransactionError, ChainRefusedError, ChainUnavailableError.
-    """
+def submit_raw(rpc: JsonRpc, raw: Sequence[bytes]) -> None:
+    """Hand transactions over. Raises StaleTransactionError, ChainRefusedError, ChainUnavailableError."""
     results = rpc.batch([Request("eth_sendRawTransaction", [_hex(each)]) for each in raw])
-    hashes = [keccak(each) for each in raw]
     refused = [at for at, result in enumerate(results) if isinstance(result, Failure) and not _is_waiting(result)]
     if refused:
-        _check_refused(rpc, [hashes[at] for at in refused], results[refused[0]])
-    return _wait(rpc, hashes)
+        _check_refused(rpc, [raw[at] for at in refused], results[refused[0]])
 
 
-def _check_refused(rpc: JsonRpc, hashes: Sequence[bytes], first: Failure) -> None:
-    """Nodes may also refuse what is on the chain already; only what is not is a failure."""
-    unknown = [each for each, receipt in zip(hashes, _ask_receipts(rpc, hashes), strict=True) if receipt is None]
-    if not unknown:
-        return
-    message = f"the node does not take {_hex(unknown[0])}: {first.message}"
-    if "nonce" in first.message.lower():
-        raise StaleTransactionError(message, unknown)
-    raise ChainRefusedError(message)
-
-
-def _wait(rpc: JsonRpc, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
-    found: dict[bytes, dict[str, Any]] = {}
+def send_raw(rpc: JsonRpc, raw: bytes) -> None:
+    """Send one transaction and wait until it is in a block. Raises as ``submit_raw``."""
+    submit_raw(rpc, [raw])
     deadline, pause_s = time.monotonic() + MINED_WITHIN_S, _POLL_FIRST_S
-    while missing := [each for each in dict.fromkeys(hashes) if each not in found]:
-        answers = _ask_receipts(rpc, missing)
-        found |= {each: answer for each, answer in zip(missing, answers, strict=True) if answer is not None}
+    while ask_receipts(rpc, [keccak(raw)]) == [None]:
         if time.monotonic() > deadline:
-            raise ChainUnavailableError(f"{len(missing)} transactions got into no block in time")
-        if len(found) < len(set(hashes)):
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _POLL_MOST_S)
-    return [found[each] for each in hashes]
+            raise ChainUnavailableError("a transaction got into no block in time")
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _POLL_MOST_S)
 
 
-def _ask_receipts(rpc: JsonRpc, hashes: Sequence[bytes]) -> list[dict[str, Any] | None]:
+def _check_refused(rpc: JsonRpc, refused: Sequence[bytes], first: Failure) -> None:
+    """Nodes may also refuse what is on the chain already; only what is not is a failure."""
+    receipts = ask_receipts(rpc, [keccak(each) for each in refused])
+    missing = [each for each, receipt in zip(refused, receipts, strict=True) if receipt is None]
+    if not missing:
+        return
+    message = f"the node does not take {_hex(keccak(missing[0]))}: {first.message}"
+    if "nonce" not in first.message.lower():
+        raise ChainRefusedError(message)
+    used = _number(rpc.ask("eth_getTransactionCount", Account.recover_transaction(missing[0]), "latest"))
+    if stale := [keccak(each) for each in missing if number_of(each) < used]:
+        raise StaleTransactionError(message, stale)
+    raise ChainUnavailableError(f"{message}; the chain does not have what goes before it")
+
+
+def ask_receipts(rpc: JsonRpc, hashes: Sequence[bytes]) -> list[dict[str, Any] | None]:
+    """Receipts as the node gives them; None for what is in no block."""
     answers = rpc.batch([Request("eth_getTransactionReceipt", [_hex(each)]) for each in hashes])
     return [answer if isinstance(answer, dict) else None for answer in answers]
+
+
+def number_of(raw: bytes) -> int:
+    """The number that a transaction of ``sign_transaction`` carries."""
+    transaction = decode_transaction(Bytes(raw))
+    assert isinstance(transaction, FeeMarketTransaction), "the relayer signs no others"
+    return int(transaction.nonce)
 
 
 def sign_transaction(relayer: Any, chain_id: int, nonce: int, target: bytes | None, data: bytes) -> bytes:

@@ -259,6 +259,7 @@ def add_chain_events(connection: Connection, events: Sequence[ChainEvent]) -> No
             "contract": event.contract,
             "event": event.event,
             "arguments": arguments_to_json(event.arguments),
+            "block_hash": event.block_hash,
         }
         for event in events
     ]

@@ -1,60 +1,83 @@
 """The writer: takes calls out of the outbox and brings each to the chain exactly once.
 
-A round keeps the signed transactions in the outbox, sends them, and records what became of them: three steps, each
-complete before the next. Wherever a crash falls, the next round begins with what was signed and sends the very same
-bytes again; a transaction that is on the chain already only returns its receipt.
+A round has three steps, each complete before the next: what waits is signed and kept, what was kept and not handed over
+yet is handed over, and of all that is on its way it is asked what became of it. Many transactions are on their way at
+once, for a network needs seconds for a block; their numbers keep them in order.
+
+Wherever a crash falls, the next round begins with what was signed and sends the very same bytes again; a transaction
+that is on the chain already only has its receipt. Should another writer work on the same outbox, whoever keeps a
+signature first sends it; the other finds that the call does not wait any more, and sends what is kept.
 """
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Engine
 
 from data.database import reading
 from settlement import outbox
-from settlement.chain import Chain, ChainUnavailableError, Receipt, StaleTransactionError
+from settlement.chain import Chain, ChainUnavailableError, StaleTransactionError
 from settlement.keccak import keccak
 from settlement.outbox import Entry
+from settlement.rpc import number_of
 
-CALLS_IN_ROUND = 25
-"""One round is one block on the embedded chain: some seconds at most."""
+CALLS_IN_FLIGHT = 200
+CALLS_IN_BATCH = 25
+"""One batch is one block on the embedded chain: some seconds at most."""
 
 POLL_S = 0.25
 RETRY_S = 2.0
+SEND_AGAIN_S = 30.0
+"""A network may forget what it was given; after so long without a receipt it is handed over once more."""
+
+STUCK_S = 120.0
+"""After so long in which nothing became final the chain counts as away."""
+
+
+class _OtherWriterError(Exception):
+    """Somebody else has signed some of the same calls."""
 
 
 class Writer:
-    """Brings calls to one chain. There must be one per outbox, in one thread."""
+    """Brings calls to one chain, in one thread."""
 
     def __init__(self, database: Engine, chain: Chain) -> None:
         self._database = database
         self._chain = chain
+        self._handed: dict[bytes, float] = {}  # transaction hash -> when
+        self._moved = time.monotonic()  # when something ended, or nothing was on its way
 
     def step(self) -> int:
-        """One round: the oldest calls, in order; returns how many ended, 0 when none wait.
+        """One round; returns how many calls ended.
 
         Raises ChainUnavailableError (nothing is lost: call again) and ChainRefusedError (the node will not have it).
         """
         with reading(self._database) as connection:
-            entries = outbox.unfinished(connection, CALLS_IN_ROUND)
+            entries = outbox.unfinished(connection, CALLS_IN_FLIGHT)
+            ended = outbox.newest_ended(connection)
         if not entries:
+            self._moved = time.monotonic()
             return 0
-        signed = self._signed(entries)
+        signed = self._signed(entries, ended)
         try:
-            receipts = self._chain.send([raw for _, raw in signed])
+            self._hand_over(signed)
         except StaleTransactionError as error:
             # their numbers went to others, so these never will be accepted; the next round signs them anew
             with self._database.begin() as connection:
                 outbox.forget_signed(connection, [each for each, raw in signed if keccak(raw) in error.hashes])
             return 0
-        self._record([(outbox_id, receipt) for (outbox_id, _), receipt in zip(signed, receipts, strict=True)])
-        return len(signed)
+        return self._record(signed)
 
     def drain(self) -> int:
         """Rounds until nothing waits; how many calls ended. Raises as ``step``."""
-        ended = 0
+        ended, pause_s = 0, 0.01
         while self.waiting():
-            ended += self.step()
+            if now_ended := self.step():
+                ended, pause_s = ended + now_ended, 0.01
+            else:
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, POLL_S)
         return ended
 
     def waiting(self) -> int:
@@ -80,17 +103,48 @@ class Writer:
                 wake.wait(POLL_S)
                 wake.clear()
 
-    def _signed(self, entries: list[Entry]) -> list[tuple[int, bytes]]:
-        """What to send now: what was signed already, by itself; otherwise all of them, signed and kept."""
-        before = [(entry.outbox_id, entry.raw) for entry in entries if entry.raw is not None]
-        if before:
-            return before
-        raw = self._chain.sign([entry.call for entry in entries])
-        signed = [(entry.outbox_id, each) for entry, each in zip(entries, raw, strict=True)]
-        with self._database.begin() as connection:
-            outbox.keep_signed(connection, signed)
-        return signed
+    def _signed(self, entries: Sequence[Entry], ended: bytes | None) -> list[tuple[int, bytes]]:
+        """What is on its way: what was signed before, and what waited, signed now and kept.
 
-    def _record(self, receipts: list[tuple[int, Receipt]]) -> None:
-        with self._database.begin() as connection:
-            outbox.finish(connection, receipts)
+        Numbers go on after what ``ended`` too: a chain that has gone back must have that again before it has more.
+        """
+        before = [(entry.outbox_id, entry.raw) for entry in entries if entry.raw is not None]
+        waiting = [entry for entry in entries if entry.raw is None]
+        if not waiting:
+            return before
+        numbered = [each for _, each in before] + ([] if ended is None else [ended])
+        raw = self._chain.sign([entry.call for entry in waiting], numbered)
+        fresh = [(entry.outbox_id, each) for entry, each in zip(waiting, raw, strict=True)]
+        try:
+            with self._database.begin() as connection:
+                if not outbox.keep_signed(connection, fresh):
+                    raise _OtherWriterError
+        except _OtherWriterError:
+            return before
+        return before + fresh
+
+    def _hand_over(self, signed: Sequence[tuple[int, bytes]]) -> None:
+        """What was not handed over of late, in the order of its numbers."""
+        now = time.monotonic()
+        fresh = [raw for _, raw in signed if now - self._handed.get(keccak(raw), -SEND_AGAIN_S) >= SEND_AGAIN_S]
+        fresh.sort(key=number_of)
+        for at in range(0, len(fresh), CALLS_IN_BATCH):
+            batch = fresh[at : at + CALLS_IN_BATCH]
+            self._chain.submit(batch)
+            self._handed |= {keccak(raw): now for raw in batch}
+
+    def _record(self, signed: Sequence[tuple[int, bytes]]) -> int:
+        """Keep what became of calls. Raises ChainUnavailableError when nothing has become of any for long."""
+        hashes = [keccak(raw) for _, raw in signed]
+        found = zip(signed, self._chain.receipts(hashes), strict=True)
+        ended = [(outbox_id, receipt) for (outbox_id, _), receipt in found if receipt is not None]
+        if ended:
+            with self._database.begin() as connection:
+                outbox.finish(connection, ended)
+            for _, receipt in ended:
+                self._handed.pop(receipt.transaction_hash, None)
+            self._moved = time.monotonic()
+        elif signed and time.monotonic() - self._moved > STUCK_S:
+            self._moved = time.monotonic()
+            raise ChainUnavailableError(f"of {len(signed)} transactions none became final in {STUCK_S:.0f} s")
+        return len(ended)

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from data import tables
 from data.database import reading
 from data.units import format_instant, parse_instant_s, parse_money_micro
+from market import settling
 from market.withdrawal_store import find
 from market.withdrawals import payout_of
 from settlement import acts
@@ -320,3 +321,43 @@ async def enter(person: Person, amount: str, nonce: int) -> Answer:
     digest = acts.enter_digest(domain, person.member, parse_money_micro(amount), **once)
     body = {"amount": amount, "nonce": nonce, "deadline": DEADLINE, "signature": person.sign(digest)}
     return await person.post("/v1/escrow", body)
+
+
+async def test_what_the_chain_gives_up_is_undone_and_comes_again(
+    tmp_path: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every state of a withdrawal all blocks are given up; then the same transactions bring it back there."""
+
+    async def lose_every_block(world: World) -> None:
+        steps = dict(settling.steps_of(world.context, lambda member, is_frozen: None))
+        with monkeypatch.context() as patch:
+            patch.setattr(settling.reorganisation, "first_lost_block", lambda database, chain: 0)
+            assert steps["reorganise"](world.context.clock.now_s())
+
+    async def check_it_comes_again(world: World, ann: Person, unrolled: str) -> None:
+        before = (await account(ann), (await ann.get("/v1/withdrawals/1")).body, on_record(world))
+        await lose_every_block(world)
+        assert await state_of(ann, 1) == unrolled
+        assert on_record(world)[1:] == [[], []]
+        await settle(world)
+        assert (await account(ann), (await ann.get("/v1/withdrawals/1")).body, on_record(world)) == before
+
+    def on_record(world: World) -> list[Any]:
+        with reading(world.context.database) as connection:
+            money = {row.member_id: row for row in connection.execute(select(tables.cash)) if any(row[1:])}
+            leaving = list(connection.execute(select(tables.exits.c.member_id, tables.exits.c.horizon_s)))
+            return [money, leaving, list(connection.execute(select(tables.chain_events.c.block)))]
+
+    async with open_market(tmp_path, chain=chain) as world:
+        ann = await traders(world)
+        assert (await ask(ann, "60", 1)).status == 202
+        await settle(world)
+        await check_it_comes_again(world, ann, "requested")
+        await pass_days(world, 15)
+        assert await state_of(ann, 1) == "free"
+        await check_it_comes_again(world, ann, "requested")
+        await sign_payout(ann, 1, 7)
+        await confirm(world, 1, 7, "bank-out-1")
+        await settle(world)
+        assert await state_of(ann, 1) == "paid"
+        await check_it_comes_again(world, ann, "confirmed")

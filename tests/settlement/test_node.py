@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from settlement import calls
-from settlement.chain import CONTRACTS, CallRefusedError, ChainRefusedError, StaleTransactionError
+from settlement.chain import (
+    CONTRACTS,
+    CallRefusedError,
+    ChainRefusedError,
+    ChainUnavailableError,
+    StaleTransactionError,
+)
 from settlement.chain_store import ChainFileError, ChainReader, ChainStore
 from settlement.deploy import DeploymentError, deploy_over
 from settlement.event_proof import EventNotProvableError
@@ -81,6 +87,13 @@ def test_a_number_used_by_another_transaction_is_told_apart(node: Node, chain: R
     with pytest.raises(StaleTransactionError) as caught:
         chain.send([raw, other])
     assert len(caught.value.hashes) == 1
+
+
+def test_a_number_too_high_only_waits(chain: RpcChain) -> None:
+    first, second = commit_calls(chain, 2)
+    early = chain.sign([second], chain.sign([first]))
+    with pytest.raises(ChainUnavailableError, match="does not have what goes before"):
+        chain.submit(early)
 
 
 def test_what_no_block_can_hold_is_refused_and_the_rest_goes_in(node: Node, chain: RpcChain) -> None:

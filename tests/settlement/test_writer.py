@@ -12,7 +12,7 @@ from data.database import open_database, reading
 from data.schema import bring_forward
 from data.tables import outbox as table
 from settlement import calls, outbox, writer
-from settlement.chain import Call, ChainUnavailableError, Receipt
+from settlement.chain import Call, ChainUnavailableError
 from settlement.node import Node
 from settlement.rpc import RpcChain
 from settlement.writer import Writer
@@ -84,11 +84,14 @@ def test_a_refused_call_is_recorded_with_its_reason_and_holds_up_nothing(databas
 
 
 def test_more_calls_than_one_round_takes(database: Engine, chain: RpcChain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "CALLS_IN_ROUND", 2)
+    monkeypatch.setattr(writer, "CALLS_IN_FLIGHT", 3)
+    monkeypatch.setattr(writer, "CALLS_IN_BATCH", 2)
     put(database, commit_calls(chain, 5))
+    first = chain.head().number
     assert Writer(database, chain).waiting() == 5
-    assert Writer(database, chain).step() == 2
-    assert Writer(database, chain).drain() == 3
+    assert Writer(database, chain).step() == 3
+    assert chain.head().number == first + 2
+    assert Writer(database, chain).drain() == 2
     assert committed(chain) == [1, 2, 3, 4, 5]
     assert Writer(database, chain).step() == 0
 
@@ -98,11 +101,11 @@ def test_a_crash_between_keeping_and_sending_loses_nothing(
 ) -> None:
     put(database, commit_calls(chain, 3))
 
-    def crash(_: object) -> list[Receipt]:
+    def crash(_: object) -> None:
         raise CrashError
 
     with monkeypatch.context() as patch, pytest.raises(CrashError):
-        patch.setattr(chain, "send", crash)
+        patch.setattr(chain, "submit", crash)
         Writer(database, chain).step()
     kept = [row.raw for row in rows(database)]
     assert {row.state for row in rows(database)} == {"sent"}
@@ -117,14 +120,14 @@ def test_a_crash_between_sending_and_recording_sends_nothing_twice(
     database: Engine, chain: RpcChain, monkeypatch: pytest.MonkeyPatch, arrived: int
 ) -> None:
     put(database, commit_calls(chain, 3))
-    really_send = chain.send
+    really_submit = chain.submit
 
-    def send_and_crash(raw: Sequence[bytes]) -> list[Receipt]:
-        really_send(raw[:arrived])
+    def send_and_crash(raw: Sequence[bytes]) -> None:
+        really_submit(raw[:arrived])
         raise CrashError
 
     with monkeypatch.context() as patch, pytest.raises(CrashError):
-        patch.setattr(chain, "send", send_and_crash)
+        patch.setattr(chain, "submit", send_and_crash)
         Writer(database, chain).step()
     assert committed(chain) == [1, 2, 3][:arrived]
     assert Writer(database, chain).drain() == 3
@@ -138,15 +141,14 @@ def test_what_was_signed_goes_before_what_came_later(
     first, *later = commit_calls(chain, 3)
     put(database, [first])
 
-    def crash(_: object) -> list[Receipt]:
+    def crash(_: object) -> None:
         raise CrashError
 
     with monkeypatch.context() as patch, pytest.raises(CrashError):
-        patch.setattr(chain, "send", crash)
+        patch.setattr(chain, "submit", crash)
         Writer(database, chain).step()
     put(database, later)
-    assert Writer(database, chain).step() == 1
-    assert Writer(database, chain).step() == 2
+    assert Writer(database, chain).step() == 3
     assert committed(chain) == [1, 2, 3]
 
 
@@ -155,14 +157,14 @@ def test_calls_whose_numbers_went_to_others_are_signed_anew(
 ) -> None:
     first, second, third = commit_calls(chain, 3)
     put(database, [first, second])
-    really_send = chain.send
+    really_submit = chain.submit
 
-    def only_the_first_arrives(raw: Sequence[bytes]) -> list[Receipt]:
-        really_send(raw[:1])
+    def only_the_first_arrives(raw: Sequence[bytes]) -> None:
+        really_submit(raw[:1])
         raise CrashError
 
     with monkeypatch.context() as patch, pytest.raises(CrashError):
-        patch.setattr(chain, "send", only_the_first_arrives)
+        patch.setattr(chain, "submit", only_the_first_arrives)
         Writer(database, chain).step()
     chain.send(chain.sign([third]))  # somebody else uses the relayer's key
     assert Writer(database, chain).drain() == 2
@@ -176,16 +178,16 @@ def test_the_thread_goes_on_when_the_chain_answers_again(
     monkeypatch.setattr(writer, "RETRY_S", 0.01)
     put(database, commit_calls(chain, 1))
     outages: list[ChainUnavailableError] = []
-    really_send = chain.send
+    really_submit = chain.submit
     stop, wake = threading.Event(), threading.Event()
 
-    def fail_twice(raw: Sequence[bytes]) -> list[Receipt]:
+    def fail_twice(raw: Sequence[bytes]) -> None:
         if len(outages) < 2:
             raise ChainUnavailableError("nobody answers")
         stop.set()
-        return really_send(raw)
+        really_submit(raw)
 
-    monkeypatch.setattr(chain, "send", fail_twice)
+    monkeypatch.setattr(chain, "submit", fail_twice)
     Writer(database, chain).run(stop, wake, outages.append)
     assert len(outages) == 2
     assert chain.view(calls.commit_index()) == (1,)

@@ -16,6 +16,7 @@ def upgrade() -> None:
     _custody()
     _metering()
     _journal_salts()
+    _block_hashes()
 
 
 def _fills() -> None:
@@ -204,3 +205,10 @@ def _readings() -> None:
 def _journal_salts() -> None:
     """The heads of the batches that are there were taken without."""
     op.add_column("journal", sa.Column("salt", sa.LargeBinary(), nullable=False, server_default=""))
+
+
+def _block_hashes() -> None:
+    """By which a block is known that the chain has given up."""
+    for table in ("chain_events", "outbox"):
+        op.add_column(table, sa.Column("block_hash", sa.LargeBinary(32), nullable=True))
+    op.create_index("ix_outbox_block", "outbox", ["block"])
