@@ -65,10 +65,12 @@ def config_of(
     limits: Limits | None = None,
     streams: Streams | None = None,
     witnesses: dict[str, Witness] | None = None,
+    *,
+    time_zone: str = "Asia/Shanghai",
     **server: Any,
 ) -> Config:
     config = Config(
-        market=MarketTerms(time_zone="Asia/Shanghai", floor="0", cap="2", terms=(0, 30, 60)),
+        market=MarketTerms(time_zone=time_zone, floor="0", cap="2", terms=(0, 30, 60)),
         fees=Fees("0.02", "0.05", "0.11"),
         prices=Prices(retail="0.55", feed_in="0.35", shortfall="0.60"),
         chain=ChainTerms(chain_id=NamedChain.chain_id, salt=SALT.hex()),
