@@ -444,6 +444,53 @@ cycles = Table(
     Column("checker_signature", LargeBinary(64)),
     Column("disputable_until_s", BigInteger),
     Column("refusal", Text),  # the checker's reason, when it refused
+    Column("round", SmallInteger, nullable=False, server_default="1"),  # 2 after it was void once
+    Column("outbox_id", BigInteger),  # of its proposal
+)
+
+void_cycles = Table(
+    "void_cycles",
+    metadata,
+    Column("cycle", BigInteger, primary_key=True, autoincrement=False),
+    Column("round", SmallInteger, primary_key=True, autoincrement=False),
+    Column("day", String(10), nullable=False),
+    Column("start_s", BigInteger, nullable=False),
+    Column("end_s", BigInteger, nullable=False),
+    Column("trades_root", LargeBinary(32), nullable=False),
+    Column("voided_s", BigInteger, nullable=False),  # of the block
+    comment="Proposals that fell in a dispute, theirs or that of an earlier cycle; each is drafted again",
+)
+
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    Column("name", LargeBinary(32), nullable=False),  # of leaf and side, as the chain names it
+    Column("cycle", BigInteger, nullable=False),
+    Column("trade_id", BigInteger, nullable=False),  # as the chain says: it may be none of ours
+    Column("side", SmallInteger, nullable=False),
+    Column("leaf", LargeBinary(32), nullable=False),
+    Column("challenger", BigInteger, nullable=False),
+    Column("opened_s", BigInteger, nullable=False),  # of the block
+    Column("due_s", BigInteger, nullable=False),
+    Column("state", String(10), nullable=False),  # open, answered, upheld
+    Column("answer_outbox", BigInteger),
+    Column("uphold_outbox", BigInteger),
+    Column("problem", Text),  # why the market has no answer
+    Index(None, "cycle"),
+    Index(None, "state"),
+    comment="Mirror of Disputes, and what the market did about each challenge",
+)
+
+struck_trades = Table(
+    "struck_trades",
+    metadata,
+    Column("trade_id", ForeignKey("trades.trade_id"), primary_key=True),
+    Column("leaf", LargeBinary(32), nullable=False),
+    Column("cycle", BigInteger, nullable=False),  # that it fell with
+    Column("member_id", BigInteger, nullable=False),  # who showed it
+    Column("struck_s", BigInteger, nullable=False),  # of the block
+    comment="Trades that the chain has struck: no cycle, no debt and no receivable holds them",
 )
 
 drafts = Table(

@@ -15,6 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", required=True, metavar="URL", help="the market's address")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the checker's private key, a PEM file")
     parser.add_argument("--member", type=int, default=2, help="the checker's member id (default: %(default)s)")
+    parser.add_argument(
+        "--chain",
+        metavar="URL",
+        help="a node of the chain, asked which trades were struck; without it none may be left out",
+    )
     parser.add_argument("--keep-going", action="store_true", help="stay after a contradiction, refusing on")
 
 
@@ -33,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         key,
         member=arguments.member,
         keep_going=arguments.keep_going,
+        chain_url=arguments.chain,
         verify_period=PeriodExaminer(),
         is_stopped=stopped.is_set,
     )

@@ -26,6 +26,7 @@ from settlement.audit_scene import SAMPLE, AuditTerms, Examine, ReadableChain, S
 from settlement.chain_file import FileChain
 from settlement.compile import compiled
 from settlement.contradiction import Contradiction
+from settlement.dispute_acts import struck_by
 from settlement.examine_cycle import CycleExaminer, Parties
 from settlement.journal_replay import JournalReplay
 from settlement.verify_pool import first_bad
@@ -128,6 +129,8 @@ def _open(
     keys = audit_market.read_keys(publish_store.all_keys(connection))
     if isinstance(keys, Contradiction):
         return keys
+    events = readable.events(0)
+    struck = struck_by(events)
     replay = JournalReplay(terms.engine_rules, readable.domain("Clearing"), terms.operator, keys)
     parties = Parties(terms.operator, terms.checker, terms.reading_signers, keys)
     return Scene(
@@ -138,11 +141,11 @@ def _open(
         sampler=sampler,
         committed=committed,
         proposed=proposed,
-        events=readable.events(0),
+        events=events,
         keys=keys,
         meters={meter.node: meter for meter in publish_store.all_meters(connection)},
         replay=replay,
-        examiner=CycleExaminer(terms.rules, readable.domain("Clearing"), parties, replay),
+        examiner=CycleExaminer(terms.rules, readable.domain("Clearing"), parties, replay, lambda: struck),
     )
 
 

@@ -210,8 +210,8 @@ def _conservation(scene: Scene, free: Mapping[int, int]) -> Iterator[Contradicti
 
 
 def _escrow(scene: Scene, made: Mapping[int, store.Balance]) -> Iterator[Contradiction]:
-    """Each escrow and arrears are what the events make them; together escrow is what ``Clearing`` holds in ``Cash``."""
-    total = 0
+    """Each escrow and arrears are what the events make them; together escrow and bonds are what ``Clearing`` holds."""
+    total = _ask(scene, calls.total_bonds())
     for member in sorted(made):
         for column, question in BALANCES.items():
             held = _ask(scene, question(member))

@@ -7,7 +7,17 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from settlement import audit_store, calendar, commitments, merkle, publish_cycle_store, publish_readings_store, store
+from settlement import (
+    audit_store,
+    calendar,
+    commitments,
+    dispute_store,
+    merkle,
+    publish_cycle_store,
+    publish_readings_store,
+    store,
+)
+from settlement.audit_disputes import examine_disputes
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.chain import ChainEvent
 from settlement.contradiction import Contradiction, differs
@@ -23,7 +33,7 @@ from settlement.reading_leaf import reading_leaf
 from settlement.verify_pool import first_bad
 
 _UNSIGNED = ("drafted", "refused")
-_ON_CHAIN = ("proposed", "applying")
+_ON_CHAIN = ("proposed", "disputed", "applying")
 
 
 def steps(scene: Scene) -> list[Step]:
@@ -38,6 +48,7 @@ def steps(scene: Scene) -> list[Step]:
             "cycles: statements, deltas, roots", "statement lines", audit_store.count(count, "statement_lines"), _cycles
         ),
         Step("cycles against the chain", "cycles", audit_store.count(count, "cycles"), _cycles_on_chain),
+        Step("challenges and struck trades", "challenges", audit_store.count(count, "challenges"), examine_disputes),
     ]
 
 
@@ -165,6 +176,9 @@ def _cycles(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         tick(audit_store.count_lines(scene.connection, number))
         last_end_s = published.end_s
     settled = sum(replayed.traded.slot < last_end_s for replayed in scene.replay.trades)
+    settled -= sum(
+        scene.replay.trades[row.trade_id - 1].traded.slot < last_end_s for row in dispute_store.struck(scene.connection)
+    )
     if settled != len(scene.examiner.settled):
         yield differs("deliveries", "all", "count", stated=len(scene.examiner.settled), computed=settled)
     days = set(scene.examiner.days.values())
@@ -183,10 +197,10 @@ def _day(text: str) -> date:
 
 def _cycles_on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     rows = audit_store.all_cycles(scene.connection)
-    proposed = {int(event.arguments["cycle"]): event for event in scene.of("Clearing", "Proposed")}
+    proposed = _standing_proposals(scene)
     applied = {int(event.arguments["cycle"]): event for event in scene.of("Clearing", "CycleApplied")}
     upto = store.last_mirrored_block(scene.connection)
-    if len(rows) < scene.proposed:
+    if len(rows) < min(scene.proposed, len(proposed)):
         yield Contradiction("cycles", str(scene.proposed), "cycle", "is on the chain and not in the database")
     for row in rows:
         key = str(row.cycle)
@@ -198,6 +212,19 @@ def _cycles_on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         if row.cycle in proposed:
             yield from _proposal(row, proposed[row.cycle])
         tick(1)
+
+
+def _standing_proposals(scene: Scene) -> dict[int, ChainEvent]:
+    """The last proposal of each cycle, without those that fell and were not made again."""
+    found: dict[int, ChainEvent] = {}
+    events = (*scene.of("Clearing", "Proposed"), *scene.of("Clearing", "CycleVoided"))
+    for event in sorted(events, key=lambda each: (each.block, each.log_index)):
+        number = int(event.arguments["cycle"])
+        if event.event == "Proposed":
+            found[number] = event
+        else:
+            found = {cycle: each for cycle, each in found.items() if cycle < number}
+    return found
 
 
 def _states(proposed: ChainEvent | None, applied: ChainEvent | None, upto: int) -> tuple[str, ...]:

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from data.units import UnitError, format_instant, parse_price_ticks
 from matching.order import Rules
 from settlement import hexjson
+from settlement.chain import ChainUnavailableError
 from settlement.checker_client import MarketClient, MarketRefusedError, MarketUnreachableError
 from settlement.contradiction import Contradiction
 from settlement.delivery import Line
-from settlement.examine_cycle import CycleExaminer, Parties, signed_digest
+from settlement.examine_cycle import CycleExaminer, Parties, nothing_struck, signed_digest
 from settlement.intents import Domain
 from settlement.journal_replay import JournalReplay
 from settlement.jwk import Jwk, from_jwk, to_jwk
@@ -37,6 +38,7 @@ from settlement.published import (
 )
 from settlement.rules import SettlementRules
 from settlement.signatures import public_key
+from settlement.struck import struck_at
 
 RETRY_S = 2.0
 _UNSIGNED = ("drafted", "refused")
@@ -107,6 +109,10 @@ class ContradictionError(Exception):
         self.found = found
 
 
+class CycleFellError(Exception):
+    """A cycle that was examined fell in a dispute: everything is examined anew, for what followed from it is void."""
+
+
 class _PulledCycle:
     """A cycle's slots and lines over HTTP, a page at a time, as the examiner asks for them."""
 
@@ -124,9 +130,18 @@ class _PulledCycle:
 
 
 class Checker:
-    """One checker at one market. ``step`` does all there is to do now; it remembers what it has examined."""
+    """One checker at one market. ``step`` does all there is to do now; it remembers what it has examined.
 
-    def __init__(self, client: MarketClient, officer: Officer, verify_period: VerifyPeriod | None) -> None:
+    ``chain_url`` is a node that it asks which trades were struck; without one it lets no trade be left out.
+    """
+
+    def __init__(
+        self,
+        client: MarketClient,
+        officer: Officer,
+        verify_period: VerifyPeriod | None,
+        chain_url: str | None = None,
+    ) -> None:
         market = msgspec.convert(client.get_json("/v1/market"), _Market)
         self._client, self._officer, self._verify_period = client, officer, verify_period
         self._clearing, self._receivables = market.domain("Clearing"), market.domain("Receivables")
@@ -140,25 +155,35 @@ class Checker:
         )
         parties = Parties(operator, officer.member, frozenset({market.members["meter_operator"]}), keys)
         self._replay = JournalReplay(market.engine_rules(), self._clearing, operator, keys)
-        self._examiner = CycleExaminer(market.settlement_rules(), self._clearing, parties, self._replay)
+        struck = struck_at(chain_url, market.domain("Disputes").contract) if chain_url else nothing_struck
+        rules = market.settlement_rules()
+        self._examiner = CycleExaminer(rules, self._clearing, parties, self._replay, struck)
+        self._rounds: dict[int, int] = {}
         self._period = 0
 
     def step(self) -> bool:
         """Examine what is new, sign what holds. Whether there was something new.
 
-        Raises ContradictionError at the first contradiction, after it was posted where it can be.
+        Raises ContradictionError at the first contradiction, after it was posted where it can be, and CycleFellError:
+        then this one is of no more use.
         """
-        worked = self._step_over("cycles", self._examiner.cycle, self._cycle)
+        worked = self._cycles()
         if self._verify_period is not None:
-            worked |= self._step_over("periods", self._period, self._billing_period)
+            numbers = sorted(item["period"] for item in self._client.get_json("/v1/periods")["items"])
+            for number in (each for each in numbers if each > self._period):
+                self._billing_period(number)
+                worked = True
         return worked
 
-    def _step_over(self, what: str, done: int, examine: Callable[[int], None]) -> bool:
-        items = self._client.get_json(f"/v1/{what}")["items"]
-        numbers = sorted(item[what[:-1]] for item in items)
-        fresh = [number for number in numbers if number > done]
+    def _cycles(self) -> bool:
+        items = self._client.get_json("/v1/cycles")["items"]
+        rounds = {item["cycle"]: item["round"] for item in items if item["state"] != "void"}
+        if any(rounds.get(number) != known for number, known in self._rounds.items()):
+            raise CycleFellError
+        fresh = [number for number in sorted(rounds) if number > self._examiner.cycle]
         for number in fresh:
-            examine(number)
+            self._cycle(number)
+            self._rounds[number] = rounds[number]
         return bool(fresh)
 
     def _cycle(self, number: int) -> None:
@@ -205,6 +230,7 @@ def run(
     member: int = 2,
     poll_s: float = 1.0,
     keep_going: bool = False,
+    chain_url: str | None = None,
     verify_period: VerifyPeriod | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> int:
@@ -217,11 +243,14 @@ def run(
     while not is_stopped():
         try:
             if checker is None:
-                checker = Checker(MarketClient(server_url, officer), officer, verify_period)
+                checker = Checker(MarketClient(server_url, officer), officer, verify_period, chain_url)
                 _say(logging.INFO, "checking", server=server_url, member=member)
             if not checker.step():
                 time.sleep(poll_s)
-        except MarketUnreachableError as error:
+        except CycleFellError:
+            _say(logging.WARNING, "cycle_fell")
+            checker = None
+        except (MarketUnreachableError, ChainUnavailableError) as error:
             _say(logging.WARNING, "waiting", why=str(error))
             time.sleep(RETRY_S)
         except ContradictionError:

@@ -6,9 +6,13 @@ drafted        the operator has computed and signed it; it waits for the checker
 refused        the checker found a contradiction and said which; it may still sign later
 signed         both signatures are there, the proposal is on its way to the chain
 proposed       the chain has it; the dispute window runs
+disputed       somebody asked for a signed order; nothing is applied before it was shown
 applying       the window is over, the parts are on their way
 applied        the chain has moved the money
 =============  ==========================================================================================
+
+A cycle in which a trade was struck is void, and with it every later one (``void_cycles``): they leave this table and
+are drafted again, in their next round, without the trade.
 
 The callables here are called by whoever keeps the time; each does what is due and says what it did.
 """
@@ -57,8 +61,9 @@ def accept_signature(
     if not signatures.is_signed(key, acts.propose_digest(domain, proposal), signature):
         return "bad_signature"
     approvals = [Approval(operator, row.operator_signature)], [Approval(checker, signature)]
-    outbox.put(connection, acts.propose(proposal, *approvals))
-    cycle_store.set_cycle(connection, number, state="signed", checker_signature=signature, refusal=None)
+    outbox_id = outbox.put(connection, acts.propose(proposal, *approvals))
+    signed = {"state": "signed", "checker_signature": signature, "refusal": None, "outbox_id": outbox_id}
+    cycle_store.set_cycle(connection, number, **signed)
     return None
 
 

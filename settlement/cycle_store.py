@@ -137,10 +137,12 @@ def _plain(line: Line) -> tuple[Any, ...]:
     return (*line[:3], str(line.kind), *line[4:9], str(line.how), line.adjusts)
 
 
-def end_draft(connection: Connection, row: dict[str, Any], parts: Sequence[netting.Part]) -> None:
-    """What was drafted counts from the caller's commit on."""
-    connection.execute(insert(cycles), {**row, "parts": parts_to_json(parts)})
-    connection.execute(delete(drafts))
+def end_draft(connection: Connection, row: dict[str, Any], parts: Sequence[netting.Part]) -> bool:
+    """What was drafted counts from the caller's commit on; not when an earlier cycle fell meanwhile."""
+    is_wanted = connection.execute(delete(drafts).where(drafts.c.cycle == row["cycle"])).rowcount > 0
+    if is_wanted:
+        connection.execute(insert(cycles), {**row, "parts": parts_to_json(parts)})
+    return is_wanted
 
 
 def remove_drafted(connection: Connection, number: int, at_most: int) -> bool:

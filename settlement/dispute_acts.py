@@ -5,6 +5,7 @@ common part and one half, the other half as its hash, with the path to the root 
 those of ``contracts/Disputes.vy`` to the letter; a name of a meter or an order goes onto the chain as its hash.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from eth_abi.abi import encode
@@ -13,7 +14,7 @@ from msgspec.structs import astuple
 from matching.order import Side
 from settlement import merkle
 from settlement.calls import KEY_HISTORY, SIGNATURE, call, halves
-from settlement.chain import Call
+from settlement.chain import Call, ChainEvent
 from settlement.intents import Domain, OrderIntent, digest_of, intent
 from settlement.keccak import keccak
 from settlement.key_changes import KeyHistory
@@ -131,6 +132,12 @@ def prove_cancelled(cycle: int, opening: Opening, receipt: CancelReceipt, histor
 def prove_struck(cycle: int, leaf: bytes, path: merkle.Path) -> Call:
     """A trade that was struck is under a root again. Needs no signature."""
     return call("Disputes", "prove_struck", ("uint256", "bytes32", _PATH), cycle, leaf, list(path))
+
+
+def struck_by(events: Iterable[ChainEvent]) -> frozenset[bytes]:
+    """The leaves of the trades that were struck; ``events`` are the chain's."""
+    found = (event.arguments["leaf"] for event in events if event.event == "Struck" and event.contract == "Disputes")
+    return frozenset(leaf for leaf in found if isinstance(leaf, bytes))
 
 
 def cancel_receipt_digest(domain: Domain, order: bytes, limit_lots: int, sequence: int) -> bytes:

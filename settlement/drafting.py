@@ -10,12 +10,12 @@ import secrets
 from collections import deque
 from collections.abc import Iterator
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
 
 from data.database import reading
-from settlement import acts, calendar, cycle_store, reading_store, store
+from settlement import acts, calendar, cycle_store, dispute_store, reading_store, store
 from settlement.cycle import proposal_of
 from settlement.cycle_outcome import Computation, CycleInputs, CycleTotals, Portion, SlotInputs, portions
 from settlement.delivery import Delivery, Estimate, LateSlot, Line
@@ -57,6 +57,7 @@ def steps(
     """
     with reading(database) as connection:
         span, broken_off = _next_span(connection, now_s, rules), cycle_store.draft(connection)
+        fallen = [] if span is None else dispute_store.void_rounds(connection, span.cycle)
     if span is None:
         return
     if broken_off is None:
@@ -65,6 +66,7 @@ def steps(
             cycle_store.begin_draft(connection, span.cycle, span.day, end_s)
     else:
         assert broken_off.cycle == span.cycle
+    if broken_off is not None or fallen:
         yield from _remove(database, span.cycle)
     inputs = inputs_of(database, span, secrets.token_bytes(32), rules)
     computation = Computation(inputs.salt, inputs.owners, rules)
@@ -73,8 +75,11 @@ def steps(
         written.add(portion)
         yield None
     written.flush()
-    _end(database, inputs, computation.totals(), domain=domain, operator=operator)
-    yield span.cycle
+    totals = computation.totals()
+    row = _row(inputs, totals, len(fallen) + 1, domain=domain, operator=operator)
+    with database.begin() as connection:
+        is_whole = cycle_store.end_draft(connection, row, totals.parts)
+    yield span.cycle if is_whole else None
 
 
 def _remove(database: Engine, number: int) -> Iterator[None]:
@@ -85,10 +90,11 @@ def _remove(database: Engine, number: int) -> Iterator[None]:
         yield
 
 
-def _end(database: Engine, inputs: CycleInputs, totals: CycleTotals, *, domain: Domain, operator: Officer) -> None:
+def _row(inputs: CycleInputs, totals: CycleTotals, number: int, *, domain: Domain, operator: Officer) -> dict[str, Any]:
     proposal = proposal_of(inputs.cycle, inputs.start_s, inputs.end_s, totals)
-    row = {
+    return {
         "cycle": inputs.cycle,
+        "round": number,
         "day": inputs.day.isoformat(),
         "start_s": inputs.start_s,
         "end_s": inputs.end_s,
@@ -100,8 +106,6 @@ def _end(database: Engine, inputs: CycleInputs, totals: CycleTotals, *, domain: 
         "parts_hash": acts.parts_hash(proposal.parts),
         "operator_signature": operator.approve(acts.propose_digest(domain, proposal)).signature,
     }
-    with database.begin() as connection:
-        cycle_store.end_draft(connection, row, totals.parts)
 
 
 class _Written:
@@ -140,7 +144,10 @@ class _Written:
 def _next_span(connection: Connection, now_s: int, rules: SettlementRules) -> Span | None:
     """The next cycle; None when none is ready."""
     last = cycle_store.last_cycle(connection)
+    number = (last.cycle if last else 0) + 1
     if last is not None and last.state in ("drafted", "refused"):
+        return None
+    if dispute_store.open_challenges(connection, number):  # it was void; what else is disputed in it may be struck too
         return None
     after = None if last is None else date.fromisoformat(last.day)
     day = cycle_store.next_day(connection, after, rules)
@@ -151,7 +158,7 @@ def _next_span(connection: Connection, now_s: int, rules: SettlementRules) -> Sp
     is_committed = store.newest_trade(connection, start_s, end_s) <= (committed.last_trade if committed else 0)
     if end_s + rules.window_s > now_s or not is_committed:
         return None
-    return Span((last.cycle if last else 0) + 1, day, after)
+    return Span(number, day, after)
 
 
 def inputs_of(database: Engine, span: Span, salt: bytes, rules: SettlementRules) -> CycleInputs:

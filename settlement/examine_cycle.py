@@ -4,7 +4,7 @@ A ``CycleExaminer`` knows the market from its own replay of the journal and the 
 of a published cycle it believes nothing but salts and signatures, and those it checks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from typing import NamedTuple, Protocol
 
@@ -72,13 +72,31 @@ class CycleSource(Protocol):
     def reading_signature(self, signature_id: int) -> SignedReadings | None: ...
 
 
+StruckLeaves = Callable[[], Collection[bytes]]
+"""The leaves of the trades that the chain has struck until now."""
+
+
+def nothing_struck() -> Collection[bytes]:
+    """For those who ask no chain: then no trade may be left out."""
+    return ()
+
+
 class CycleExaminer:
     """Examines cycles in their order, from the first, slot by slot; of a slot it keeps what later ones need.
 
-    ``settled`` and ``days`` grow with every cycle that held.
+    ``settled`` and ``days`` grow with every cycle that held. A trade may be missing only if the chain has struck it.
     """
 
-    def __init__(self, rules: SettlementRules, domain: Domain, parties: Parties, replay: JournalReplay) -> None:
+    def __init__(
+        self,
+        rules: SettlementRules,
+        domain: Domain,
+        parties: Parties,
+        replay: JournalReplay,
+        struck_leaves: StruckLeaves = nothing_struck,
+    ) -> None:
+        self._struck_leaves = struck_leaves
+        self._struck: Collection[bytes] = ()
         self._rules, self._domain, self._parties, self._replay = rules, domain, parties, replay
         self._debts = PlainDebts(rules.time_zone)
         self._traded = TradesBySlot(replay)
@@ -157,15 +175,25 @@ class CycleExaminer:
 
     def _missing_trades(self, number: int, slot: PublishedSlot) -> Iterator[Contradiction]:
         expected = self._traded.at(slot.slot_s)
-        stated = [trade.trade_id for trade in slot.trades]
+        stated = sorted(trade.trade_id for trade in (*slot.trades, *slot.struck))
         if stated != expected:
             missing = sorted({*expected} ^ {*stated})[:1] or stated[:1]
             yield Contradiction("cycles", str(number), "trades", f"trade {missing[0]} is missing or too much")
         known = {order.order_id for order in slot.orders}
-        for trade in slot.trades:
+        for trade in (*slot.trades, *slot.struck):
             for order_id in (trade.buy_order, trade.sell_order):
                 if order_id not in known:
                     yield Contradiction("trades", str(trade.trade_id), "buy_order, sell_order", "is not published")
+
+    def _wrongly_struck(self, number: int, slot: PublishedSlot) -> Iterator[Contradiction]:
+        orders = {order.order_id: order for order in slot.orders}
+        for trade in slot.struck:
+            if trade_leaf(record_of(trade, orders)) not in self._struck:
+                why = f"trade {trade.trade_id} is left out, and the chain has not struck it"
+                yield Contradiction("cycles", str(number), "trades", why)
+        for trade in slot.trades if self._struck else ():
+            if trade_leaf(record_of(trade, orders)) in self._struck:
+                yield Contradiction("cycles", str(number), "trades", f"trade {trade.trade_id} was struck by the chain")
 
     # ----------------------------------------------------------------------------------------- what is computed
 
@@ -182,6 +210,7 @@ class CycleExaminer:
         yield from self._area_problems(published)
         grid = areas_of(published.areas, self._replay)
         day, rules = date.fromisoformat(published.day), self._rules
+        self._struck = frozenset(self._struck_leaves())
         owners = {meter.node: meter.member for meter in published.meters}
         computation = Computation(published.salt, owners, rules)
         rows = _StatedRows(published.cycle, source)
@@ -191,6 +220,7 @@ class CycleExaminer:
             slot = source.slot(slot_s)
             yield from self._missing_trades(published.cycle, slot)
             yield from examine_slot(slot)
+            yield from self._wrongly_struck(published.cycle, slot)
             orders = {order.order_id: order for order in slot.orders}
             records = [record_of(trade, orders) for trade in slot.trades]
             trades = [slot_trade_of(trade) for trade in slot.trades]
@@ -205,6 +235,7 @@ class CycleExaminer:
             slot = source.slot(slot_s)
             yield from self._missing_trades(published.cycle, slot)
             yield from examine_slot(slot)
+            yield from self._wrongly_struck(published.cycle, slot)
             yield from rows.compare(computation.late(self._late_slot(slot, day, grid)), slot)
         due = self._debts.due(self._last_day, day) if self._last_day is not None else []
         yield from rows.compare(computation.due(due), None)

@@ -79,7 +79,7 @@ class SlotExaminer:
         """Every contradiction in one slot, but for what is computed from it."""
         if any(reading.slot_s != slot.slot_s for reading in slot.readings):
             yield Contradiction("readings", f"slot {slot.slot_s}", "slot_s", "is another slot's")
-        yield from examine_trades(slot.trades, self._replay)
+        yield from examine_trades((*slot.trades, *slot.struck), self._replay)
         signatures = {signature.signature_id: signature for signature in slot.order_signatures}
         yield from examine_orders(slot.orders, signatures, self._meters, self._replay, self._domain)
         yield from examine_signatures(slot.order_signatures)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection
 
-from settlement import cycle_store, store
+from settlement import cycle_store, dispute_mirror, store
 from settlement.acts import FUND
 from settlement.chain import Chain, ChainEvent
 from settlement.store import Balance
@@ -41,6 +41,8 @@ def follow(connection: Connection, events: list[ChainEvent]) -> None:
             cycle_store.move_cycle(connection, number, "signed", "proposed")  # one whose parts were sent stays so
         elif event.event == "CycleApplied" and isinstance(number, int):
             cycle_store.set_cycle(connection, number, state="applied")
+        else:
+            dispute_mirror.follow(connection, event)
 
 
 def apply_to(balances: dict[int, Balance], events: Iterable[ChainEvent]) -> set[int]:
@@ -109,4 +111,6 @@ _HANDLERS: dict[tuple[str, str], Callable[[Arguments], list[Change]]] = {
     ("Clearing", "Settled"): _escrow("account", arrears=True),
     ("Clearing", "FundChanged"): _fund_changed,
     ("Clearing", "Released"): _escrow("account"),
+    ("Clearing", "BondLocked"): _escrow("account"),
+    ("Clearing", "BondPaid"): _escrow("account", arrears=True),
 }

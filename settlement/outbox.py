@@ -119,3 +119,9 @@ def send_again(connection: Connection, from_block: int) -> int:
     ended = outbox.c.state.in_((DONE, REVERTED)) & (outbox.c.block >= from_block)
     back = {"state": SENT, "block": None, "block_hash": None, "gas": None, "refusal": None}
     return connection.execute(update(outbox).where(ended).values(back)).rowcount
+
+
+def refusal_of(connection: Connection, outbox_id: int) -> str:
+    """Why the contract refused a call; empty when it did not, or not yet."""
+    is_meant = (outbox.c.outbox_id == outbox_id) & (outbox.c.state == REVERTED)
+    return connection.execute(select(outbox.c.refusal).where(is_meant)).scalar() or ""

@@ -85,6 +85,12 @@ def _own_order(connection: Connection, trade: LeafTrade, member: int) -> Publish
     return order
 
 
+def order_evidence(connection: Connection, order_id: int) -> OrderEvidence:
+    """An accepted order with the signature under it."""
+    (order,) = publish_store.orders_by_id(connection, [order_id])
+    return _evidence(connection, order)
+
+
 def _evidence(connection: Connection, order: PublishedOrder) -> OrderEvidence:
     """The order with its signature, and its path under it when it was signed with others."""
     (signature,) = publish_store.signatures_by_id(connection, [order.signature_id])

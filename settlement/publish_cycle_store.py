@@ -56,10 +56,9 @@ def _late_slots(connection: Connection, row: Row[Any], rules: SettlementRules) -
 
 def published_slot(connection: Connection, number: int, slot_s: int) -> PublishedSlot:
     """A slot as ``GET /v1/cycles/{n}/slots`` shows it to a checker."""
-    traded = publish_store.trades_of_slots(connection, slot_s, slot_s + 1)
-    behind = publish_store.orders_by_id(
-        connection, (order for trade in traded for order in (trade.buy_order, trade.sell_order))
-    )
+    traded, struck = (publish_store.trades_at(connection, slot_s, struck=each) for each in (False, True))
+    named = (order for trade in (*traded, *struck) for order in (trade.buy_order, trade.sell_order))
+    behind = publish_store.orders_by_id(connection, named)
     return PublishedSlot(
         slot_s=slot_s,
         deliveries=tuple(cycle_store.deliveries_at(connection, number, slot_s)),
@@ -69,6 +68,7 @@ def published_slot(connection: Connection, number: int, slot_s: int) -> Publishe
         order_signatures=tuple(publish_store.signatures_by_id(connection, (order.signature_id for order in behind))),
         readings=tuple(publish_readings_store.readings_of_slot(connection, slot_s)),
         keys=tuple(publish_store.keys_of(connection, (order.intent.member for order in behind))),
+        struck=tuple(struck),
     )
 
 

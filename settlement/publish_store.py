@@ -17,6 +17,7 @@ from data.tables import (
     signatures,
     trades,
 )
+from settlement import dispute_store
 from settlement.hexjson import Hex
 from settlement.intents import OrderIntent
 from settlement.jwk import to_jwk
@@ -177,8 +178,10 @@ def all_trades(connection: Connection) -> Iterator[PublishedTrade]:
     return stream(connection, select(trades).order_by(trades.c.trade_id), _trade)
 
 
-def trades_of_slots(connection: Connection, start_s: int, end_s: int) -> list[PublishedTrade]:
-    query = select(trades).where(trades.c.slot_s >= start_s, trades.c.slot_s < end_s).order_by(trades.c.trade_id)
+def trades_at(connection: Connection, slot_s: int, *, struck: bool) -> list[PublishedTrade]:
+    """The trades of a slot by id: those that the chain has struck, or all others."""
+    is_meant = dispute_store.is_struck() if struck else ~dispute_store.is_struck()
+    query = select(trades).where(trades.c.slot_s == slot_s, is_meant).order_by(trades.c.trade_id)
     return [_trade(row) for row in connection.execute(query)]
 
 

@@ -214,6 +214,7 @@ class PublishedCycle(msgspec.Struct, frozen=True):
 class PublishedSlot(msgspec.Struct, frozen=True):
     """One slot of a cycle, or one that it puts right: its trades with the signed orders behind them, all versions of
     its readings. ``deliveries``, by trade id, and ``estimates`` are of this cycle: of a slot that is put right none.
+    ``struck`` are the trades that are left out because the chain has struck them.
     """
 
     slot_s: int
@@ -224,6 +225,7 @@ class PublishedSlot(msgspec.Struct, frozen=True):
     order_signatures: tuple[PublishedSignature, ...]
     readings: tuple[PublishedReading, ...]
     keys: tuple[PublishedKey, ...]
+    struck: tuple[PublishedTrade, ...] = ()
 
 
 class PublishedLines(msgspec.Struct, frozen=True):

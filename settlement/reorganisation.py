@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine
 
 from data.database import reading
-from settlement import cycle_store, mirror, mirror_store, outbox, store
+from settlement import cycle_store, dispute_mirror, mirror, mirror_store, outbox, store
 from settlement.chain import Chain
 
 KNOWN_AT_ONCE = 50
@@ -45,6 +45,7 @@ def unroll(connection: Connection, from_block: int) -> int:
     mirror.apply_to(balances, events)
     kept = store.balances(connection)
     store.put_balances(connection, {member: mirror.new_balance() for member in kept} | balances)
+    dispute_mirror.unroll(connection, events)
     _set_cycles_back(connection, [(event.event, event.arguments.get("cycle")) for event in events])
     return sent_again
 

@@ -21,6 +21,7 @@ from data.tables import (
     outbox,
     trades,
 )
+from settlement import dispute_store
 from settlement.chain import ChainEvent
 from settlement.delivery import SlotTrade
 from settlement.hexjson import Hex
@@ -81,15 +82,17 @@ def _leaf_trades() -> Select[Any]:
     )
 
 
-def trades_of_slots(connection: Connection, start_s: int, end_s: int) -> list[LeafTrade]:
-    """The trades of the slots in ``[start_s, end_s)``, by trade id."""
+def trades_of_slots(connection: Connection, start_s: int, end_s: int, *, with_struck: bool = False) -> list[LeafTrade]:
+    """The trades of the slots in ``[start_s, end_s)``, by trade id, without those that the chain has struck."""
     query = _leaf_trades().where(trades.c.slot_s >= start_s, trades.c.slot_s < end_s)
+    if not with_struck:
+        query = query.where(~dispute_store.is_struck())
     return [_leaf_trade(row) for row in connection.execute(query)]
 
 
 def trades_at(connection: Connection, slot_s: int) -> list[SlotTrade]:
-    """The trades of a slot as delivery sees them, by trade id."""
-    query = select(trades).where(trades.c.slot_s == slot_s).order_by(trades.c.trade_id)
+    """The trades of a slot as delivery sees them, by trade id, without those that the chain has struck."""
+    query = select(trades).where(trades.c.slot_s == slot_s, ~dispute_store.is_struck()).order_by(trades.c.trade_id)
     return [slot_trade(row) for row in connection.execute(query)]
 
 
@@ -199,6 +202,13 @@ def key_events(connection: Connection, member: int) -> list[EventPlace]:
     """Where the chain says a member's keys, in order."""
     query = _events("Members", *KEY_EVENTS).where(chain_events.c.arguments.contains(_argument("member", member)))
     return [EventPlace(*row) for row in connection.execute(query)]
+
+
+def key_event_rows(connection: Connection, member: int) -> Sequence[Row[Any]]:
+    """What the chain says of a member's keys, in order, as rows of ``chain_events``."""
+    is_meant = (chain_events.c.contract == "Members") & chain_events.c.event.in_(KEY_EVENTS)
+    query = select(chain_events).where(is_meant, chain_events.c.arguments.contains(_argument("member", member)))
+    return connection.execute(query.order_by(chain_events.c.block, chain_events.c.log_index)).all()
 
 
 def _events(contract: str, *events: str) -> Select[Any]:

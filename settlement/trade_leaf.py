@@ -195,7 +195,8 @@ def verify_trade_proof(proof: TradeProof, commitment: Commitment, key: PublicKey
         problems.append("the trade is not under the commitment's root")
     domain = Domain(proof.domain.chain_id, proof.domain.contract, proof.domain.salt)
     try:
-        return problems + _order_problems(proof, domain) + evidence_problems(proof.order, domain, key)
+        against = order_problems(proof.order.intent, proof.side, proof.common, proof.half, domain)
+        return problems + against + evidence_problems(proof.order, domain, key)
     except (OverflowError, UnicodeEncodeError):
         return [*problems, "the order has fields that no order can have"]
 
@@ -247,13 +248,15 @@ def batch_digest(domain: Domain, member: int, root: bytes, count: int, *, basket
     return ORDER_BATCH.digest(domain, values)
 
 
-def _order_problems(proof: TradeProof, domain: Domain) -> list[str]:
-    """Whether the signed order allows the trade: who, where, when, at which price, how far, on which terms."""
-    intent, common, half = proof.order.intent, proof.common, proof.half
-    is_buy = proof.side == Side.BUY
+def order_problems(intent: OrderIntent, side: int, common: Common, half: Half, domain: Domain) -> list[str]:
+    """Whether a signed order allows a trade: who, where, when, at which price, how far, on which terms.
+
+    The same as ``Disputes.answer`` checks. Raises OverflowError for an order with fields that no order can have.
+    """
+    is_buy = side == Side.BUY
     checks = {
         "is not the one that the trade names": intent.digest(domain) == half.order_digest,
-        "is of the other side": proof.side in (Side.BUY, Side.SELL) and intent.side == proof.side,
+        "is of the other side": side in (Side.BUY, Side.SELL) and intent.side == side,
         "is another member's": intent.member == half.member,
         "is for another meter": intent.meter == half.meter,
         "is for another slot": intent.slot == common.slot_s,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from data.units import format_instant
 from finance import period_store, periods
@@ -16,12 +16,13 @@ from market.identity import Member, require
 from market.openapi.fields import Day, Instant, Number, choice, text
 from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse
-from settlement import cycle, cycle_store, hexjson, publish_cycle_store
+from settlement import cycle, cycle_store, dispute_store, hexjson, publish_cycle_store
 from settlement.published import PublishedCycle, PublishedLines, PublishedSlot
 
 _OVERSEERS = ("checker", "operator", "regulator")
 
 
+_STATES = ("drafted", "refused", "signed", "proposed", "disputed", "applying", "applied", "void")
 _NUMBERED = {"number": Number}
 _JUDGED = ("404 not_found", "409 already_signed", "422 bad_verdict bad_signature")
 
@@ -34,13 +35,16 @@ class VerdictBody(wire.Body, frozen=True):
 
 
 class CycleBody(msgspec.Struct, frozen=True):
-    """A settlement cycle; `refusal` is the checker's."""
+    """A settlement cycle; `refusal` is the checker's. One that fell in a dispute is `void` until it is drafted again,
+    as its next `round`.
+    """
 
     cycle: int
+    round: int
     day: Day
     start: Instant
     end: Instant
-    state: Annotated[str, choice("drafted", "refused", "signed", "proposed", "applying", "applied")]
+    state: Annotated[str, choice(*_STATES)]
     disputable_until: Instant | None
     refusal: str | None
 
@@ -72,10 +76,13 @@ async def show_cycles(request: web.Request) -> web.Response:
     """All cycles and their states, the oldest first."""
     require(request, scope="read")
     wire.query(request)
-    rows = await request.app[CONTEXT].read(cycle_store.cycles_in)
+    rows, fallen = await request.app[CONTEXT].read(
+        lambda connection: (cycle_store.cycles_in(connection), dispute_store.waiting(connection))
+    )
     items = [
         CycleBody(
             cycle=row.cycle,
+            round=row.round,
             day=row.day,
             start=format_instant(row.start_s),
             end=format_instant(row.end_s),
@@ -85,7 +92,20 @@ async def show_cycles(request: web.Request) -> web.Response:
         )
         for row in rows
     ]
-    return wire.reply(wire.page(items, None))
+    return wire.reply(wire.page([*items, *map(_void_body, fallen)], None))
+
+
+def _void_body(row: Row[Any]) -> CycleBody:
+    return CycleBody(
+        cycle=row.cycle,
+        round=row.round,
+        day=row.day,
+        start=format_instant(row.start_s),
+        end=format_instant(row.end_s),
+        state="void",
+        disputable_until=None,
+        refusal=None,
+    )
 
 
 @operation(PublishedCycle, who=_OVERSEERS, scope="read", path=_NUMBERED, refuses=("404 not_found",))

@@ -295,7 +295,8 @@ class DirectMarket(MarketClient):
     def _read(self, path: str) -> Any:
         with reading(self.world.database) as connection:
             if path == "/v1/cycles":
-                cycles = [{"cycle": row.cycle, "state": row.state} for row in cycle_store.cycles_in(connection)]
+                rows = cycle_store.cycles_in(connection)
+                cycles = [{"cycle": row.cycle, "round": row.round, "state": row.state} for row in rows]
                 return {"items": cycles, "next": None}
             if path == "/v1/periods":
                 return {"items": [{"period": period["period"]} for period in self.periods]}

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _metering()
     _journal_salts()
     _block_hashes()
+    _disputes()
 
 
 def _fills() -> None:
@@ -212,3 +213,52 @@ def _block_hashes() -> None:
     for table in ("chain_events", "outbox"):
         op.add_column(table, sa.Column("block_hash", sa.LargeBinary(32), nullable=True))
     op.create_index("ix_outbox_block", "outbox", ["block"])
+
+
+def _disputes() -> None:
+    """Challenges, what they strike, and the cycles that fall with it."""
+    op.add_column("cycles", sa.Column("round", sa.SmallInteger(), nullable=False, server_default="1"))
+    op.add_column("cycles", sa.Column("outbox_id", sa.BigInteger()))
+    op.create_table(
+        "void_cycles",
+        sa.Column("cycle", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("round", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("start_s", sa.BigInteger(), nullable=False),
+        sa.Column("end_s", sa.BigInteger(), nullable=False),
+        sa.Column("trades_root", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("voided_s", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("cycle", "round", name="pk_void_cycles"),
+        comment="Proposals that fell in a dispute, theirs or that of an earlier cycle; each is drafted again",
+    )
+    op.create_table(
+        "challenges",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("cycle", sa.BigInteger(), nullable=False),
+        sa.Column("trade_id", sa.BigInteger(), nullable=False),
+        sa.Column("side", sa.SmallInteger(), nullable=False),
+        sa.Column("leaf", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("challenger", sa.BigInteger(), nullable=False),
+        sa.Column("opened_s", sa.BigInteger(), nullable=False),
+        sa.Column("due_s", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("answer_outbox", sa.BigInteger()),
+        sa.Column("uphold_outbox", sa.BigInteger()),
+        sa.Column("problem", sa.Text()),
+        sa.PrimaryKeyConstraint("number", name="pk_challenges"),
+        comment="Mirror of Disputes, and what the market did about each challenge",
+    )
+    op.create_index("ix_challenges_cycle", "challenges", ["cycle"])
+    op.create_index("ix_challenges_state", "challenges", ["state"])
+    op.create_table(
+        "struck_trades",
+        sa.Column("trade_id", sa.BigInteger(), nullable=False),
+        sa.Column("leaf", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("cycle", sa.BigInteger(), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("struck_s", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["trade_id"], ["trades.trade_id"], name="fk_struck_trades_trade_id"),
+        sa.PrimaryKeyConstraint("trade_id", name="pk_struck_trades"),
+        comment="Trades that the chain has struck: no cycle, no debt and no receivable holds them",
+    )
