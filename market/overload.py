@@ -62,6 +62,6 @@ def _largest_body(settings: Server, route: str) -> int:
             return settings.order_bytes
         case "/v1/orders/batch":
             return settings.batch_bytes
-        case "/v1/readings":
+        case "/v1/readings" | "/v1/readings/csv" | "/v1/meters/{meter}/readings":
             return settings.readings_bytes
     return settings.body_bytes

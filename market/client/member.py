@@ -15,7 +15,7 @@ from data.units import format_instant
 from market.client.entry import Act, Method, OrderEntry
 from market.client.errors import Refused, RefusedError, refusal_of
 from market.client.line import HEARTBEAT_S
-from market.client.sending import REPEATABLE, Request, send
+from market.client.sending import REPEATABLE, Raw, Request, send
 from market.client.shapes import Facts, Placed
 from market.client.stream import Stream
 from settlement import acts, signatures
@@ -65,11 +65,18 @@ class Client(OrderEntry):
     async def request(
         self, method: Method, path: str, body: object = None, query: Mapping[str, str] | None = None
     ) -> bytes:
-        """The body of a successful answer. Raises RefusedError, UnreachableError."""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        """The body of a successful answer; ``body`` is sent as JSON unless it is Raw.
+
+        Raises RefusedError, UnreachableError.
+        """
+        payload: bytes | None
+        if isinstance(body, Raw):
+            headers, payload = dict(body.headers), body.content
+        else:
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            payload = msgspec.json.encode(body) if body is not None else None
         if method == "POST":
             headers["Idempotency-Key"] = uuid4().hex
-        payload = msgspec.json.encode(body) if body is not None else None
         request = Request(method, f"{self.server}{path}", payload, headers, query)
         token = self._token
         status, answer = await self._send(request)

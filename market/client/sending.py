@@ -12,6 +12,14 @@ REPEATABLE = frozenset({408, 429, 503})
 
 
 @dataclass(frozen=True)
+class Raw:
+    """A body that is no JSON, with the headers that say what it is."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Request:
     method: str
     url: str

@@ -120,7 +120,8 @@ class _Schemas:
     def __init__(self, routes: list[Route]) -> None:
         types = [ProblemBody, _KEY]
         for _, _, _, operation in routes:
-            types += [*operation.path.values(), *operation.query.values(), operation.body, *_several(operation.answer)]
+            types += [*operation.path.values(), *operation.query.values(), *operation.needs_headers.values()]
+            types += [operation.body, *_several(operation.answer)]
         self._types = types
         made, self.components = msgspec.json.schema_components(types, schema_hook=_hook, ref_template=_TEMPLATE)
         self._made = made
@@ -168,7 +169,8 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         ],
     }
     if route.operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas.of(route.operation.body)}}}
+        content = {route.operation.body_media: {"schema": schemas.of(route.operation.body)}}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
@@ -186,6 +188,8 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[dict[str, Any]]:
         yield _parameter(name, "path", schemas.of(kind), is_required=True)
     for name, kind in route.operation.query.items():
         yield _parameter(name, "query", schemas.of(kind), is_required=name in route.operation.needed)
+    for name, kind in route.operation.needs_headers.items():
+        yield _parameter(name, "header", schemas.of(kind), is_required=True)
     if route.is_kept:
         yield _parameter(idempotency.HEADER, "header", schemas.of(_KEY), is_required=False)
 
@@ -228,7 +232,7 @@ def _common(route: Route) -> Iterator[str]:
     if route.path in ORDER_ROUTES and route.method != "GET":
         yield "503 queue_full"
     if operation.body is not None:
-        yield from _UNREAD
+        yield from _UNREAD if operation.body_media == JSON else _UNREAD[1:]
     if operation.query:
         yield from _QUERY
     if route.method == "POST":

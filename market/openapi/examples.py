@@ -44,13 +44,17 @@ def resolved(schema: Schema, schemas: Schemas) -> Schema:
 def curl(method: str, path: str, operation: Mapping[str, Any], schemas: Schemas) -> str:
     """The request as a command, with what must be sent; ``$MARKET`` is the server, ``$TOKEN`` a bearer token."""
     needed = [each for each in operation["parameters"] if each["required"] and each["in"] == "query"]
+    headers = [each for each in operation["parameters"] if each["required"] and each["in"] == "header"]
     asked = "&".join(f"{each['name']}={example_of(each['schema'], schemas)}" for each in needed)
     parts = [f'"$MARKET{path}{f"?{asked}" if asked else ""}"']
     if method != "get":
         parts.insert(0, f"-X {method.upper()}")
     if {} not in operation["security"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
+    parts += [f'-H "{each["name"]}: {example_of(each["schema"], schemas)}"' for each in headers]
     if "requestBody" in operation:
-        body = example_of(operation["requestBody"]["content"][JSON]["schema"], schemas)
-        parts += [f'-H "Content-Type: {JSON}"', f"-d '{json.dumps(body, ensure_ascii=False)}'"]
+        media, content = next(iter(operation["requestBody"]["content"].items()))
+        body = example_of(content["schema"], schemas)
+        sent = json.dumps(body, ensure_ascii=False) if media == JSON else body
+        parts += [f'-H "Content-Type: {media}"', f"--data-binary '{sent}'" if media != JSON else f"-d '{sent}'"]
     return "curl " + _NEXT_LINE.join(parts)

@@ -31,8 +31,9 @@ class Operation:
     """``answer`` is the type of the answer's JSON, a tuple of several, or None without a body; ``media`` its types.
 
     ``path`` and ``query`` give each parameter's type; ``needed`` names those of the query that must be there.
-    ``refuses`` are the route's own refusals, as ``"status code code ..."``. ``headers`` are those of the
-    answer. ``who`` is ANYONE, MEMBER, or the roles one of which it takes,
+    ``needs_headers`` are those that a request must have. ``body_media`` is what the body is: unless it is JSON,
+    ``body`` says what the text holds. ``refuses`` are the route's own refusals, as ``"status code code ..."``.
+    ``headers`` are those of the answer. ``who`` is ANYONE, MEMBER, or the roles one of which it takes,
     with a token that carries ``scope``; ``is_sensitive`` where that token must be of a fresh session.
     """
 
@@ -44,6 +45,8 @@ class Operation:
     is_public_too: bool
     is_sensitive: bool
     body: Any
+    body_media: str
+    needs_headers: Mapping[str, Any]
     path: Mapping[str, Any]
     query: Mapping[str, Any]
     needed: tuple[str, ...]
@@ -64,6 +67,8 @@ def operation(
     is_public_too: bool = False,
     is_sensitive: bool = False,
     body: Any = None,
+    body_media: str = JSON,
+    needs_headers: Mapping[str, Any] | None = None,
     path: Mapping[str, Any] | None = None,
     query: Mapping[str, Any] | None = None,
     needed: tuple[str, ...] = (),
@@ -80,6 +85,8 @@ def operation(
         is_public_too=is_public_too,
         is_sensitive=is_sensitive,
         body=body,
+        body_media=body_media,
+        needs_headers=needs_headers or {},
         path=path or {},
         query=query or {},
         needed=needed,

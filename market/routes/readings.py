@@ -1,6 +1,7 @@
 """Meter readings: thousands at once from the meter operator, each judged; and what was read, day by day."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from typing import Annotated
@@ -9,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from market import wire
+from market import reading_rows, wire
 from market.context import CONTEXT, Context
 from market.identity import require
 from market.openapi.fields import Day, EnergyGiven, Instant, Number, Signature
@@ -21,6 +22,7 @@ from settlement.published import PublishedReadings, SignedReadings
 from settlement.reading_leaf import root_digest
 
 AT_ONCE = 50_000
+SIGNATURE_HEADER = "Readings-Signature"
 
 
 class ReadingBody(wire.Body, frozen=True):
@@ -37,11 +39,39 @@ class ReadingsBody(wire.Body, frozen=True):
     signature: Signature
 
 
+CsvText = Annotated[
+    str,
+    msgspec.Meta(
+        description="A header that names the columns meter, slot, export and import, then a row for each reading",
+        examples=["meter,slot,export,import\nA1,2026-07-01T10:00:00Z,1.25,0.00\n"],
+    ),
+]
+
+
 class ReadingResult(msgspec.Struct, frozen=True):
     """What became of a reading; `code` says why when it is quarantined."""
 
     status: Status
     code: Code | UnsetType = UNSET
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A reading that was quarantined: its row, the first after the header is 1, and why."""
+
+    row: int
+    code: Code
+
+
+class ReadingsSummary(msgspec.Struct, frozen=True):
+    """How many readings came to what; `duplicate` are those that were known already. `left_out` names the others."""
+
+    accepted: int
+    corrected: int
+    confirmed: int
+    late: int
+    duplicate: int
+    quarantined: int
+    left_out: list[LeftOut]
 
 
 class ReadingsAnswer(msgspec.Struct, frozen=True):
@@ -71,6 +101,65 @@ async def submit(request: web.Request) -> web.Response:
         raise refuse(422, "bad_signature", "this is not the signature of these readings by their sender", "signature")
     return await _record(
         context, batch, lambda verdicts: wire.reply(ReadingsAnswer([_result(verdict) for verdict in verdicts]))
+    )
+
+
+@operation(
+    ReadingsSummary,
+    who=("meter_operator",),
+    scope="office",
+    body=CsvText,
+    body_media="text/csv",
+    needs_headers={SIGNATURE_HEADER: Signature},
+    refuses=("400 malformed_csv missing_header", "422 bad_row bad_signature"),
+)
+async def submit_csv(request: web.Request) -> web.Response:
+    """Take readings as CSV, with the meter operator's signature over all rows in a header; a summary answers.
+
+    The signature is what it is for JSON: over the leaves of the readings in the order of the rows.
+    """
+    signer = require(request, "meter_operator", scope="office")
+    context = request.app[CONTEXT]
+    if request.content_type not in ("text/csv", "application/octet-stream"):
+        raise refuse(415, "unsupported_media_type", "send text/csv")
+    given = request.headers.get(SIGNATURE_HEADER)
+    if given is None:
+        raise refuse(400, "missing_header", "send the signature over all rows in this header", SIGNATURE_HEADER)
+    signature = wire.signature(given, SIGNATURE_HEADER)
+    payload = await wire.payload_of(request)
+    batch = await context.in_thread(_batch_of_csv, payload, signer.member_id, signature)
+    digest = root_digest(context.chain.domain("Clearing"), signer.member_id, batch.root, len(batch.leaves))
+    if not signatures.is_signed(signer.key, digest, signature):
+        raise refuse(422, "bad_signature", "this is not the signature of these rows by their sender", SIGNATURE_HEADER)
+    return await _record(context, batch, lambda verdicts: wire.reply(_summary(verdicts)))
+
+
+def _batch_of_csv(payload: bytes, signer: int, signature: bytes) -> readings.Batch:
+    """Raises ProblemError: a signature covers all rows or none, so that one broken row refuses them all."""
+    try:
+        rows = reading_rows.read_csv(payload)
+    except reading_rows.CsvError as error:
+        raise refuse(400, "malformed_csv", str(error)) from error
+    if not 1 <= len(rows) <= AT_ONCE:
+        raise refuse(400, "malformed_csv", f"send 1 to {AT_ONCE} rows; here are {len(rows)}")
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, reading_rows.Broken):
+            raise refuse(422, "bad_row", row.why[:200], f"rows[{number}].{row.column}")
+    taken = [row for row in rows if isinstance(row, Submitted)]
+    return readings.batch_of(taken, signer=signer, signature=signature)
+
+
+def _summary(verdicts: Sequence[Verdict]) -> ReadingsSummary:
+    counts = Counter(verdict.status for verdict in verdicts)
+    left_out = [LeftOut(row, each.code) for row, each in enumerate(verdicts, start=1) if each.code is not None]
+    return ReadingsSummary(
+        accepted=counts[Status.ACCEPTED],
+        corrected=counts[Status.CORRECTED],
+        confirmed=counts[Status.CONFIRMED],
+        late=counts[Status.LATE],
+        duplicate=counts[Status.DUPLICATE],
+        quarantined=counts[Status.QUARANTINED],
+        left_out=left_out,
     )
 
 
@@ -146,6 +235,7 @@ def local_day(text: str | None) -> date:
 def routes() -> list[web.RouteDef]:
     return [
         web.post("/v1/readings", submit),
+        web.post("/v1/readings/csv", submit_csv),
         web.get("/v1/readings", show),
         web.get("/v1/readings/signatures/{number}", show_signature),
     ]
