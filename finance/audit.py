@@ -81,6 +81,7 @@ def audit_periods(
     connection: Connection, settled: Sequence[SettledTrade], cycle_days: Mapping[int, str], tick: Tick
 ) -> Iterator[Contradiction]:
     """Where a billing period is not what the examined cycles come to; none after the first is looked at then."""
+    yield from _days(store.all_receivables(connection))
     examiner = PeriodExaminer()
     for row in period_store.periods_in(connection):
         published = published_period(connection, row.period)
@@ -90,6 +91,15 @@ def audit_periods(
             yield found
             return
         tick(len(published.receivables))
+
+
+def _days(rows: Iterable[Row[Any]]) -> Iterator[Contradiction]:
+    for row in rows:
+        for column in ("issue_day", "due_day"):
+            try:
+                date.fromisoformat(getattr(row, column))
+            except ValueError as error:
+                yield Contradiction("receivables", row.receivable_id.hex(), column, f"is no day: {error}")
 
 
 # ----------------------------------------------------------------------------------------------- the chain
@@ -188,6 +198,9 @@ def audit_offers(connection: Connection, keys: KeyHistory, domain: Domain, time_
     """Where an offer is not what its quote comes to, or its bank did not sign it. ``domain`` is that of Receivables."""
     faces = {row.receivable_id: row for row in store.all_receivables(connection)}
     for offer in store.all_offers(connection):
+        if offer.receivable_id not in faces:
+            yield Contradiction("offers", str(offer.offer_id), "receivable_id", "there is no such receivable")
+            continue
         column = _offer_problem(offer, faces[offer.receivable_id], time_zone)
         if column is not None:
             yield Contradiction("offers", str(offer.offer_id), column, "it is not what the quote comes to")

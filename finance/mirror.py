@@ -50,10 +50,20 @@ def mark_due(connection: Connection, now_s: int, time_zone: str) -> int:
     marked = 0
     for standing in (Standing.DUE, Standing.OVERDUE):
         for row in store.fallen_due(connection, standing, today):
-            reason = f"the due day was {row.due_day}"
+            reason = due_words(row.due_day)
             _record(connection, row, standing, actor=CALENDAR, at_s=now_s, reason=reason, now_s=now_s)
             marked += 1
     return marked
+
+
+def due_words(due_day: str) -> str:
+    """What the history says when a receivable falls due or overdue."""
+    return f"the due day was {due_day}"
+
+
+def issued_words(period: int) -> str:
+    """What the history says when a period is issued."""
+    return f"period {period} was issued"
 
 
 def _issue(connection: Connection, event: ChainEvent, now_s: int) -> int:
@@ -68,7 +78,7 @@ def _issue(connection: Connection, event: ChainEvent, now_s: int) -> int:
     rows = period_store.receivables_of(connection, number)
     for row in rows:
         store.set_receivable(connection, row.receivable_id, state=State.ISSUED)
-        _record(connection, row, State.ISSUED, event=event, reason=f"period {number} was issued", now_s=now_s)
+        _record(connection, row, State.ISSUED, event=event, reason=issued_words(number), now_s=now_s)
     return len(rows)
 
 
@@ -149,6 +159,12 @@ def _repaid(event: ChainEvent) -> _Detail:
 def detail_of(event: ChainEvent) -> _Detail:
     """What an event says beyond the state; nothing when it is ``Changed`` itself or says nothing more."""
     return _DETAILS[event.event](event) if event.event in _DETAILS else _Detail({}, "")
+
+
+def words_of(event: ChainEvent) -> str | None:
+    """What the history says of the change that comes with this event; None: the event says nothing of it."""
+    read = _DETAILS.get(event.event)
+    return None if read is None else read(event).reason
 
 
 _DETAILS: dict[str, Callable[[ChainEvent], _Detail]] = {"Financed": _financed, "Repaid": _repaid}

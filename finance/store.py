@@ -215,6 +215,18 @@ def all_changes(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(query.order_by(receivable_history.c.change)).all()
 
 
+def history_rows(connection: Connection) -> Sequence[Row[Any]]:
+    """The whole history in order, the calendar's changes too."""
+    return connection.execute(select(receivable_history).order_by(receivable_history.c.change)).all()
+
+
+def all_acts(connection: Connection) -> Sequence[Row[Any]]:
+    """Every receivable with kind and data of the call that it waits for, by number."""
+    call = (outbox.c.kind.label("act_kind"), outbox.c.call.label("act_call"))
+    query = select(receivables, *call).outerjoin(outbox, outbox.c.outbox_id == receivables.c.act_outbox)
+    return connection.execute(query.order_by(receivables.c.number)).all()
+
+
 def all_offers(connection: Connection) -> Sequence[Row[Any]]:
     """Every offer, by id."""
     return connection.execute(select(offers).order_by(offers.c.offer_id)).all()

@@ -2,17 +2,20 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
 from data.database import sqlite_url
-from finance.audit import steps
-from market import config
-from market.config import INSTITUTIONS, ConfigError
+from finance import audit as finance_audit
+from finance import audit_acts
+from market import audit_rules, audit_withdrawals, config, serving
+from market.config import INSTITUTIONS, Config, ConfigError
 from market.genesis import genesis_of
 from settlement import audit
-from settlement.audit import AuditTerms
+from settlement.audit import AuditTerms, Scene, Step
 from settlement.audit_scene import ReadableChain
 from settlement.chain import ChainError
 from settlement.chain_store import ChainFileError
@@ -57,5 +60,18 @@ def _audit(arguments: argparse.Namespace) -> int:
         witnesses=terms.witness_keys,
     )
     url = arguments.database or sqlite_url(database)
-    result = audit.run(url, source, public, thorough=arguments.thorough, seed=arguments.seed, more_steps=steps)
+    result = audit.run(
+        url, source, public, thorough=arguments.thorough, seed=arguments.seed, more_steps=partial(more_steps, terms)
+    )
     return result.exit_code
+
+
+def more_steps(terms: Config, scene: Scene) -> list[Step]:
+    """The steps on what lies above settlement: finance, then the market's own tables."""
+    return steps_above(serving.genesis_of(terms, scene.chain), scene)
+
+
+def steps_above(begun: Mapping[str, object], scene: Scene) -> list[Step]:
+    """As ``more_steps``; ``begun`` is what may not change while the market lives."""
+    finance = [*finance_audit.steps(scene), *audit_acts.steps(scene)]
+    return [*finance, *audit_rules.steps(scene, begun), *audit_withdrawals.steps(scene)]

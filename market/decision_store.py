@@ -10,6 +10,15 @@ from data.tables import member_decisions, members
 
 DECISIONS = ("admitted", "refused", "suspended", "reinstated", "roles_set")
 
+BEFORE = {
+    "admitted": ("pending", "refused"),
+    "refused": ("pending",),
+    "suspended": ("admitted",),
+    "reinstated": ("suspended",),
+}
+AFTER = {"admitted": "admitted", "refused": "refused", "suspended": "suspended", "reinstated": "admitted"}
+"""A member's status before and after each decision; new roles leave it as it is."""
+
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that was checked of an applicant, and how."""

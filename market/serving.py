@@ -29,6 +29,7 @@ from market.sequencer import Sequencer
 from market.settings import Limits
 from market.state import MarketState
 from market.vault import SealError, Vault, new_secret
+from settlement.audit_scene import ReadableChain
 from settlement.chain import Chain
 from settlement.intents import RECEIPT
 from settlement.officer import Officer
@@ -70,10 +71,10 @@ def make_tables(database: Engine) -> None:
         log(logging.INFO, "schema_brought_forward", before=done.before, after=done.after)
 
 
-def genesis_of(config: Config, chain: Chain) -> dict[str, object]:
+def genesis_of(config: Config, chain: Chain | ReadableChain) -> dict[str, object]:
     """What may not change while a market lives, for orders, journal and settlement are computed with it."""
     contracts = {name: address.hex() for name, address in sorted(chain.addresses.items())}
-    return {**fixed_by(config), "chain_id": chain.chain_id, "contracts": contracts}
+    return {**fixed_by(config), "chain_id": chain.domain("Clearing").chain_id, "contracts": contracts}
 
 
 def fixed_by(config: Config) -> dict[str, object]:

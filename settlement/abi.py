@@ -59,6 +59,17 @@ def functions(compiled: Compiled) -> dict[bytes, str]:
     return {keccak(each.encode())[:4]: each.partition("(")[0] for each in signatures}
 
 
+def arguments(compiled: Compiled, data: bytes) -> dict[str, Any]:
+    """What a call carries, by the names of its function's inputs. Raises LookupError, DecodingError."""
+    for entry in compiled.abi:
+        if entry["type"] == "function":
+            types = [_type(each) for each in entry["inputs"]]
+            if keccak(f"{entry['name']}({','.join(types)})".encode())[:4] == data[:4]:
+                names = (each["name"] for each in entry["inputs"])
+                return dict(zip(names, decode(types, data[4:]), strict=True))
+    raise LookupError(f"{compiled.name} has no function with selector {data[:4].hex()}")
+
+
 def constructor_types(compiled: Compiled) -> list[str]:
     """What the constructor takes."""
     for entry in compiled.abi:

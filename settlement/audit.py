@@ -18,10 +18,19 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from data.database import open_database, reading
-from settlement import audit_chain, audit_market, audit_settlement, calls, publish_store
+from settlement import (
+    audit_chain,
+    audit_market,
+    audit_members,
+    audit_settlement,
+    audit_witnesses,
+    calls,
+    publish_store,
+)
 from settlement.audit_scene import SAMPLE, AuditTerms, Examine, ReadableChain, Sampler, Scene, Step, Tick
 from settlement.chain_file import FileChain
 from settlement.compile import compiled
@@ -47,8 +56,8 @@ class Examined(NamedTuple):
 class AuditResult(NamedTuple):
     """What was examined, and the first contradiction if there is one.
 
-    ``seed`` chose the signatures that were verified twice. ``witnesses`` is how many outside parties countersigned
-    the chain: none can yet, so an audit says UNWITNESSED.
+    ``seed`` chose the signatures that were verified twice. ``witnesses`` is how many outside parties have countersigned
+    the chain up to its last hour; without any, an audit says UNWITNESSED.
     """
 
     examined: list[Examined]
@@ -83,8 +92,9 @@ def run(
     examined: list[Examined] = []
     with ExitStack() as held:
         progress = held.enter_context(_progress(console))
-        found = _audit(held, database_url, chain, terms, _Course(progress, examined, thorough, seed, more_steps))
-    return _report(console, AuditResult(examined, found, seed))
+        course = _Course(progress, examined, thorough, seed, more_steps)
+        found, witnesses = _audit(held, database_url, chain, terms, course)
+    return _report(console, AuditResult(examined, found, seed, witnesses))
 
 
 class _Course(NamedTuple):
@@ -99,44 +109,64 @@ class _Course(NamedTuple):
 
 def _audit(
     held: ExitStack, database_url: str, chain: Path | ReadableChain, terms: AuditTerms, course: _Course
-) -> Contradiction | None:
+) -> tuple[Contradiction | None, int]:
+    """The first contradiction, and how many witnesses there are."""
     if isinstance(chain, Path):
         title, unit, total, examine = audit_chain.block_step(chain, thorough=course.thorough)
         found = _carry_out(course, title, unit, total, examine)
         if found is not None:
-            return found
+            return found, 0
     scene = _open(held, database_url, chain, terms, Sampler(None if course.thorough else SAMPLE, course.seed))
     if isinstance(scene, Contradiction):
-        return scene
-    for step in _all_steps(scene, course):
+        return scene, 0
+    for step in all_steps(scene, thorough=course.thorough, seed=course.seed, more_steps=course.more_steps):
         found = _carry_out(course, step.title, step.unit, step.total, partial(step.examine, scene))
         if found is not None:
-            return found
-    return None
+            return found, 0
+    return None, audit_witnesses.witness_count(scene)
 
 
 def _open(
     held: ExitStack, database_url: str, chain: Path | ReadableChain, terms: AuditTerms, sampler: Sampler
 ) -> Scene | Contradiction:
     """Look at the chain, at the database, at the chain again: what it had at first must be in the database."""
-    committed, proposed = _heights(chain, terms)
+    heights = _heights(chain, terms)
     database = open_database(database_url)
     held.callback(database.dispose)
     connection = held.enter_context(reading(database))
-    file = held.enter_context(FileChain(chain, terms.genesis.salt, compiled())) if isinstance(chain, Path) else None
-    readable = file if file is not None else chain
-    assert not isinstance(readable, Path)
+    readable = held.enter_context(open_file(chain, terms)) if isinstance(chain, Path) else chain
+    return open_scene(connection, readable, heights, terms, sampler)
+
+
+def open_file(path: Path, terms: AuditTerms) -> FileChain:
+    """The embedded chain's file, to be read."""
+    return FileChain(path, terms.genesis.salt, compiled())
+
+
+def open_scene(
+    connection: Connection,
+    chain: ReadableChain,
+    heights: tuple[int, int] | None,
+    terms: AuditTerms,
+    sampler: Sampler,
+) -> Scene | Contradiction:
+    """What every step starts from, or the first key that is none.
+
+    ``heights`` are how many commitments and proposals the chain had before ``connection`` took its snapshot; None asks
+    the chain now, where nobody writes.
+    """
+    committed, proposed = heights or _heights(chain, terms)
     keys = audit_market.read_keys(publish_store.all_keys(connection))
     if isinstance(keys, Contradiction):
         return keys
-    events = readable.events(0)
+    events = chain.events(0)
     struck = struck_by(events)
-    replay = JournalReplay(terms.engine_rules, readable.domain("Clearing"), terms.operator, keys)
+    replay = JournalReplay(terms.engine_rules, chain.domain("Clearing"), terms.operator, keys)
     parties = Parties(terms.operator, terms.checker, terms.reading_signers, keys)
     return Scene(
         connection=connection,
-        chain=readable,
-        file=file,
+        chain=chain,
+        file=chain if isinstance(chain, FileChain) else None,
         terms=terms,
         sampler=sampler,
         committed=committed,
@@ -145,14 +175,14 @@ def _open(
         keys=keys,
         meters={meter.node: meter for meter in publish_store.all_meters(connection)},
         replay=replay,
-        examiner=CycleExaminer(terms.rules, readable.domain("Clearing"), parties, replay, lambda: struck),
+        examiner=CycleExaminer(terms.rules, chain.domain("Clearing"), parties, replay, lambda: struck),
     )
 
 
 def _heights(chain: Path | ReadableChain, terms: AuditTerms) -> tuple[int, int]:
     """How many commitments and proposals the chain has."""
     if isinstance(chain, Path):
-        with FileChain(chain, terms.genesis.salt, compiled()) as before:
+        with open_file(chain, terms) as before:
             return _heights(before, terms)
     return int(chain.view(calls.commit_index())[0]), int(chain.view(calls.proposed_cycle())[0])
 
@@ -160,15 +190,17 @@ def _heights(chain: Path | ReadableChain, terms: AuditTerms) -> tuple[int, int]:
 # --------------------------------------------------------------------------------------------------- steps
 
 
-def _all_steps(scene: Scene, course: _Course) -> Iterator[Step]:
+def all_steps(scene: Scene, *, thorough: bool, seed: int, more_steps: StepsOf) -> Iterator[Step]:
     """One after the other: a step is made when those before it are done, for it may depend on what they found."""
     yield from audit_chain.first_steps(scene)
     yield from audit_market.steps(scene)
     yield from audit_settlement.steps(scene)
-    which = "all of them" if course.thorough else f"chosen with seed {course.seed}"
+    which = "all of them" if thorough else f"chosen with seed {seed}"
     yield Step(f"a second verifier, {which}", "signatures", len(scene.sampler.kept), _verify_again)
+    yield from audit_members.steps(scene)
     yield from audit_chain.last_steps(scene)
-    yield from course.more_steps(scene)
+    yield from audit_witnesses.steps(scene)
+    yield from more_steps(scene)
 
 
 def _verify_again(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
@@ -180,7 +212,7 @@ def _verify_again(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
 
 
 def _carry_out(course: _Course, title: str, unit: str, total: int, examine: Examine) -> Contradiction | None:
-    """The first contradiction of a step; a value that nobody could have written, or a torn page, is one too."""
+    """Carry out one step with its progress shown."""
     task, done = course.progress.add_task(title, total=total), 0
 
     def tick(more: int) -> None:
@@ -188,14 +220,24 @@ def _carry_out(course: _Course, title: str, unit: str, total: int, examine: Exam
         done += more
         course.progress.advance(task, more)
 
-    try:
-        found = next(examine(tick), None)
-    except (ValueError, TypeError, LookupError, OverflowError, DBAPIError, sqlite3.Error) as error:
-        found = Contradiction("record", title, f"after {done} {unit}", f"holds what nobody wrote: {error!r}")
+    found = _first(title, examine, tick)
     if found is None:
         course.progress.update(task, total=max(done, 1), completed=max(done, 1))
     course.examined.append(Examined(title, done, unit))
     return found
+
+
+def first_contradiction(step: Step, scene: Scene) -> Contradiction | None:
+    """What a step finds first, with nothing shown."""
+    return _first(step.title, partial(step.examine, scene), lambda _: None)
+
+
+def _first(title: str, examine: Examine, tick: Tick) -> Contradiction | None:
+    """A value that nobody could have written, or a torn page, is a contradiction too."""
+    try:
+        return next(examine(tick), None)
+    except (ValueError, TypeError, LookupError, OverflowError, DBAPIError, sqlite3.Error) as error:
+        return Contradiction("record", title, "a value", f"holds what nobody wrote: {error!r}")
 
 
 # -------------------------------------------------------------------------------------------------- report
@@ -222,6 +264,11 @@ def _report(console: Console, result: AuditResult) -> AuditResult:
         console.print(f"[bold red]CONTRADICTION[/] {result.contradiction}", highlight=False, markup=True)
     else:
         console.print("[bold green]No contradiction.[/]", highlight=False)
-    if not result.witnesses:
-        console.print("[bold yellow]UNWITNESSED[/]: no outside party has countersigned this chain.", highlight=False)
+    if result.witnesses:
+        console.print(f"Witnessed by {result.witnesses} outside parties up to its last hour.", highlight=False)
+    else:
+        console.print(
+            "[bold yellow]UNWITNESSED[/]: no outside party has countersigned this chain up to its last hour.",
+            highlight=False,
+        )
     return result

@@ -53,6 +53,7 @@ def last_steps(scene: Scene) -> list[Step]:
     return [
         *found,
         Step("deposits against what was minted", "deposits", audit_store.count(count, "deposits"), _deposits),
+        Step("what the custodian says it holds", "balances", audit_store.count(count, "custody_balances"), _custody),
         Step("balances and conservation of money", "accounts", audit_store.count(count, "cash"), _balances),
     ]
 
@@ -103,18 +104,35 @@ def _outbox(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     assert scene.file is not None
     on_chain = scene.file.transactions()
     upto = store.last_mirrored_block(scene.connection)
-    for row in audit_store.outbox_rows(scene.connection):
+    for number, row in enumerate(audit_store.outbox_rows(scene.connection), start=1):
         sent = on_chain.get(row.transaction_hash)
+        if row.outbox_id != number:
+            yield differs("outbox", row.outbox_id, "outbox_id", stated=row.outbox_id, computed=number)
         if row.state in (outbox.DONE, outbox.REVERTED) or (sent is not None and sent.block <= upto):
             if sent is None:
                 yield Contradiction("outbox", str(row.outbox_id), "transaction_hash", "is not on the chain")
             else:
                 yield from _sent(scene.file, row, sent)
-        elif row.state not in (outbox.WAITING, outbox.SENT):
-            yield Contradiction("outbox", str(row.outbox_id), "state", f"{row.state!r} is none")
-        elif row.raw is not None and keccak(row.raw) != row.transaction_hash:
-            yield Contradiction("outbox", str(row.outbox_id), "raw", "is not the transaction of that hash")
+        else:
+            yield from _unsent(scene.file, row)
         tick(1)
+
+
+def _unsent(chain: FileChain, row: Row[Any]) -> Iterator[Contradiction]:
+    """A call that nothing has come of yet. What it carries was signed, and is held to that once it is on the chain."""
+    key = str(row.outbox_id)
+    contract, _, function = row.kind.partition(".")
+    functions = chain.functions(contract) if contract in chain.addresses else {}
+    computed = None if row.raw is None else keccak(row.raw)
+    if row.state not in (outbox.WAITING, outbox.SENT):
+        yield Contradiction("outbox", key, "state", f"{row.state!r} is none")
+    if functions.get(row.call[:4]) != function:
+        yield Contradiction("outbox", key, "kind", "is not the function that is called")
+    if row.transaction_hash != computed:
+        yield Contradiction("outbox", key, "raw", "is not the transaction of that hash")
+    for column in ("block", "gas", "refusal"):
+        if getattr(row, column) is not None:
+            yield Contradiction("outbox", key, column, "nothing has come of this call yet")
 
 
 def _sent(chain: FileChain, row: Row[Any], sent: FoundTransaction) -> Iterator[Contradiction]:
@@ -148,6 +166,8 @@ def _deposits(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
                 if arguments is None or arguments[name] != value:
                     computed = None if arguments is None else arguments[name]
                     yield differs("deposits", row.reference, name, stated=value, computed=computed)
+        if not _carries(row):
+            yield Contradiction("deposits", row.reference, "outbox_id", "names no call that mints this deposit")
         tick(1)
     known = {keccak(row.reference.encode()) for row in rows}
     upto = store.last_mirrored_block(scene.connection)
@@ -155,6 +175,23 @@ def _deposits(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         if event.block <= upto and event.arguments["reference"] not in known:
             key = f"block {event.block} log {event.log_index}"
             yield Contradiction("chain_events", key, "reference", "was minted for no deposit that is recorded")
+
+
+def _custody(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """Each balance is the one in the call that it names: the custodian signed that."""
+    for row in audit_store.custody_rows(scene.connection):
+        called = abi.arguments(compiled()["Cash"], row.call) if row.kind == "Cash.attest_balance" else {}
+        if (called.get("as_of_s"), called.get("balance")) != (row.as_of_s, row.balance_micro):
+            yield Contradiction("custody_balances", str(row.as_of_s), "as_of_s, balance_micro", "are not in its call")
+        tick(1)
+
+
+def _carries(row: Row[Any]) -> bool:
+    """Whether the call that a deposit names mints it."""
+    if row.kind != "Cash.mint_many":
+        return False
+    mint = (row.member_id, row.amount_micro, keccak(row.reference.encode()), row.to_escrow)
+    return mint in abi.arguments(compiled()["Cash"], row.call)["mints"]
 
 
 # -------------------------------------------------------------------------------------------------- balances

@@ -8,6 +8,7 @@ from sqlalchemy import Row
 
 from data.units import UnitError, limit_lots_floor
 from settlement import acts, audit_store, publish_store, signatures
+from settlement.acts import FUND
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.audit_store import OrderRow
 from settlement.contradiction import Contradiction, differs
@@ -18,7 +19,7 @@ from settlement.examine_orders import (
     examine_trades,
     signature_checks,
 )
-from settlement.intents import RECEIPT
+from settlement.intents import RECEIPT, Domain
 from settlement.journal_replay import JournalReplay
 from settlement.jwk import from_jwk
 from settlement.keys import KeyHistory
@@ -59,6 +60,7 @@ def _keys(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     Whoever is not on the chain yet has one; a new key that the chain has not heard of yet is signed in by the one
     before, as all are.
     """
+    keyless = {row.member_id for row in audit_store.all_members(scene.connection)} - {FUND}
     on_chain: dict[int, list[PublicKey]] = {}
     for event in scene.events:
         if event.contract == "Members" and event.event in ("Admitted", "KeyRotated"):
@@ -67,27 +69,40 @@ def _keys(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     for member, rows in audit_store.key_rows(scene.connection).items():
         known, admitted = scene.keys.all_of(member), on_chain.get(member, [])
         tick(len(rows))
+        if member not in keyless:
+            yield Contradiction("member_keys", f"member {member}", "member_id", "is a key of nobody")
+        keyless.discard(member)
         if known[: len(admitted)] != admitted:
             yield Contradiction("member_keys", f"member {member}", "x, y", "are not the keys that the chain admitted")
         yield from _rotations(scene, member, rows, known)
+    for member in sorted(keyless):
+        yield Contradiction("member_keys", f"member {member}", "member_id", "has no key")
 
 
 def _rotations(
     scene: Scene, member: int, rows: Sequence[Row[Any]], known: Sequence[PublicKey]
 ) -> Iterator[Contradiction]:
-    """Whether a member's keys follow each other without a gap, each signed in by the one before."""
+    """Whether a member's keys follow each other without a gap, each signed in by the one before, and told the chain."""
     key, domain = f"member {member}", scene.chain.domain("Members")
     bounds = [(row.from_sequence, row.to_sequence) for row in rows]
     if [first for first, _ in bounds] != [0, *(last for _, last in bounds[:-1])] or bounds[-1][1] is not None:
         yield Contradiction("member_keys", key, "from_sequence, to_sequence", "do not follow each other without a gap")
+    if [row.number for row in rows] != [*range(1, len(rows) + 1)]:
+        yield Contradiction("member_keys", key, "number", "are not 1, 2, 3 ...")
+    if any(getattr(rows[0], name) is not None for name in ("nonce", "deadline_s", "signature", "outbox_id")):
+        yield Contradiction("member_keys", key, "signature", "a first key is signed in by nobody")
     for row, before, new in zip(rows[1:], known[:-1], known[1:], strict=True):
-        is_whole = None not in (row.nonce, row.deadline_s, row.signature)
-        if not is_whole or not signatures.is_signed(
-            before,
-            acts.rotate_key_digest(domain, member, new, nonce=row.nonce, deadline_s=row.deadline_s),
-            row.signature,
-        ):
+        if not _is_signed_in(domain, row, before, new):
             yield Contradiction("member_keys", f"{key}, key {row.number}", "signature", "is not the earlier key's word")
+        elif row.call != acts.rotate_key(member, new, row.signature, nonce=row.nonce, deadline_s=row.deadline_s).data:
+            yield Contradiction("member_keys", f"{key}, key {row.number}", "outbox_id", "names no call with this key")
+
+
+def _is_signed_in(domain: Domain, row: Row[Any], before: PublicKey, new: PublicKey) -> bool:
+    if None in (row.nonce, row.deadline_s, row.signature):
+        return False
+    digest = acts.rotate_key_digest(domain, row.member_id, new, nonce=row.nonce, deadline_s=row.deadline_s)
+    return signatures.is_signed(before, digest, row.signature)
 
 
 def _journal(scene: Scene, tick: Tick) -> Iterator[Contradiction]:

@@ -102,7 +102,8 @@ class Scene:
     meters: dict[int, PublishedMeter]
     replay: JournalReplay
     examiner: CycleExaminer
-    by_event: dict[tuple[str, str], list[ChainEvent]] = field(default_factory=dict)
+    by_event: dict[tuple[str, str], list[ChainEvent]] = field(default_factory=dict, init=False)
+    witnessed_s: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for event in self.events:

@@ -28,7 +28,9 @@ from settlement.examine_readings import (
     examine_readings,
     reading_signature_checks,
 )
-from settlement.published import PublishedReadingSignature
+from settlement.meters import OWN_CODES, Code, Submitted, judge
+from settlement.meters import Connection as Place
+from settlement.published import PublishedMeter, PublishedReading, PublishedReadingSignature
 from settlement.reading_leaf import reading_leaf
 from settlement.verify_pool import first_bad
 
@@ -105,24 +107,48 @@ def _commitment_on_chain(row: Row[Any], event: ChainEvent | None, call: Row[Any]
 def _readings(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     signatures = {each.signature_id: each for each in publish_readings_store.all_reading_signatures(scene.connection)}
 
-    def counted() -> Iterator[Any]:
+    def counted() -> Iterator[PublishedReading]:
         for reading in publish_readings_store.all_readings(scene.connection):
             tick(1)
             yield reading
 
-    areas = publish_readings_store.published_areas(scene.connection)
-    yield from examine_readings(counted(), signatures, measuring(scene.meters, areas))
+    measured = measuring(scene.meters, publish_readings_store.published_areas(scene.connection))
+    yield from examine_readings(counted(), signatures, measured)
+    by_name, slot_s = {meter.name: meter for meter in measured.values()}, scene.terms.rules.slot_minutes * 60
     for row in audit_store.quarantined(scene.connection):
-        yield from _quarantined(row, signatures)
+        yield from _quarantined(row, signatures, by_name.get(row.meter), slot_s)
         tick(1)
 
 
-def _quarantined(row: Row[Any], signatures: Mapping[int, PublishedReadingSignature]) -> Iterator[Contradiction]:
+def _quarantined(
+    row: Row[Any],
+    signatures: Mapping[int, PublishedReadingSignature],
+    meter: PublishedMeter | None,
+    slot_s: int,
+) -> Iterator[Contradiction]:
+    key = f"signature {row.signature_id} leaf {row.leaf_index}"
     signature = signatures.get(row.signature_id)
     leaf = reading_leaf(row.meter, row.slot_s, row.export_lots, row.import_lots)
     if signature is None or leaf_at(signature.leaves, row.leaf_index) != leaf:
-        key = f"signature {row.signature_id} leaf {row.leaf_index}"
         yield Contradiction("quarantined_readings", key, "meter, slot_s, export_lots, import_lots", "are not as signed")
+    elif row.code not in _possible_codes(row, meter, slot_s):
+        yield Contradiction("quarantined_readings", key, "code", f"{row.code!r} is no reason not to take it")
+
+
+def _possible_codes(row: Row[Any], meter: PublishedMeter | None, slot_s: int) -> set[str]:
+    """Why a reading was not taken: what it says of itself, or what only whoever took it could know.
+
+    A meter that is there now need not have been there when the reading came.
+    """
+    submitted = Submitted(row.meter, row.slot_s, row.export_lots, row.import_lots)
+    place = None if meter is None else Place(meter.node, meter.export_lots, meter.import_lots)
+    verdict = judge(submitted, place, [], now_s=row.received_s, slot_s=slot_s, closes_s=row.received_s + 1)
+    own = {each.value for each in OWN_CODES}
+    return (
+        {verdict.code, Code.UNKNOWN_METER}
+        if verdict.code
+        else {each.value for each in Code} - own | {Code.UNKNOWN_METER}
+    )
 
 
 def _signed(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
@@ -173,8 +199,11 @@ def _cycles(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         if found is not None:
             yield found
             return
+        if not audit_store.are_lines_numbered(scene.connection, number):
+            yield Contradiction("statement_lines", f"cycle {number}", "line", "are not 1, 2, 3 ...")
         tick(audit_store.count_lines(scene.connection, number))
         last_end_s = published.end_s
+    yield from _draft(scene)
     settled = sum(replayed.traded.slot < last_end_s for replayed in scene.replay.trades)
     settled -= sum(
         scene.replay.trades[row.trade_id - 1].traded.slot < last_end_s for row in dispute_store.struck(scene.connection)
@@ -186,6 +215,20 @@ def _cycles(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         day = calendar.day_of(slot_s, zone).isoformat()
         if slot_s < last_end_s and day not in days:
             yield Contradiction("cycles", day, "day", "has readings and no cycle, and later days have one")
+
+
+def _draft(scene: Scene) -> Iterator[Contradiction]:
+    """At most one cycle is being drafted, the next; whatever was computed belongs to it or to one that stands."""
+    count = audit_store.count(scene.connection, "cycles")
+    rows = audit_store.draft(scene.connection)
+    for row in rows:
+        _, end_s = calendar.bounds(_day(row.day), scene.terms.rules.time_zone)
+        for column, computed in {"cycle": count + 1, "end_s": end_s}.items():
+            if getattr(row, column) != computed:
+                yield differs("drafts", row.cycle, column, stated=getattr(row, column), computed=computed)
+    strange = audit_store.settled_in(scene.connection) - {*range(1, count + 1), *(row.cycle for row in rows)}
+    if strange:
+        yield Contradiction("cycles", str(min(strange)), "cycle", "has deliveries or lines, and is none")
 
 
 def _day(text: str) -> date:
@@ -209,6 +252,8 @@ def _cycles_on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
             yield differs("cycles", key, "state", stated=row.state, computed=" or ".join(states))
         if row.state not in _UNSIGNED and row.checker_signature is None:
             yield Contradiction("cycles", key, "checker_signature", "is missing")
+        if (row.refusal is not None) != (row.state == "refused"):
+            yield Contradiction("cycles", key, "refusal", f"is there, or not, and the cycle is {row.state}")
         if row.cycle in proposed:
             yield from _proposal(row, proposed[row.cycle])
         tick(1)

@@ -12,9 +12,15 @@ from data import tables
 from data.tables import (
     chain_events,
     commitments,
+    custody_balances,
     cycles,
+    deliveries,
     deposits,
+    drafts,
+    estimates,
+    exits,
     member_keys,
+    members,
     nodes,
     orders,
     outbox,
@@ -48,9 +54,10 @@ def _table(name: str) -> Table:
 
 
 def key_rows(connection: Connection) -> dict[int, list[Row[Any]]]:
-    """Every member's keys in order, with the signatures that rotated them in."""
+    """Every member's keys in order, with the signatures that rotated them in and the calls that told the chain."""
     found: dict[int, list[Row[Any]]] = {}
-    for row in connection.execute(select(member_keys).order_by(member_keys.c.member_id, member_keys.c.number)):
+    calls = select(member_keys, outbox.c.call).outerjoin(outbox, outbox.c.outbox_id == member_keys.c.outbox_id)
+    for row in connection.execute(calls.order_by(member_keys.c.member_id, member_keys.c.number)):
         found.setdefault(row.member_id, []).append(row)
     return found
 
@@ -103,17 +110,54 @@ def all_cycles(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(cycles).order_by(cycles.c.cycle)).all()
 
 
+def draft(connection: Connection) -> Sequence[Row[Any]]:
+    """The cycle that is being drafted, if one is."""
+    return connection.execute(select(drafts).order_by(drafts.c.cycle)).all()
+
+
+def settled_in(connection: Connection) -> set[int]:
+    """The cycles that deliveries, statement lines and estimates belong to."""
+    tables_of = (deliveries, statement_lines, estimates)
+    return {number for table in tables_of for number in connection.scalars(select(table.c.cycle).distinct())}
+
+
+def are_lines_numbered(connection: Connection, cycle: int) -> bool:
+    """Whether a cycle's statement lines are 1, 2, 3 ..."""
+    line = statement_lines.c.line
+    asked = select(func.count(), func.min(line), func.max(line)).where(statement_lines.c.cycle == cycle)
+    count, first, last = connection.execute(asked).one()
+    return count == 0 or (first, last) == (1, count)
+
+
 def outbox_rows(connection: Connection) -> Sequence[Row[Any]]:
     """Every call that was ever queued, in order."""
     return connection.execute(select(outbox).order_by(outbox.c.outbox_id)).all()
 
 
 def all_deposits(connection: Connection) -> Sequence[Row[Any]]:
-    """Every deposit with the state of its call, by reference."""
-    query = select(deposits, outbox.c.state, outbox.c.transaction_hash).join(
-        outbox, outbox.c.outbox_id == deposits.c.outbox_id
-    )
+    """Every deposit with its call, by reference; one without a call has none of its columns."""
+    call = (outbox.c.kind, outbox.c.call, outbox.c.state, outbox.c.transaction_hash)
+    query = select(deposits, *call).outerjoin(outbox, outbox.c.outbox_id == deposits.c.outbox_id)
     return connection.execute(query.order_by(deposits.c.reference)).all()
+
+
+def custody_rows(connection: Connection) -> Sequence[Row[Any]]:
+    """Every balance that the custodian signed, with its call."""
+    query = select(custody_balances, outbox.c.kind, outbox.c.call).outerjoin(
+        outbox, outbox.c.outbox_id == custody_balances.c.outbox_id
+    )
+    return connection.execute(query.order_by(custody_balances.c.as_of_s)).all()
+
+
+def all_members(connection: Connection) -> Sequence[Row[Any]]:
+    """Every member, by id."""
+    return connection.execute(select(members).order_by(members.c.member_id)).all()
+
+
+def all_exits(connection: Connection) -> Sequence[Row[Any]]:
+    """Every exit that is kept, with its call if it has one."""
+    query = select(exits, outbox.c.kind, outbox.c.call).outerjoin(outbox, outbox.c.outbox_id == exits.c.outbox_id)
+    return connection.execute(query.order_by(exits.c.member_id)).all()
 
 
 def chain_event_rows(connection: Connection) -> Sequence[Row[Any]]:

@@ -41,6 +41,10 @@ class Code(StrEnum):
     TWICE_IN_BATCH = "twice_in_batch"
 
 
+OWN_CODES = (Code.UNKNOWN_METER, Code.NOT_A_SLOT, Code.SLOT_NOT_OVER, Code.NEGATIVE, Code.ABOVE_CAPACITY)
+"""Those that follow from a reading, its meter and the time it came, whatever else was taken."""
+
+
 class Submitted(NamedTuple):
     """A reading as it was sent: meter by name, slot by its start, energy in lots."""
 

@@ -15,7 +15,7 @@ from market import decision_store, member_store, token_store, wire
 from market.admission import put_admissions
 from market.config import INSTITUTIONS
 from market.context import CONTEXT, Context
-from market.decision_store import Decision
+from market.decision_store import AFTER, BEFORE, Decision
 from market.identity import Member, require, require_fresh
 from market.openapi.fields import PAGE, Instant, Number
 from market.openapi.operation import operation
@@ -25,15 +25,6 @@ from market.routes.members import STATUSES, MemberState, Roles, Status, check_ro
 OVERSEERS = ("operator", "regulator", "checker")
 
 _NAMED = {"member": Number}
-
-_BEFORE = {
-    "admitted": ("pending", "refused"),
-    "refused": ("pending",),
-    "suspended": ("admitted",),
-    "reinstated": ("suspended",),
-}
-_AFTER = {"admitted": "admitted", "refused": "refused", "suspended": "suspended", "reinstated": "admitted"}
-"""A member's status before and after each decision."""
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 
@@ -204,7 +195,7 @@ async def _with_reason(request: web.Request, name: str) -> web.Response:
     decision = Decision(member.member_id, name, context.clock.now_s(), operator.member_id, body.reason)
 
     def write(connection: Connection) -> None:
-        member_store.set_status(connection, member.member_id, _AFTER[name])
+        member_store.set_status(connection, member.member_id, AFTER[name])
 
     return wire.reply(await _decide(context, member, decision, write))
 
@@ -213,10 +204,10 @@ async def _decide(
     context: Context, member: Member, decision: Decision, write: Callable[[Connection], None]
 ) -> MemberState:
     """Carry a decision out, once; where it stands already nothing changes. Raises ProblemError."""
-    after = _AFTER[decision.decision]
+    after = AFTER[decision.decision]
     if member.status == after:
         return MemberState(member.member_id, after)
-    if member.status not in _BEFORE[decision.decision]:
+    if member.status not in BEFORE[decision.decision]:
         raise refuse(409, "wrong_status", f"this member is {member.status}; it can not be {decision.decision}")
 
     def both(connection: Connection) -> None:

@@ -46,6 +46,7 @@ from tests.settlement.settlement_world import (
 DISPUTE_WINDOW_S = 3_600
 ROLES = dict(zip(INSTITUTIONS, Role, strict=False))
 YUAN = 1_000_000
+WITNESS, WITNESS_KEY = "newspaper", 20_000
 
 
 def genesis() -> Genesis:
@@ -54,7 +55,8 @@ def genesis() -> Genesis:
 
 
 def audit_terms() -> AuditTerms:
-    return AuditTerms(ENGINE_RULES, RULES, genesis(), OPERATOR, CHECKER, frozenset({METER_OPERATOR}))
+    witnesses = {WITNESS: signatures.public_key(key_of(WITNESS_KEY))}
+    return AuditTerms(ENGINE_RULES, RULES, genesis(), OPERATOR, CHECKER, frozenset({METER_OPERATOR}), witnesses)
 
 
 @dataclass

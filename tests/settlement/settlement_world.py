@@ -34,7 +34,7 @@ from matching.order import (
     encode_commands,
 )
 from settlement import calendar, commitments, merkle, readings, signatures
-from settlement.acts import Approval
+from settlement.acts import Approval, Role
 from settlement.intents import RECEIPT, Domain, OrderIntent
 from settlement.journal import GENESIS_HEAD, next_head
 from settlement.meters import Submitted, Verdict
@@ -46,6 +46,7 @@ from tests.databases import url_of
 
 OPERATOR, CHECKER, METER_OPERATOR, CUSTODIAN, GRID = 1, 2, 3, 4, 5
 INSTITUTIONS = (OPERATOR, CHECKER, METER_OPERATOR, CUSTODIAN, GRID, 6, 7)
+ROLES = dict(zip(INSTITUTIONS, (role.name.lower() for role in Role if role.name), strict=False))
 DOMAIN = Domain(chain_id=7, contract=b"\x01" * 20, salt=b"\x02" * 32)
 ENGINE_RULES = Rules(fee_ticks=(200, 500, 1_100))
 RULES = SettlementRules(
@@ -125,7 +126,8 @@ class World:
         with self.database.begin() as connection:
             for member in (*INSTITUTIONS, *OWNERS.values()):
                 kind = "institution" if member in INSTITUTIONS else "household"
-                row = {"member_id": member, "name": f"m{member}", "kind": kind, "roles": "[]", "status": "admitted"}
+                roles = f'["{ROLES[member]}"]' if member in INSTITUTIONS else "[]"
+                row = {"member_id": member, "name": f"m{member}", "kind": kind, "roles": roles, "status": "admitted"}
                 connection.execute(insert(tables.members), {**row, "registered_s": 0, "credit_limit_micro": 0})
                 key = signatures.public_key(key_of(member))
                 point = {"x": key.x.to_bytes(32, "big"), "y": key.y.to_bytes(32, "big")}

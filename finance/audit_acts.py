@@ -1,0 +1,192 @@
+"""What the audit asks of finance beside amounts and states: numbers, signatures, histories' words, acts, offers' ends.
+
+All of it is said a second time somewhere: by the chain's events, by the calls in the outbox, by the calendar.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row
+
+from finance import mirror, period_store, store
+from finance.book import chain_offer
+from finance.receivable import Act, ChainState, Standing, State
+from settlement import abi, acts, calendar, signatures
+from settlement import store as settlement_store
+from settlement.audit_scene import Scene, Step, Tick
+from settlement.chain import ChainEvent
+from settlement.compile import compiled
+from settlement.contradiction import Contradiction, differs
+from settlement.merkle import EMPTY_ROOT
+
+FUNCTIONS = {
+    Act.ACKNOWLEDGE: "acknowledge_many",
+    Act.REJECT: "reject",
+    Act.LIST: "set_listed",
+    Act.WITHDRAW: "set_listed",
+    Act.FINANCE: "finance",
+    Act.REPAY: "repay",
+}
+"""The function of Receivables that carries each act."""
+
+_OPEN = (ChainState.ISSUED, ChainState.ACKNOWLEDGED, ChainState.LISTED)
+"""Where a receivable can still be sold."""
+
+
+def steps(scene: Scene) -> list[Step]:
+    """The steps after those of ``audit.py``."""
+    periods, history = period_store.periods_in(scene.connection), store.history_rows(scene.connection)
+    offers = store.all_offers(scene.connection)
+    return [
+        Step("signatures over billing periods", "periods", len(periods), _periods),
+        Step("receivables' histories and acts", "changes", len(history), _histories),
+        Step("how offers ended", "offers", len(offers), _offers),
+    ]
+
+
+# -------------------------------------------------------------------------------------------------- periods
+
+
+def _periods(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    """The operator's word over each, and the checker's from the moment that it is signed."""
+    domain = scene.chain.domain("Receivables")
+    for row in period_store.periods_in(scene.connection):
+        tick(1)
+        if row.root == EMPTY_ROOT:
+            yield from _unsigned(row)
+            continue
+        digest = acts.issue_period_digest(domain, row.period, row.root, period_store.count_of(row))
+        for role in ("operator", "checker"):
+            signature = getattr(row, f"{role}_signature")
+            keys = scene.keys.all_of(getattr(scene.terms, role))
+            is_due = role == "operator" or row.state not in ("drafted", "refused")
+            is_true = signature is not None and any(signatures.is_signed(key, digest, signature) for key in keys)
+            if is_true != (signature is not None or is_due):
+                yield Contradiction("periods", str(row.period), f"{role}_signature", f"is not the {role}'s over it")
+        if (row.refusal is not None) != (row.state == "refused"):
+            yield Contradiction("periods", str(row.period), "refusal", f"is there, or not, and it is {row.state}")
+
+
+def _unsigned(row: Row[Any]) -> Iterator[Contradiction]:
+    """A period without receivables goes nowhere: nobody signs it."""
+    if (row.operator_signature, row.checker_signature, row.refusal) != (b"", None, None):
+        yield Contradiction("periods", str(row.period), "operator_signature", "there is nothing in it to be signed")
+
+
+# ------------------------------------------------------------------------------------------------ histories
+
+
+def _histories(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    rows = store.all_acts(scene.connection)
+    for number, row in enumerate(rows, start=1):
+        if row.number != number:
+            yield differs("receivables", row.receivable_id.hex(), "number", stated=row.number, computed=number)
+        yield from _act(row)
+    by_id = {row.receivable_id: row for row in rows}
+    latest = dict.fromkeys(by_id, 0)
+    words = _words(scene)
+    for number, change in enumerate(store.history_rows(scene.connection), start=1):
+        if change.change != number:
+            yield differs("receivable_history", change.change, "change", stated=change.change, computed=number)
+        receivable = by_id.get(change.receivable_id)
+        if receivable is None:
+            yield Contradiction("receivable_history", str(number), "receivable_id", "there is no such receivable")
+            continue
+        if change.block is None:
+            yield from _by_calendar(change, receivable, scene.terms.rules.time_zone)
+        else:
+            yield from _worded(change, words.get((change.block, change.log_index)))
+        latest[change.receivable_id] = number
+        tick(1)
+    for receivable_id, number in latest.items():
+        if by_id[receivable_id].change != number:
+            stated = by_id[receivable_id].change
+            yield differs("receivables", receivable_id.hex(), "change", stated=stated, computed=number)
+
+
+def _words(scene: Scene) -> dict[tuple[int, int], str]:
+    """What a history says of each change of the chain, where the chain gives the words."""
+    found: dict[tuple[int, int], str] = {}
+    said: dict[tuple[bytes, object], str] = {}
+    for event in scene.events:
+        at = (event.block, event.log_index)
+        words = mirror.words_of(event) if event.contract == "Receivables" else None
+        if words is not None:
+            said[event.transaction_hash, event.arguments["receivable"]] = words
+        elif (event.contract, event.event) == ("Receivables", "PeriodIssued"):
+            found[at] = mirror.issued_words(int(event.arguments["period"]))
+        elif (event.contract, event.event) == ("Receivables", "Changed"):
+            spoken = said.get((event.transaction_hash, event.arguments["receivable"]))
+            is_rejection = event.arguments["after"] == ChainState.REJECTED
+            if spoken is not None or not is_rejection:
+                found[at] = spoken or ""
+    return found
+
+
+def _worded(change: Row[Any], words: str | None) -> Iterator[Contradiction]:
+    if words is not None and change.reason != words:
+        yield differs("receivable_history", change.change, "reason", stated=change.reason, computed=words)
+
+
+def _by_calendar(change: Row[Any], receivable: Row[Any], time_zone: str) -> Iterator[Contradiction]:
+    """What follows from the due day alone."""
+    key = str(change.change)
+    if change.reason != mirror.due_words(receivable.due_day):
+        yield Contradiction("receivable_history", key, "reason", "is not the due day")
+    if change.after not in (Standing.DUE, Standing.OVERDUE) or change.before not in (*State, Standing.DUE):
+        yield Contradiction("receivable_history", key, "before, after", "is nothing that the calendar does")
+    if change.actor != mirror.CALENDAR or change.log_index is not None:
+        yield Contradiction("receivable_history", key, "actor, log_index", "the calendar is nobody")
+    if calendar.day_of(change.at_s, time_zone) < date.fromisoformat(receivable.due_day):
+        yield Contradiction("receivable_history", key, "at_s", f"is before {receivable.due_day}")
+
+
+def _act(row: Row[Any]) -> Iterator[Contradiction]:
+    """What is on its way for a receivable, and the call that carries it."""
+    key = row.receivable_id.hex()
+    if (row.act is None) != (row.act_outbox is None) or (row.act_reason is not None and row.act != Act.REJECT):
+        yield Contradiction("receivables", key, "act, act_outbox, act_reason", "do not belong together")
+    elif row.act is not None:
+        function = FUNCTIONS.get(Act(row.act)) if row.act in set(Act) else None
+        if function is None or row.act_kind != f"Receivables.{function}":
+            yield Contradiction("receivables", key, "act, act_outbox", "is not what the call does")
+            return
+        called = abi.arguments(compiled()["Receivables"], row.act_call)
+        named = called.get("receivables") or [called.get("receivable") or called["offer"][0]]
+        if row.receivable_id not in named or called.get("listed", row.act == Act.LIST) != (row.act == Act.LIST):
+            yield Contradiction("receivables", key, "act, act_outbox", "is an act on another one")
+
+
+# --------------------------------------------------------------------------------------------------- offers
+
+
+def _offers(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
+    upto = settlement_store.last_mirrored_block(scene.connection)
+    rows = store.all_offers(scene.connection)
+    ends = _ends(rows, (event for event in scene.events if event.block <= upto))
+    for number, row in enumerate(rows, start=1):
+        if row.offer_id != number:
+            yield differs("offers", row.offer_id, "offer_id", stated=row.offer_id, computed=number)
+        if row.state != ends[row.offer_id]:
+            yield differs("offers", row.offer_id, "state", stated=row.state, computed=ends[row.offer_id])
+        tick(1)
+
+
+def _ends(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> Mapping[int, str]:
+    """Open, accepted or lapsed, for each offer: the oldest with the figures that the chain took is the accepted one."""
+    found = {row.offer_id: "open" for row in rows}
+    for event in events:
+        if (event.contract, event.event) == ("Receivables", "Financed"):
+            taken = tuple(event.arguments[name] for name in ("receivable", "bank", "advance", "proceeds"))
+            same = [row.offer_id for row in rows if found[row.offer_id] == "open" and _figures(row) == taken]
+            found.update(dict.fromkeys(same[:1], "accepted"))
+        elif (event.contract, event.event) == ("Receivables", "Changed") and event.arguments["after"] not in _OPEN:
+            of_it = [row.offer_id for row in rows if row.receivable_id == event.arguments["receivable"]]
+            found.update({offer_id: "lapsed" for offer_id in of_it if found[offer_id] == "open"})
+    return found
+
+
+def _figures(row: Row[Any]) -> tuple[object, ...]:
+    offer = chain_offer(row)
+    return offer.receivable_id, offer.bank, offer.advance_micro, offer.proceeds_micro

@@ -1,0 +1,139 @@
+"""What the audit covers, column by column, and what it does not, with the reason: ``docs/audit_coverage.md``.
+
+    python -m market.audit_coverage > docs/audit_coverage.md
+
+A column is covered when another value in any row of it is a contradiction that the audit names; a test changes every
+one of them. Whatever is not listed in ``UNCOVERED`` is claimed to be covered, so that a new column without a decision
+fails that test.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from data.tables import metadata
+from settlement.blocks import Block
+
+_RECORD = "the market's own record, made by nobody else and signed by nobody"
+_WORDS = "words; nothing follows from them"
+_TIME = "the market's clock when it was written; only bounds of it are checked"
+_ENTRY = "lets people in; what it is made from is secret, and no order or money follows from it without a signature"
+_REPEAT = "an answer kept for whoever asks twice; what was asked is not kept, and what it did is in other tables"
+_RULE = f"{_RECORD}; held to the journal: no order was taken where it forbids it"
+
+UNCOVERED: dict[str, dict[str, str]] = {
+    "api_keys": dict.fromkeys(metadata.tables["api_keys"].c.keys(), _ENTRY),
+    "exits": {"tried_s": _TIME},
+    "factors": dict.fromkeys(metadata.tables["factors"].c.keys(), _ENTRY),
+    "halts": {
+        **dict.fromkeys(("node_id", "start_s", "end_s", "halted_s", "lifted_s"), _RULE),
+        **dict.fromkeys(("halted_by", "lifted_by"), _RECORD),
+        **dict.fromkeys(("reason", "lift_reason"), _WORDS),
+    },
+    "idempotency": dict.fromkeys(metadata.tables["idempotency"].c.keys(), _REPEAT),
+    "member_controls": {
+        **dict.fromkeys(("member_id", "changed_s", "stopped"), _RULE),
+        **dict.fromkeys(("change", "changed_by"), _RECORD),
+        **dict.fromkeys(("open_orders", "batch_orders", "messages_per_s", "message_burst"), _RECORD),
+        "reason": _WORDS,
+    },
+    "member_decisions": {"note": _WORDS, "checked": _WORDS},
+    "member_keys": {"rotated_s": _TIME},
+    "members": {
+        "name": f"{_RECORD}; of the institutions it is that of market.toml",
+        "kind": f"{_RECORD}; of the institutions and of the fund it is checked",
+        "registered_s": _TIME,
+        "credit_limit_micro": "a bank's number that it may change at any time, without a signature",
+    },
+    "meters": {"kind": _WORDS},
+    "nodes": {"name": "of a node that is no meter: a label; a meter's is in the digests of its orders and readings"},
+    "offers": {"made_s": "found when it falls on another day: the days until payment are part of the terms"},
+    "outbox": {"call": "of a call that waits: the contract checks it, and once it is on the chain it is that call"},
+    "quarantined_readings": {"received_s": _TIME},
+    "readings": {"received_s": _TIME},
+    "receivable_history": {"at_s": "when the calendar was looked at; of the chain's changes it is the block's time"},
+    "receivables": {"changed_s": _TIME},
+    "recovery_codes": dict.fromkeys(metadata.tables["recovery_codes"].c.keys(), _ENTRY),
+    "sessions": dict.fromkeys(metadata.tables["sessions"].c.keys(), _ENTRY),
+    "settings": {"value": "of a clock that is moved by hand; that of the genesis is compared with market.toml"},
+    "witness_statements": {"received_s": _TIME},
+    "withdrawals": {
+        "requested_s": _TIME,
+        "changed_s": f"{_TIME}; of what the chain did it is the block's",
+        "bank_reference": "the custodian's bank knows it; the chain has only the market's own reference",
+    },
+}
+"""By table and column: why another value in some row of it is not found."""
+
+
+def covered(table: str) -> list[str]:
+    """The columns of a table in all rows of which another value is found."""
+    return [column.name for column in metadata.tables[table].columns if column.name not in UNCOVERED.get(table, {})]
+
+
+def block_fields() -> Iterator[tuple[str, ...]]:
+    """Every field of the embedded chain's blocks, down to the values within them, by their names."""
+    return _fields(msgspec.inspect.type_info(Block), ())
+
+
+def _fields(kind: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if isinstance(kind, msgspec.inspect.ListType):
+        yield from _fields(kind.item_type, path)
+    elif isinstance(kind, msgspec.inspect.StructType | msgspec.inspect.NamedTupleType):
+        for field in kind.fields:
+            yield from _fields(field.type, (*path, field.name))
+    else:
+        yield path
+
+
+def markdown() -> str:
+    """The document."""
+    total = sum(len(table.c) for table in metadata.sorted_tables)
+    open_columns = sum(map(len, UNCOVERED.values()))
+    lines = [
+        "# What the audit covers",
+        "",
+        "Written by `python -m market.audit_coverage`; a test changes every value named here, one by one, and compares",
+        "this page with the schema. A column is *covered* when another value in any of its rows is found, with table,",
+        "key and column; otherwise the reason stands beside it, and it holds for at least some of its rows.",
+        "",
+        f"{total - open_columns} of {total} columns are covered.",
+        "",
+        "| table | covered | not covered |",
+        "|---|---|---|",
+        *(_row(name) for name in sorted(metadata.tables)),
+        "",
+        "## Why not",
+        "",
+        *_reasons(),
+        "## Blocks of the embedded chain",
+        "",
+        "Every field is covered; and also when somebody computes the hashes of the block and of all later ones anew,",
+        "for the audit then runs it again (all blocks with `--thorough`, else some hundred of them chosen at random).",
+        "",
+        *(f"- `{'.'.join(path)}`" for path in block_fields()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(table: str) -> str:
+    without = ", ".join(f"`{name}`" for name in UNCOVERED.get(table, {}))
+    with_it = ", ".join(f"`{name}`" for name in covered(table))
+    return f"| `{table}` | {with_it} | {without} |"
+
+
+def _reasons() -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for table, columns in UNCOVERED.items():
+        for column, reason in columns.items():
+            by_reason.setdefault(reason, []).append(f"`{table}.{column}`")
+    for reason, places in by_reason.items():
+        yield f"- {', '.join(places)}: {reason}."
+        yield ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
