@@ -23,8 +23,11 @@ _ENTRY = "lets people in; what it is made from is secret, and no order or money 
 _REPEAT = "an answer kept for whoever asks twice; what was asked is not kept, and what it did is in other tables"
 _RULE = f"{_RECORD}; held to the journal: no order was taken where it forbids it"
 
+_COUNT = "how many signatures over readings there were; held to those that the meter signed itself"
+
 UNCOVERED: dict[str, dict[str, str]] = {
     "api_keys": dict.fromkeys(metadata.tables["api_keys"].c.keys(), _ENTRY),
+    "area_meters": {"set_s": _TIME},
     "exits": {"tried_s": _TIME},
     "factors": dict.fromkeys(metadata.tables["factors"].c.keys(), _ENTRY),
     "halts": {
@@ -47,12 +50,12 @@ UNCOVERED: dict[str, dict[str, str]] = {
         "registered_s": _TIME,
         "credit_limit_micro": "a bank's number that it may change at any time, without a signature",
     },
+    "meter_keys": {"from_signature": _COUNT, "to_signature": _COUNT, "registered_s": _TIME},
     "meters": {"kind": _WORDS},
     "nodes": {"name": "of a node that is no meter: a label; a meter's is in the digests of its orders and readings"},
     "offers": {"made_s": "found when it falls on another day: the days until payment are part of the terms"},
     "outbox": {"call": "of a call that waits: the contract checks it, and once it is on the chain it is that call"},
-    "quarantined_readings": {"received_s": _TIME},
-    "readings": {"received_s": _TIME},
+    "reading_signatures": {"received_s": _TIME},
     "receivable_history": {"at_s": "when the calendar was looked at; of the chain's changes it is the block's time"},
     "receivables": {"changed_s": _TIME},
     "recovery_codes": dict.fromkeys(metadata.tables["recovery_codes"].c.keys(), _ENTRY),

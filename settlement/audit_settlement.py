@@ -106,17 +106,32 @@ def _commitment_on_chain(row: Row[Any], event: ChainEvent | None, call: Row[Any]
 
 def _readings(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     signatures = {each.signature_id: each for each in publish_readings_store.all_reading_signatures(scene.connection)}
+    bounds: dict[int, list[int]] = {}
 
     def counted() -> Iterator[PublishedReading]:
         for reading in publish_readings_store.all_readings(scene.connection):
             tick(1)
+            found = bounds.setdefault(
+                reading.signature_id, [reading.slot_s, reading.slot_s, reading.node, reading.node]
+            )
+            found[1] = reading.slot_s  # they come by slot
+            found[2], found[3] = min(found[2], reading.node), max(found[3], reading.node)
             yield reading
 
     measured = measuring(scene.meters, publish_readings_store.published_areas(scene.connection))
     yield from examine_readings(counted(), signatures, measured)
+    rows = {row.signature_id: row for row in audit_store.reading_signature_rows(scene.connection)}
+    for number, row in rows.items():
+        computed = dict(zip(audit_store.BOUNDS, bounds.get(number, [None] * 4), strict=True))
+        for column, value in computed.items():
+            if getattr(row, column) != value:
+                yield differs("reading_signatures", number, column, stated=getattr(row, column), computed=value)
     by_name, slot_s = {meter.name: meter for meter in measured.values()}, scene.terms.rules.slot_minutes * 60
     for row in audit_store.quarantined(scene.connection):
         yield from _quarantined(row, signatures, by_name.get(row.meter), slot_s)
+        if row.signature_id in rows and row.received_s != rows[row.signature_id].received_s:
+            key, computed_s = f"signature {row.signature_id} leaf {row.leaf_index}", rows[row.signature_id].received_s
+            yield differs("quarantined_readings", key, "received_s", stated=row.received_s, computed=computed_s)
         tick(1)
 
 
@@ -157,6 +172,9 @@ def _signed(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     areas = publish_readings_store.published_areas(scene.connection)
     names = {node: meter.name for node, meter in measuring(scene.meters, areas).items()}
     signers = ReadingSigners(scene.terms.reading_signers, scene.keys, meter_keys)
+    for table, published in (("area_meters", areas), ("meter_keys", meter_keys)):
+        if len(published) != audit_store.count(scene.connection, table):
+            yield Contradiction(table, "all", "node_id", "is one that the grid does not have")
     for check in (
         *meter_key_checks(meter_keys, signers, names, scene.clearing),
         *area_checks(areas, scene.keys, scene.terms.rules.grid_company, scene.clearing),

@@ -25,11 +25,15 @@ from data.tables import (
     orders,
     outbox,
     quarantined_readings,
+    reading_signatures,
     readings,
     statement_lines,
 )
 from settlement.publish_store import order_of, orders_query, stream
 from settlement.published import PublishedOrder
+
+BOUNDS = ("first_slot_s", "last_slot_s", "first_node", "last_node")
+"""Of ``reading_signatures``: where the readings under each lie."""
 
 
 class OrderRow(NamedTuple):
@@ -93,6 +97,12 @@ def quarantined(connection: Connection) -> Sequence[Row[Any]]:
     """Every reading that was not taken."""
     key = (quarantined_readings.c.signature_id, quarantined_readings.c.leaf_index)
     return connection.execute(select(quarantined_readings).order_by(*key)).all()
+
+
+def reading_signature_rows(connection: Connection) -> Sequence[Row[Any]]:
+    """When each signature over readings came, and between which slots and nodes it was said to be used."""
+    columns = ("signature_id", "received_s", *BOUNDS)
+    return connection.execute(select(*(reading_signatures.c[name] for name in columns))).all()
 
 
 def all_nodes(connection: Connection) -> Sequence[Row[Any]]:

@@ -25,8 +25,20 @@ from market.serving import GENESIS
 from market.store import CLOCK, put_settings
 from market.withdrawal_store import Withdrawal
 from market.withdrawals import payout_of
-from settlement import acts, calendar, custody_acts, mirror, outbox, signatures, witness_store, witnesses
+from settlement import (
+    acts,
+    calendar,
+    custody_acts,
+    mirror,
+    outbox,
+    reading_leaf,
+    reading_store,
+    signatures,
+    witness_store,
+    witnesses,
+)
 from settlement.acts import Admission, Mint, Role
+from settlement.areas import AreaMeter
 from settlement.keccak import keccak
 from settlement.officer import Officer
 from settlement.witnesses import Signer, Statement
@@ -47,6 +59,7 @@ from tests.settlement.settlement_world import (
     GRID,
     HOUR,
     INSTITUTIONS,
+    METER_OPERATOR,
     OPERATOR,
     OWNERS,
     Wish,
@@ -62,6 +75,7 @@ ANN, BO, CY, DI = OWNERS.values()
 EVENING_S = start_of(DAY) - 12 * HOUR
 SETTLED_S = after_window(DAY) + DISPUTE_WINDOW_S
 REGULATOR = 7
+METER_KEY = 30_000
 BEGUN: dict[str, object] = {
     "institutions": {role: {"name": f"m{member}"} for role, member in INSTITUTIONS_BY_NAME.items()},
     "salt": DOMAIN.salt.hex(),
@@ -194,6 +208,29 @@ class WholeWorld:
         with self.world.database.begin() as connection:
             for table, row in rows:
                 connection.execute(insert(table), row)
+
+    def measure(self) -> None:
+        """An area meter from the next day on, and a meter with a key of its own."""
+        area = AreaMeter(self.world.nodes["T1"], 1, start_of(DAY, 24), 5_000, 5_000, 200, 50)
+        digest = reading_leaf.area_digest(self.world.domain, "T1", area)
+        meter, point = self.world.nodes["A1"], signatures.public_key(key_of(METER_KEY))
+        registering = reading_leaf.meter_key_digest(self.world.domain, "A1", 1, point)
+        row = {
+            "node_id": meter,
+            "number": 1,
+            "from_signature": 1_000,
+            "to_signature": None,
+            "x": point.x.to_bytes(32, "big"),
+            "y": point.y.to_bytes(32, "big"),
+            "registered_s": self.at_s,
+            "signer": METER_OPERATOR,
+            "signature": signatures.sign(key_of(METER_OPERATOR), registering),
+            "proof": signatures.sign(key_of(METER_KEY), registering),
+        }
+        with self.world.database.begin() as connection:
+            word = signatures.sign(key_of(GRID), digest)
+            reading_store.add_area_meter(connection, area, set_s=self.at_s, signer=GRID, signature=word)
+            connection.execute(insert(tables.meter_keys), row)
 
     # ------------------------------------------------------------------------------------------------- money
 
@@ -370,5 +407,6 @@ def whole_world(folder: Path) -> Iterator[WholeWorld]:
         whole.change_a_mind()
         whole.fall_due()
         whole.draft()
+        whole.measure()
         whole.witness()
         yield whole
