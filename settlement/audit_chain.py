@@ -130,7 +130,7 @@ def _unsent(chain: FileChain, row: Row[Any]) -> Iterator[Contradiction]:
         yield Contradiction("outbox", key, "kind", "is not the function that is called")
     if row.transaction_hash != computed:
         yield Contradiction("outbox", key, "raw", "is not the transaction of that hash")
-    for column in ("block", "gas", "refusal"):
+    for column in ("block", "block_hash", "gas", "refusal"):
         if getattr(row, column) is not None:
             yield Contradiction("outbox", key, column, "nothing has come of this call yet")
 
@@ -144,6 +144,7 @@ def _sent(chain: FileChain, row: Row[Any], sent: FoundTransaction) -> Iterator[C
         "call": sent.data,
         "raw": row.raw if row.raw is None or keccak(row.raw) == row.transaction_hash else b"",
         "block": sent.block,
+        "block_hash": sent.block_hash,
         "gas": executed.gas,
         "state": outbox.DONE if executed.succeeded else outbox.REVERTED,
         "refusal": None if executed.succeeded else abi.refusal(executed.output),

@@ -29,6 +29,7 @@ class FoundTransaction(NamedTuple):
     """A transaction of the chain: where it stands, what was sent to whom, and what came of it."""
 
     block: int
+    block_hash: bytes
     target: bytes
     data: bytes
     executed: Executed
@@ -121,12 +122,13 @@ class FileChain:
     def transactions(self) -> dict[bytes, FoundTransaction]:
         """Every transaction by its hash."""
         found = {}
-        for block in self._blocks():
+        for stored in self._reader.blocks():
+            block = stored.decode()
             for raw, executed in zip(block.transactions, block.receipts, strict=True):
                 sent = decode_transaction(Bytes(raw))
                 assert isinstance(sent, FeeMarketTransaction), "the relayer sends no others"
                 found[executed.transaction_hash] = FoundTransaction(
-                    block.number, bytes(sent.to), bytes(sent.data), executed
+                    block.number, stored.hash, bytes(sent.to), bytes(sent.data), executed
                 )
         return found
 
