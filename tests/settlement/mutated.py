@@ -22,6 +22,7 @@ from settlement.audit import StepsOf
 from settlement.audit_scene import AuditTerms, ReadableChain, Sampler, Scene, Step
 from settlement.chain_file import FileChain
 from settlement.contradiction import Contradiction
+from settlement.dispute_acts import struck_by
 from settlement.examine_cycle import CycleExaminer, Parties
 
 LEARNT_FROM = ("journal: heads, receipts, replay", "cycles: statements, deltas, roots")
@@ -136,7 +137,7 @@ class Mutant:
 
     def _new_examiner(self, scene: Scene) -> CycleExaminer:
         parties = Parties(self._terms.operator, self._terms.checker, self._terms.reading_signers, scene.keys)
-        return CycleExaminer(self._terms.rules, scene.clearing, parties, scene.replay)
+        return CycleExaminer(self._terms.rules, scene.clearing, parties, scene.replay, lambda: struck_by(scene.events))
 
     def _opened(self) -> Any:
         return audit.open_scene(self.connection, self._chain, None, self._terms, Sampler(0, SEED))
