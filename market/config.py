@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from data.units import UnitError, parse_price_ticks
+from data.units import UnitError, parse_money_micro, parse_price_ticks
 from market.problems import ProblemError
 from market.settings import Given, Limits, Server, SettingsError, Streams, over
 from market.timing import Timing
@@ -84,6 +84,9 @@ class Prices(_Section, frozen=True):
 class Settlement(_Section, frozen=True):
     """``reading_deadline_s`` counts from the end of the local day, ``correction_window_s`` from that deadline.
 
+    ``operator_bond`` is locked out of the operator's escrow for each proposed cycle, ``challenge_bond`` out of the
+    member's for each challenge, CNY.
+
     What comes in the ``late_readings_s`` after both is paid for in a later cycle; after that nothing is taken.
     """
 
@@ -91,6 +94,8 @@ class Settlement(_Section, frozen=True):
     correction_window_s: _Seconds = 6 * 3600
     late_readings_s: _Seconds = 90 * 86_400
     dispute_window_s: _Seconds = 48 * 3600
+    operator_bond: str = "0"
+    challenge_bond: str = "0"
     commitment_every_s: _Count = 60
     commitment_trades: _Count = 10_000
 
@@ -137,6 +142,14 @@ class Config(_Section, frozen=True):
     @cached_property
     def retail_ticks(self) -> int:
         return _ticks("prices.retail", self.prices.retail)
+
+    @cached_property
+    def operator_bond_micro(self) -> int:
+        return _micro("settlement.operator_bond", self.settlement.operator_bond)
+
+    @cached_property
+    def challenge_bond_micro(self) -> int:
+        return _micro("settlement.challenge_bond", self.settlement.challenge_bond)
 
     @cached_property
     def feed_in_ticks(self) -> int:
@@ -191,6 +204,13 @@ class Config(_Section, frozen=True):
 def _ticks(place: str, text: str) -> int:
     try:
         return parse_price_ticks(text)
+    except UnitError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def _micro(place: str, text: str) -> int:
+    try:
+        return parse_money_micro(text)
     except UnitError as error:
         raise ConfigError(f"{place}: {error}") from error
 

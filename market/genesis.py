@@ -13,4 +13,6 @@ def genesis_of(config: Config) -> Genesis:
         members,
         dispute_window_s=config.settlement.dispute_window_s,
         horizon_s=config.market.horizon_slots * config.slot_s,
+        operator_bond_micro=config.operator_bond_micro,
+        challenge_bond_micro=config.challenge_bond_micro,
     )

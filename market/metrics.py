@@ -124,6 +124,10 @@ class Metrics:
 
     def _of_settlement(self, registry: CollectorRegistry) -> None:
         self.outbox_waiting = Gauge("jinsha_outbox_waiting", "Calls on their way to the chain", registry=registry)
+        self.challenges_open = Gauge("jinsha_challenges_open", "Challenges that wait for an answer", registry=registry)
+        self.challenges_unanswered = Gauge(
+            "jinsha_challenges_unanswered", "Open challenges to which the market has no answer", registry=registry
+        )
         self.database_up = Gauge("jinsha_database_up", "1 when the database answered just now", registry=registry)
         self.chain_up = Gauge("jinsha_chain_up", "1 when the chain answered just now", registry=registry)
         self.chain_lag = Gauge("jinsha_chain_lag_blocks", "Blocks not yet mirrored", registry=registry)

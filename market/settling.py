@@ -20,7 +20,7 @@ from market import member_store, withdrawing
 from market.context import Context
 from market.logs import log
 from market.scheduler import Step
-from settlement import commitments, cycle, drafting, mirror, mirror_store, reorganisation, store
+from settlement import commitments, cycle, disputing, drafting, mirror, mirror_store, reorganisation, store
 from settlement.chain import ChainEvent
 from settlement.writer import Writer
 
@@ -37,6 +37,7 @@ def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[t
         ("commit", partial(_commit, context)),
         ("draft", _Drafting(context).step),
         ("apply", partial(_apply, context)),
+        ("dispute", partial(_dispute, context)),
         ("bill", partial(_bill, context)),
         ("withdraw", partial(_withdraw, context)),
         ("send", lambda _: writer.step() > 0),
@@ -122,6 +123,22 @@ class _Drafting:
 def _apply(context: Context, now_s: int) -> bool:
     with context.database.begin() as connection:
         return bool(cycle.apply_due(connection, now_s))
+
+
+def _dispute(context: Context, now_s: int) -> bool:
+    """Answer challenges, say which were not answered in time, and propose again what waited for the operator's bond."""
+    operator, bond_micro = context.operator.member, context.config.operator_bond_micro
+    with reading(context.database) as connection:
+        if not disputing.is_something_due(connection):
+            return False
+    with context.database.begin() as connection:
+        handled = disputing.answer_due(connection, context.chain.domain("Clearing"))
+        upheld = disputing.uphold_due(connection, now_s)
+        again = cycle.propose_again(connection, operator, bond_micro)
+    for each in handled:
+        if each.problem:
+            log(logging.CRITICAL, "challenge_without_answer", trade=each.trade_id, why=each.problem)
+    return bool(handled or upheld or again)
 
 
 def _bill(context: Context, now_s: int) -> bool:

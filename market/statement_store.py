@@ -32,6 +32,11 @@ def free_and_arrears(connection: Connection, member_id: int) -> tuple[int, int]:
     return (0, 0) if row is None else (row.free_micro, row.arrears_micro)
 
 
+def escrow_micro(connection: Connection, member_id: int) -> int:
+    """A member's escrow, micro-yuan."""
+    return connection.scalar(select(cash.c.escrow_micro).where(cash.c.member_id == member_id)) or 0
+
+
 def lines_of(
     connection: Connection, member_id: int, day: str | None, after_key: int, limit: int
 ) -> list[StatementLine]:

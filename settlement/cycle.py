@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from settlement import acts, cycle_store, outbox, signatures
+from settlement import acts, cycle_store, outbox, signatures, store
 from settlement.acts import Approval
 from settlement.cycle_outcome import CycleTotals, deltas_of
 from settlement.intents import Domain
@@ -65,6 +65,22 @@ def accept_signature(
     signed = {"state": "signed", "checker_signature": signature, "refusal": None, "outbox_id": outbox_id}
     cycle_store.set_cycle(connection, number, **signed)
     return None
+
+
+def propose_again(connection: Connection, operator: int, bond_micro: int) -> list[int]:
+    """Send proposals again that the contract refused for want of the operator's bond, once it is there.
+
+    Returns the cycles' numbers; what is refused for another reason stays as it is.
+    """
+    again = []
+    for row in cycle_store.cycles_in(connection, "signed"):
+        if row.outbox_id is None or outbox.refusal_of(connection, row.outbox_id) != "bond_missing":
+            continue
+        if store.balances(connection).get(operator, {}).get("escrow_micro", 0) >= bond_micro:
+            sent = outbox.put(connection, outbox.call_of(connection, row.outbox_id))
+            cycle_store.set_cycle(connection, row.cycle, outbox_id=sent)
+            again.append(row.cycle)
+    return again
 
 
 def refuse(connection: Connection, number: int, reason: str) -> str | None:

@@ -26,6 +26,12 @@ def cycle(connection: Connection, number: int) -> Row[Any] | None:
     return connection.execute(select(cycles).where(cycles.c.cycle == number)).first()
 
 
+def cycle_of_slot(connection: Connection, slot_s: int) -> Row[Any] | None:
+    """The cycle that a slot is settled in, when it is drafted."""
+    query = select(cycles).where(cycles.c.start_s <= slot_s, cycles.c.end_s > slot_s)
+    return connection.execute(query).first()
+
+
 def last_cycle(connection: Connection) -> Row[Any] | None:
     """The newest row of ``cycles``."""
     return connection.execute(select(cycles).order_by(cycles.c.cycle.desc()).limit(1)).first()

@@ -11,12 +11,19 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row
 
 from matching.order import Side
-from settlement import dispute_acts, dispute_store, merkle, outbox, proofs, reading_store, store
+from settlement import cycle_store, dispute_acts, dispute_store, merkle, outbox, proofs, reading_store, store
 from settlement.chain import ChainEvent
+from settlement.disputable import Disputable
 from settlement.dispute_acts import Opening, open_trade
+from settlement.hexjson import Hex
 from settlement.intents import Domain
 from settlement.key_changes import history_back_to
-from settlement.trade_leaf import evidence_problems, order_problems
+from settlement.trade_leaf import (
+    ProofDomain,
+    evidence_problems,
+    json_path,
+    order_problems,
+)
 
 
 class Handled(NamedTuple):
@@ -25,6 +32,14 @@ class Handled(NamedTuple):
     number: int
     trade_id: int
     problem: str
+
+
+def is_something_due(connection: Connection) -> bool:
+    """Whether a challenge is open, or a proposal was refused: then the steps below have something to look at."""
+    if dispute_store.open_challenges(connection):
+        return True
+    signed = (row.outbox_id for row in cycle_store.cycles_in(connection, "signed"))
+    return any(number is not None and outbox.refusal_of(connection, number) for number in signed)
 
 
 def answer_due(connection: Connection, domain: Domain) -> list[Handled]:
@@ -90,6 +105,40 @@ def opening_of(connection: Connection, trade_id: int, side: Side) -> Opening | N
     """A trade opened for one side, without a path; None when there is no such trade."""
     found = store.trades_between(connection, trade_id, trade_id)
     return open_trade(found[0].record, side, []) if found else None
+
+
+def disputable(
+    connection: Connection, trade_id: int, member: int, now_s: int, *, domain: Domain, bond_micro: int
+) -> Disputable | str:
+    """What a side of a trade can challenge it with; ``domain`` is that of Disputes.
+
+    Or why not: ``not_found`` when the member has no such trade, ``not_disputable`` outside of its cycle's window.
+    """
+    found = store.trades_between(connection, trade_id, trade_id)
+    if not found or member not in (found[0].record.buy.member, found[0].record.sell.member):
+        return "not_found"
+    side = Side.BUY if found[0].record.buy.member == member else Side.SELL
+    row = cycle_store.cycle_of_slot(connection, found[0].record.common.slot_s)
+    if row is None or row.state not in ("proposed", "disputed") or row.disputable_until_s <= now_s:
+        return "not_disputable"
+    opening = opening_in(connection, row, trade_id, side)
+    if opening is None:
+        return "not_disputable"
+    return Disputable(
+        domain=ProofDomain(domain.chain_id, Hex(domain.contract), Hex(domain.salt)),
+        cycle=row.cycle,
+        disputable_until_s=row.disputable_until_s,
+        bond_micro=bond_micro,
+        challenge=Hex(opening.name),
+        leaf=Hex(opening.leaf),
+        common=opening.common,
+        common_salt=Hex(opening.common_salt),
+        side=side,
+        half=opening.half,
+        half_salt=Hex(opening.half_salt),
+        other_half=Hex(opening.other_half),
+        path=json_path(opening.path),
+    )
 
 
 def opening_in(connection: Connection, cycle: Row[Any], trade_id: int, side: Side) -> Opening | None:

@@ -125,3 +125,10 @@ def refusal_of(connection: Connection, outbox_id: int) -> str:
     """Why the contract refused a call; empty when it did not, or not yet."""
     is_meant = (outbox.c.outbox_id == outbox_id) & (outbox.c.state == REVERTED)
     return connection.execute(select(outbox.c.refusal).where(is_meant)).scalar() or ""
+
+
+def call_of(connection: Connection, outbox_id: int) -> Call:
+    """A call as it was queued."""
+    row = connection.execute(select(outbox.c.kind, outbox.c.call).where(outbox.c.outbox_id == outbox_id)).one()
+    contract, function = row.kind.split(".")
+    return Call(contract, function, row.call)

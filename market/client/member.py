@@ -18,7 +18,8 @@ from market.client.line import HEARTBEAT_S
 from market.client.sending import REPEATABLE, Raw, Request, send
 from market.client.shapes import Facts, Placed
 from market.client.stream import Stream
-from settlement import acts, signatures
+from settlement import acts, dispute_acts, hexjson, signatures
+from settlement.disputable import Disputable
 from settlement.intents import LOGIN
 from settlement.jwk import Jwk, to_jwk
 
@@ -210,6 +211,24 @@ class Client(OrderEntry):
     async def orders(self, /, **query: str) -> list[Placed]:
         """This member's orders."""
         return msgspec.convert(await self.items("/v1/orders", **query), list[Placed])
+
+    # ------------------------------------------------------------------------------------------- disputes
+
+    async def challenge(self, trade: int, *, deadline_s: int) -> str:
+        """Have the market show the signed order behind a trade, against a bond. The challenge's name on the chain.
+
+        What is signed is computed here, out of what the market shows. Raises as ``log_in`` does, and ValueError when
+        that does not fit together.
+        """
+        shown = hexjson.load(await self.request("GET", f"/v1/trades/{trade}/challenge"), Disputable)
+        opening, member, nonce = shown.opening(), self.whoami(), new_nonce()
+        if opening.leaf != shown.leaf or opening.common.trade_id != trade or opening.half.member != member:
+            raise ValueError("the market shows another trade than was asked for")
+        domain = (await self.facts()).domain("Disputes")
+        once = {"nonce": nonce, "deadline_s": deadline_s}
+        digest = dispute_acts.challenge_digest(domain, member, shown.cycle, opening.leaf, **once)
+        body = {"nonce": nonce, "deadline": format_instant(deadline_s), "signature": self.sign(digest)}
+        return str((await self.post(f"/v1/trades/{trade}/challenge", body))["challenge"])
 
     # -------------------------------------------------------------------------------------------- streams
 

@@ -10,7 +10,7 @@ from data.database import reading
 from market.context import CONTEXT, Context
 from market.identity import require
 from market.openapi.operation import operation
-from settlement import outbox, store
+from settlement import dispute_store, outbox, store
 from settlement.chain import ChainUnavailableError
 
 _FOR_OTHERS = ("Forwarded", "X-Forwarded-For", "Authorization")
@@ -63,12 +63,14 @@ async def _look_at_database(context: Context) -> int | None:
     metrics = context.metrics
     try:
         async with asyncio.timeout(PATIENCE_S):
-            waiting, mirrored_block = await asyncio.to_thread(_settlement, context)
+            waiting, mirrored_block, problems = await asyncio.to_thread(_settlement, context)
     except (DBAPIError, TimeoutError):
         metrics.database_up.set(0)
         return None
     metrics.database_up.set(1)
     metrics.outbox_waiting.set(waiting)
+    metrics.challenges_open.set(len(problems))
+    metrics.challenges_unanswered.set(sum(problem is not None for problem in problems))
     return mirrored_block
 
 
@@ -83,10 +85,14 @@ async def _look_at_chain(context: Context, mirrored_block: int) -> None:
     context.metrics.chain_lag.set(max(0, head.number - mirrored_block))
 
 
-def _settlement(context: Context) -> tuple[int, int]:
-    """Calls that wait, last block mirrored. In a thread of its own: reads may be queueing for theirs."""
+def _settlement(context: Context) -> tuple[int, int, list[str | None]]:
+    """Calls that wait, last block mirrored, what is wrong with each open challenge.
+
+    In a thread of its own: reads may be queueing for theirs.
+    """
     with reading(context.database) as connection:
-        return outbox.count_unfinished(connection), store.last_mirrored_block(connection)
+        problems = [row.problem for row in dispute_store.open_challenges(connection)]
+        return outbox.count_unfinished(connection), store.last_mirrored_block(connection), problems
 
 
 def routes() -> list[web.RouteDef]:

@@ -19,7 +19,7 @@ from market.problems import refuse, unavailable
 from market.routes.halts import HaltShown, standing
 from market.sequencer import Look
 from market.store import CLOCK, put_settings, reverted_calls
-from settlement import cycle_store, outbox, store
+from settlement import cycle_store, dispute_store, outbox, store
 
 _UNDER_WAY = ("drafted", "signed", "applying")
 
@@ -83,7 +83,10 @@ class StatusBody(Settled, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True):
+    """``problems`` are those that a person must see to while orders go on."""
+
     status: Annotated[str, choice("alive", "ready")]
+    problems: list[str] = []
 
 
 @operation(ClockAnswer, who=ANYONE)
@@ -178,7 +181,11 @@ async def readyz(request: web.Request) -> web.Response:
     await context.sequencer.submit(Look(lambda state: None))
     if context.scheduler is not None and context.scheduler.condition == "stopped":
         raise unavailable("settlement_stopped", "settlement has stopped; orders are still taken", 30)
-    return wire.reply(Health("ready"))
+    return wire.reply(Health("ready", ["challenge_without_answer"] if await context.read(_unanswered) else []))
+
+
+def _unanswered(connection: Connection) -> bool:
+    return any(row.problem is not None for row in dispute_store.open_challenges(connection))
 
 
 def routes() -> list[web.RouteDef]:
