@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from settlement import (
+    abi,
     audit_store,
     calendar,
     commitments,
@@ -20,6 +21,7 @@ from settlement import (
 from settlement.audit_disputes import examine_disputes
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.chain import ChainEvent
+from settlement.compile import compiled
 from settlement.contradiction import Contradiction, differs
 from settlement.examine_meters import ReadingSigners, area_checks, measuring, meter_key_checks
 from settlement.examine_orders import SignatureCheck, leaf_at
@@ -258,6 +260,7 @@ def _day(text: str) -> date:
 
 def _cycles_on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     rows = audit_store.all_cycles(scene.connection)
+    calls = {call.outbox_id: call for call in audit_store.outbox_rows(scene.connection)}
     proposed = _standing_proposals(scene)
     applied = {int(event.arguments["cycle"]): event for event in scene.of("Clearing", "CycleApplied")}
     upto = store.last_mirrored_block(scene.connection)
@@ -265,6 +268,9 @@ def _cycles_on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         yield Contradiction("cycles", str(scene.proposed), "cycle", "is on the chain and not in the database")
     for row in rows:
         key = str(row.cycle)
+        rounds = [each.round for each in dispute_store.void_rounds(scene.connection, row.cycle)] + [row.round]
+        if rounds != [*range(1, len(rounds) + 1)]:
+            yield Contradiction("cycles", key, "round", "does not follow on the rounds that fell")
         states = _states(proposed.get(row.cycle), applied.get(row.cycle), upto)
         if row.state not in states:
             yield differs("cycles", key, "state", stated=row.state, computed=" or ".join(states))
@@ -272,6 +278,8 @@ def _cycles_on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
             yield Contradiction("cycles", key, "checker_signature", "is missing")
         if (row.refusal is not None) != (row.state == "refused"):
             yield Contradiction("cycles", key, "refusal", f"is there, or not, and the cycle is {row.state}")
+        if row.outbox_id is not None and not _proposes(calls.get(row.outbox_id), row):
+            yield Contradiction("cycles", key, "outbox_id", "names no proposal of this cycle")
         if row.cycle in proposed:
             yield from _proposal(row, proposed[row.cycle])
         tick(1)
@@ -288,6 +296,15 @@ def _standing_proposals(scene: Scene) -> dict[int, ChainEvent]:
         else:
             found = {cycle: each for cycle, each in found.items() if cycle < number}
     return found
+
+
+def _proposes(call: Row[Any] | None, row: Row[Any]) -> bool:
+    if call is None or call.kind != "Clearing.propose":
+        return False
+    said = abi.arguments(compiled()["Clearing"], call.call)
+    return all(
+        said[name] == getattr(row, name) for name in ("cycle", "trades_root", "readings_root", "statements_root")
+    )
 
 
 def _states(proposed: ChainEvent | None, applied: ChainEvent | None, upto: int) -> tuple[str, ...]:
