@@ -6,6 +6,7 @@ Source: Solidity contract ABI specification; ``Error(string)`` and ``Panic(uint2
 from typing import Any, NamedTuple
 
 from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
 
 from settlement.compile import Compiled
 from settlement.keccak import keccak
@@ -60,13 +61,16 @@ def functions(compiled: Compiled) -> dict[bytes, str]:
 
 
 def arguments(compiled: Compiled, data: bytes) -> dict[str, Any]:
-    """What a call carries, by the names of its function's inputs. Raises LookupError, DecodingError."""
+    """What a call carries, by the names of its function's inputs. Raises LookupError, or ValueError on other bytes."""
     for entry in compiled.abi:
         if entry["type"] == "function":
             types = [_type(each) for each in entry["inputs"]]
             if keccak(f"{entry['name']}({','.join(types)})".encode())[:4] == data[:4]:
                 names = (each["name"] for each in entry["inputs"])
-                return dict(zip(names, decode(types, data[4:]), strict=True))
+                try:
+                    return dict(zip(names, decode(types, data[4:]), strict=True))
+                except DecodingError as error:
+                    raise ValueError(f"is no call of {entry['name']}: {error}") from error
     raise LookupError(f"{compiled.name} has no function with selector {data[:4].hex()}")
 
 
