@@ -37,7 +37,7 @@ class Genesis(NamedTuple):
     ``salt`` is 32 random bytes; ``members`` are the institutions with their roles; ``horizon_s`` is how far ahead
     slots are traded, ``verifier`` where P-256 signatures are checked, ``thresholds`` how many approvals a role's act
     needs where it is more than one. The operator's bond is locked for each proposed cycle, a challenger's for each
-    challenge; 0 locks nothing.
+    challenge; 0 locks nothing. ``predecessors`` are the contracts whose place Members, Cash and Clearing take, by name.
     """
 
     salt: bytes
@@ -48,6 +48,7 @@ class Genesis(NamedTuple):
     thresholds: Mapping[Role, int] = {}
     operator_bond_micro: int = 0
     challenge_bond_micro: int = 0
+    predecessors: Mapping[str, bytes] = {}
 
 
 def deploy(
@@ -105,9 +106,13 @@ def creation_codes(contracts: Mapping[str, Compiled], genesis: Genesis, addresse
     members, cash, clearing, receivables, disputes = (addresses[name] for name in CONTRACTS)
     admissions = [(each.member, each.key.x, each.key.y, int(each.roles)) for each in genesis.members]
     thresholds = [genesis.thresholds.get(role, 1) for role in Role]
+
+    def before(name: str) -> bytes:
+        return genesis.predecessors.get(name, bytes(20))
+
     arguments: dict[str, tuple[object, ...]] = {
-        "Members": (genesis.verifier, genesis.salt, admissions, thresholds),
-        "Cash": (genesis.salt, members, clearing, receivables),
+        "Members": (genesis.verifier, genesis.salt, admissions, thresholds, before("Members")),
+        "Cash": (genesis.salt, members, clearing, receivables, before("Cash")),
         "Clearing": (
             genesis.salt,
             members,
@@ -117,6 +122,7 @@ def creation_codes(contracts: Mapping[str, Compiled], genesis: Genesis, addresse
             genesis.horizon_s,
             genesis.operator_bond_micro,
             genesis.challenge_bond_micro,
+            before("Clearing"),
         ),
         "Receivables": (genesis.salt, members, cash),
         "Disputes": (genesis.salt, members, clearing),

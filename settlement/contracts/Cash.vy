@@ -7,13 +7,30 @@
 """
 
 import eip712
+import migration
 
 initializes: eip712
+initializes: migration
+
+exports: (
+    migration.state,
+    migration.seal,
+    migration.sealed_part,
+    migration.imported,
+    migration.next_seal,
+)
 
 interface IMembers:
     def check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool: view
     def has_approvals(role: uint256, digest: bytes32, approvals: DynArray[eip712.Approval, 5]) -> bool: view
     def are_members(members: DynArray[uint256, 100]) -> bool: view
+    def may_seal() -> bool: view
+    def successors() -> Successors: view
+
+interface IPredecessor:
+    def clearing_account() -> uint256: view
+    def supply() -> uint256: view
+    def is_reference_used(reference: bytes32) -> bool: view
 
 interface IClearing:
     def enter_minted(entries: DynArray[Entry, 100]): nonpayable
@@ -27,6 +44,18 @@ struct Mint:
 struct Entry:
     member: uint256
     amount: uint256
+
+# an account as it goes to the successor
+struct Row:
+    account: uint256
+    balance: uint256
+
+# as Members has them
+struct Successors:
+    members: address
+    cash: address
+    clearing: address
+    sealable_from_s: uint256
 
 # the custodian's word on what it holds: `balance` at the second `as_of_s`, and whether that was at least the supply
 struct Attestation:
@@ -53,6 +82,11 @@ event BalanceAttested:
     balance: uint256
     supply: uint256
 
+# an account as the predecessor had it
+event Imported:
+    account: indexed(uint256)
+    balance: uint256
+
 event Moved:
     source: indexed(uint256)
     target: indexed(uint256)
@@ -62,6 +96,7 @@ event Moved:
 
 
 CUSTODIAN: constant(uint256) = 8
+GOVERNANCE: constant(uint256) = 32
 # keeps every later product of two amounts inside 256 bits
 MAX_SUPPLY: constant(uint256) = 2**96 - 1
 
@@ -78,20 +113,26 @@ BURN: constant(bytes32) = keccak256(
 MEMBERS: immutable(IMembers)
 CLEARING: immutable(IClearing)
 RECEIVABLES: immutable(address)
+PREDECESSOR: immutable(address)
 
 balance_of: public(HashMap[uint256, uint256])
 supply: public(uint256)
-is_reference_used: public(HashMap[bytes32, bool])
+used_references: HashMap[bytes32, bool]
 attestation: public(Attestation)
+# of the parts sealed or imported so far
+migrated_total: uint256
 
 
 @deploy
-def __init__(salt: bytes32, members: address, clearing: address, receivables: address):
+def __init__(salt: bytes32, members: address, clearing: address, receivables: address, predecessor: address):
     """
     @param salt 32 random genesis bytes
     @param clearing, receivables The two contracts that may move money, known before they are deployed
+    @param predecessor Whose balances these will be, none for the first
     """
     eip712.__init__(salt)
+    migration.__init__(predecessor)
+    PREDECESSOR = predecessor
     MEMBERS = IMembers(members)
     CLEARING = IClearing(clearing)
     RECEIVABLES = receivables
@@ -104,6 +145,7 @@ def mint_many(mints: DynArray[Mint, 100], approvals: DynArray[eip712.Approval, 5
     @notice Money that reached the custodian, to members' balances or straight into their escrow
     @dev Member 0 with `to_escrow` is the guarantee fund. What is minted twice is refused by its reference.
     """
+    migration._check_open()
     assert self.attestation.is_backed, "balance_below_supply"
     assert block.timestamp <= self.attestation.as_of_s + MAX_ATTESTATION_AGE_S, "balance_late"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(MINT_MANY, keccak256(abi_encode(mints)))))
@@ -114,8 +156,8 @@ def mint_many(mints: DynArray[Mint, 100], approvals: DynArray[eip712.Approval, 5
     entered: uint256 = 0
     for mint: Mint in mints:
         assert mint.amount != 0 and mint.amount <= MAX_SUPPLY, "amount_out_of_range"
-        assert not self.is_reference_used[mint.reference], "reference_used"
-        self.is_reference_used[mint.reference] = True
+        assert not self._is_reference_used(mint.reference), "reference_used"
+        self.used_references[mint.reference] = True
         minted += mint.amount
         if mint.member != 0:
             members.append(mint.member)
@@ -172,15 +214,16 @@ def burn(
     @notice Money paid out by the custodian; signed by the member and approved by the custodian, over one digest
     @param reference The bank's own, consumed once
     """
+    migration._check_open()
     eip712._check_deadline(deadline)
     assert amount != 0, "amount_out_of_range"
-    assert not self.is_reference_used[reference], "reference_used"
+    assert not self._is_reference_used(reference), "reference_used"
     assert self.balance_of[member] >= amount, "insufficient_cash"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(BURN, member, amount, reference, nonce, deadline)))
     assert staticcall MEMBERS.check_mover(member, digest, r, s)
     assert staticcall MEMBERS.has_approvals(CUSTODIAN, digest, approvals), "approvals_missing"
     eip712._use_nonce(member, nonce)
-    self.is_reference_used[reference] = True
+    self.used_references[reference] = True
     self.balance_of[member] -= amount
     self.supply -= amount
     log Burned(member=member, amount=amount, reference=reference, balance=self.balance_of[member])
@@ -207,9 +250,123 @@ def split(source: uint256, first: uint256, first_amount: uint256, second: uint25
         self._move(source, second, second_amount)
 
 
+@external
+@view
+def is_reference_used(reference: bytes32) -> bool:
+    """
+    @notice Whether a bank reference was consumed, here or by a predecessor
+    @param reference Hash of the bank's own
+    @return Whether it can not be used again
+    """
+    return self._is_reference_used(reference)
+
+
+@external
+@view
+def clearing_account() -> uint256:
+    """
+    @notice Where all escrow is
+    @return Clearing's account: its address as a number
+    """
+    return self._account(CLEARING.address)
+
+
+# ------------------------------------------------------------------------------------------- migration
+
+
+@external
+@view
+def successor() -> address:
+    """
+    @notice The contract that takes the place of this one, none unless announced
+    @return Its address
+    """
+    return (staticcall MEMBERS.successors()).cash
+
+
+@external
+def seal_balances(
+    accounts: DynArray[uint256, 100], index: uint256, afresh: bool, approvals: DynArray[eip712.Approval, 5]
+):
+    """
+    @notice Close this contract and seal the balances of the next accounts; approved by governance
+    @dev Reverts: too_early, index_out_of_order, approvals_missing, sealed, accounts_not_ascending.
+    @param accounts Ascending, above all of the parts before; those without a balance may be left out
+    @param index Next seal index, from 0
+    @param afresh Begin again: the lists before were wrong
+    @param approvals Governance's
+    """
+    assert staticcall MEMBERS.may_seal(), "too_early"
+    content: bytes32 = migration._seal_content(index, afresh, keccak256(abi_encode(accounts)))
+    assert staticcall MEMBERS.has_approvals(GOVERNANCE, eip712._digest(content), approvals), "approvals_missing"
+    next_account: uint256 = migration._begin_part(index, afresh)
+    if afresh:
+        self.migrated_total = 0
+    rows: DynArray[Row, 100] = []
+    total: uint256 = 0
+    for account: uint256 in accounts:
+        assert account >= next_account, "accounts_not_ascending"
+        next_account = account + 1
+        total += self.balance_of[account]
+        rows.append(Row(account=account, balance=self.balance_of[account]))
+    self.migrated_total += total
+    migration._seal_part(keccak256(abi_encode(rows)), next_account)
+
+
+@external
+def complete_seal():
+    """
+    @notice End the sealing, once all money is in it; anyone may send it
+    @dev Reverts: not_sealed, sealed, total_not_supply.
+    """
+    assert self.migrated_total == self.supply, "total_not_supply"
+    migration._complete_seal()
+
+
+@external
+def import_balances(rows: DynArray[Row, 100], part_index: uint256):
+    """
+    @notice Take over the next sealed part of the predecessor; anyone may send it, no other part fits
+    @dev Reverts: not_importing, part_out_of_order, wrong_part. The old Clearing's money is the new Clearing's.
+    @param rows As they were sealed
+    @param part_index 0, 1, 2 ...
+    """
+    migration._import_part(part_index, keccak256(abi_encode(rows)))
+    old_clearing: uint256 = staticcall IPredecessor(PREDECESSOR).clearing_account()
+    for row: Row in rows:
+        account: uint256 = row.account
+        if account == old_clearing:
+            account = self._account(CLEARING.address)
+        self.balance_of[account] = row.balance
+        self.migrated_total += row.balance
+        log Imported(account=account, balance=row.balance)
+
+
+@external
+def open():
+    """
+    @notice Begin, with exactly the balances that the predecessor sealed; anyone may send it
+    @dev Reverts: not_importing, not_the_successor, not_sealed, wrong_root, total_not_supply.
+    """
+    migration._open()
+    assert self.migrated_total == staticcall IPredecessor(PREDECESSOR).supply(), "total_not_supply"
+    self.supply = self.migrated_total
+
+
+@internal
+@view
+def _is_reference_used(reference: bytes32) -> bool:
+    if self.used_references[reference]:
+        return True
+    if PREDECESSOR == empty(address):
+        return False
+    return staticcall IPredecessor(PREDECESSOR).is_reference_used(reference)
+
+
 @internal
 @view
 def _check_sender():
+    migration._check_open()
     assert msg.sender == CLEARING.address or msg.sender == RECEIVABLES, "not_a_mover"
 
 

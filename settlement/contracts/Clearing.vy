@@ -6,14 +6,29 @@
 """
 
 import bonds
+import commitments
 import eip712
 import escrow
+import escrow_seal
+import migration
 
 initializes: eip712
-initializes: escrow
-initializes: bonds[escrow := escrow]
+initializes: migration
+initializes: escrow[migration := migration]
+initializes: commitments[eip712 := eip712, migration := migration]
+initializes: bonds[escrow := escrow, migration := migration]
+initializes: escrow_seal[bonds := bonds, eip712 := eip712, escrow := escrow, migration := migration]
 
 exports: (
+    migration.state,
+    migration.seal,
+    migration.sealed_part,
+    migration.imported,
+    migration.next_seal,
+    escrow_seal.successor,
+    escrow_seal.complete_seal,
+    escrow_seal.import_escrow,
+    escrow.total_arrears,
     escrow.escrow_of,
     escrow.arrears_of,
     escrow.standing_of,
@@ -21,6 +36,9 @@ exports: (
     escrow.held_of,
     escrow.total_held,
     escrow.applied_cycle,
+    commitments.commit,
+    commitments.commit_index,
+    commitments.commitment,
     bonds.disputable_root,
     bonds.open_challenge,
     bonds.close_challenge,
@@ -45,6 +63,13 @@ interface IMembers:
         digest: bytes32,
     ) -> bool: view
     def is_frozen(member: uint256) -> bool: view
+    def has_successors() -> bool: view
+
+interface IPredecessor:
+    def commit_index() -> uint256: view
+    def commitment() -> bytes32: view
+    def applied_cycle() -> uint256: view
+    def applied_until_s() -> uint256: view
 
 interface ICash:
     def move(source: uint256, target: uint256, amount: uint256): nonpayable
@@ -85,14 +110,6 @@ event ExitRequested:
     amount: uint256
     horizon_s: uint256
 
-event Committed:
-    index: indexed(uint256)
-    previous: bytes32
-    commitment: bytes32
-    journal_head: bytes32
-    trade_root: bytes32
-    trade_count: uint256
-
 event Proposed:
     cycle: indexed(uint256)
     start_s: uint256
@@ -123,9 +140,6 @@ ENTER: constant(bytes32) = keccak256("Enter(uint256 member,uint256 amount,uint25
 REQUEST_EXIT: constant(bytes32) = keccak256(
     "RequestExit(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)"
 )
-COMMIT: constant(bytes32) = keccak256(
-    "Commit(uint256 index,bytes32 previous,bytes32 journalHead,bytes32 tradeRoot,uint256 tradeCount)"
-)
 PROPOSE: constant(bytes32) = keccak256(
     "Propose(uint256 cycle,uint256 startS,uint256 endS,bytes32 tradesRoot,bytes32 readingsRoot,bytes32 statementsRoot,bytes32 partsHash)"
 )
@@ -136,9 +150,6 @@ DISPUTE_WINDOW_S: public(immutable(uint256))
 HORIZON_S: public(immutable(uint256))
 
 exit_of: public(HashMap[uint256, Exit])
-
-commit_index: public(uint256)
-commitment: public(bytes32)
 
 applied_until_s: public(uint256)
 applied_at_s: public(uint256)
@@ -157,6 +168,7 @@ def __init__(
     horizon_s: uint256,
     operator_bond: uint256,
     challenge_bond: uint256,
+    predecessor: address,
 ):
     """
     @param salt 32 random genesis bytes
@@ -166,8 +178,12 @@ def __init__(
     @param horizon_s How far ahead slots are traded: money asked back may still be owed that long
     @param operator_bond Locked for each proposed cycle until it is applied, micro-yuan
     @param challenge_bond Locked for each challenge until it is answered or upheld, micro-yuan
+    @param predecessor Whose escrow this will be, none for the first
     """
     eip712.__init__(salt)
+    migration.__init__(predecessor)
+    commitments.__init__(members)
+    escrow_seal.__init__(members, cash)
     bonds.__init__(disputes, operator_bond, challenge_bond)
     MEMBERS = IMembers(members)
     CASH = ICash(cash)
@@ -185,6 +201,7 @@ def enter(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r
     @notice A member's cash into its escrow; arrears are paid first
     """
     eip712._check_deadline(deadline)
+    migration._check_open()
     assert amount != 0, "amount_out_of_range"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(ENTER, member, amount, nonce, deadline)))
     assert staticcall MEMBERS.check_mover(member, digest, r, s)
@@ -199,6 +216,7 @@ def enter_minted(entries: DynArray[Entry, 100]):
     @notice Escrow of money that Cash has just minted onto this contract's account
     """
     assert msg.sender == CASH.address, "not_cash"
+    migration._check_open()
     for entry: Entry in entries:
         escrow._enter(entry.member, entry.amount)
 
@@ -209,6 +227,7 @@ def request_exit(member: uint256, amount: uint256, nonce: uint256, deadline: uin
     @notice Ask for escrow back; a later request replaces an earlier one. Until `exit` the money still settles
     """
     eip712._check_deadline(deadline)
+    migration._check_open()
     assert amount != 0, "amount_out_of_range"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(REQUEST_EXIT, member, amount, nonce, deadline)))
     assert staticcall MEMBERS.check_mover(member, digest, r, s)
@@ -222,14 +241,19 @@ def request_exit(member: uint256, amount: uint256, nonce: uint256, deadline: uin
 def exit(member: uint256):
     """
     @notice Pay out a requested exit, as far as escrow reaches, once all that was tradable at the request is applied
-    @dev Anyone may send it. When no cycle has been applied for 14 days it needs no operator.
+    @dev Anyone may send it. When no cycle has been applied for 14 days it needs no operator; nor when successors of
+         these contracts are announced and the cycle of all that was tradable could have been applied.
     """
+    migration._check_open()
     request: Exit = self.exit_of[member]
     assert request.amount != 0, "exit_not_requested"
     idle_since_s: uint256 = max(request.requested_s, self.applied_at_s)
-    assert (
+    is_due: bool = (
         self.applied_until_s >= request.horizon_s or block.timestamp >= idle_since_s + EXIT_WITHOUT_OPERATOR_S
-    ), "exit_too_early"
+    )
+    if not is_due and block.timestamp >= request.horizon_s + DISPUTE_WINDOW_S:
+        is_due = staticcall MEMBERS.has_successors()
+    assert is_due, "exit_too_early"
     assert not staticcall MEMBERS.is_frozen(member), "member_frozen"
     self.exit_of[member] = empty(Exit)
     amount: uint256 = escrow._exit(member, request.amount)
@@ -241,42 +265,9 @@ def release(accounts: DynArray[uint256, 100]):
     """
     @notice Pay credits that were held back, when the fund covers all that is held: then the order does not matter
     """
+    migration._check_open()
     assert self.progress.next_part == 0, "cycle_being_applied"
     escrow._release(accounts)
-
-
-# ----------------------------------------------------------------------------------------- commitments
-
-
-@external
-def commit(
-    index: uint256,
-    previous: bytes32,
-    journal_head: bytes32,
-    trade_root: bytes32,
-    trade_count: uint256,
-    approvals: DynArray[eip712.Approval, 5],
-):
-    """
-    @notice Bind the journal's head and the root of new trades; approved by the operator
-    @param index 1, 2, 3 ...
-    @param previous The commitment before, 32 zero bytes for the first
-    """
-    assert index == self.commit_index + 1, "commit_out_of_order"
-    assert previous == self.commitment, "wrong_previous"
-    content: bytes32 = keccak256(abi_encode(COMMIT, index, previous, journal_head, trade_root, trade_count))
-    assert staticcall MEMBERS.has_approvals(OPERATOR, eip712._digest(content), approvals), "approvals_missing"
-    commitment: bytes32 = keccak256(abi_encode(previous, index, journal_head, trade_root, trade_count))
-    self.commit_index = index
-    self.commitment = commitment
-    log Committed(
-        index=index,
-        previous=previous,
-        commitment=commitment,
-        journal_head=journal_head,
-        trade_root=trade_root,
-        trade_count=trade_count,
-    )
 
 
 # ------------------------------------------------------------------------------------ settlement cycles
@@ -300,6 +291,7 @@ def propose(
     @param cycle 1, 2, 3 ...
     @param parts Hash and sum of each part; the sums add up to zero
     """
+    migration._check_open()
     assert start_s < end_s, "cycle_overlaps"
     assert end_s <= block.timestamp, "cycle_not_over"
     assert len(parts) != 0, "no_parts"
@@ -341,6 +333,7 @@ def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]
     @notice Move the money of one part; anyone may send it, for its hash was signed
     @dev Over all parts: debits before credits, accounts ascending in each. Nobody's lack of money reverts it.
     """
+    migration._check_open()
     proposal: Proposal = self.proposals[cycle]
     part: Part = self.parts[cycle][part_index]
     progress: Progress = self.progress
@@ -379,6 +372,44 @@ def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]
         self._finish(cycle, proposal.end_s, progress)
     else:
         self.progress = progress
+
+
+# ------------------------------------------------------------------------------------------- migration
+
+
+@external
+def seal_escrow(
+    accounts: DynArray[uint256, 100], index: uint256, afresh: bool, approvals: DynArray[eip712.Approval, 5]
+):
+    """
+    @notice Close this contract and seal what the next accounts have; approved by governance
+    @dev Reverts: cycle_being_applied, too_early, index_out_of_order, approvals_missing, sealed, accounts_not_ascending.
+         A cycle that is proposed and not begun falls; it is proposed again to the successor.
+    @param accounts Ascending, above all of the parts before; account 0 is the guarantee fund
+    @param index Next seal index, from 0
+    @param afresh Begin again: the lists before were wrong
+    @param approvals Governance's
+    """
+    assert self.progress.next_part == 0, "cycle_being_applied"
+    escrow_seal._seal(accounts, index, afresh, approvals)
+
+
+@external
+def open():
+    """
+    @notice Begin, with exactly what the predecessor sealed, at its last commitment and cycle; anyone may send it
+    @dev Reverts: not_importing, not_the_successor, not_sealed, wrong_root, total_not_cash.
+    """
+    migration._open()
+    escrow_seal._check_imported()
+    predecessor: IPredecessor = IPredecessor(migration.PREDECESSOR)
+    commitments.commit_index = staticcall predecessor.commit_index()
+    commitments.commitment = staticcall predecessor.commitment()
+    escrow.applied_cycle = staticcall predecessor.applied_cycle()
+    bonds.proposed_cycle = escrow.applied_cycle
+    self.applied_until_s = staticcall predecessor.applied_until_s()
+    bonds.proposed_until_s = self.applied_until_s
+    self.applied_at_s = block.timestamp
 
 
 # ------------------------------------------------------------------------------------------- internals

@@ -3,19 +3,42 @@
 @title Members: who takes part, with which key, in which roles
 @notice One live key per member, see `keys.vy`. A frozen member still settles and receives, but withdraws and transfers
         nothing. Whoever sends a transaction means nothing here: signatures decide.
-        Bits of a role mask: 0 operator, 1 checker, 2 meter operator, 3 custodian, 4 grid company, 5 governance,
-        6 regulator, 7 bank. The bits above are kept free for the suite of a member's key.
+        The bits of a role mask are in `offices.vy`.
 """
 
 import eip712
 import keys
+import migration
+import offices
 import p256
+import recovery
 
 initializes: eip712
 initializes: p256
 initializes: keys[p256 := p256]
+initializes: migration
+initializes: offices[keys := keys]
+initializes: recovery[eip712 := eip712, keys := keys, migration := migration, offices := offices]
 
 exports: (
+    migration.state,
+    migration.seal,
+    migration.sealed_part,
+    migration.imported,
+    migration.next_seal,
+    offices.threshold_of,
+    offices.roles_of,
+    offices.holders_of,
+    offices.is_frozen,
+    offices.has_approvals,
+    offices.both_approve,
+    offices.check_mover,
+    offices.check_sale,
+    recovery.recovery_of,
+    recovery.next_recovery,
+    recovery.propose_recovery,
+    recovery.veto_recovery,
+    recovery.recover_key,
     keys.key_of,
     keys.key_since,
     keys.former_keys_of,
@@ -29,11 +52,22 @@ struct Admission:
     y: uint256
     roles: uint256
 
-# a key that governance proposes for a member that lost its own
-struct Recovery:
+# the contracts that will take the place of these, and when these may be closed and sealed
+struct Successors:
+    members: address
+    cash: address
+    clearing: address
+    sealable_from_s: uint256
+
+# all there is of a member, as its successor takes it over
+struct Row:
+    member: uint256
     x: uint256
     y: uint256
-    vetoable_until_s: uint256
+    roles: uint256
+    is_frozen: bool
+    former_keys: bytes32
+    key_times: uint256
 
 
 event Admitted:
@@ -42,78 +76,64 @@ event Admitted:
     y: uint256
     roles: uint256
 
-event RecoveryProposed:
-    member: indexed(uint256)
-    x: uint256
-    y: uint256
-    vetoable_until_s: uint256
-
-# by the live key's word, or because it changed itself
-event RecoveryVetoed:
-    member: indexed(uint256)
-    x: uint256
-    y: uint256
-
-event RolesGranted:
-    member: indexed(uint256)
-    roles: uint256
-
-event Frozen:
-    member: indexed(uint256)
-    frozen: bool
+event SuccessorsAnnounced:
+    members: address
+    cash: address
+    clearing: address
+    sealable_from_s: uint256
 
 
 OPERATOR: constant(uint256) = 1
 GOVERNANCE: constant(uint256) = 32
 REGULATOR: constant(uint256) = 64
-BANK: constant(uint256) = 128
-ALL_ROLES: constant(uint256) = 255
-ROLE_COUNT: constant(uint256) = 8
 
-RECOVERY_VETO_S: constant(uint256) = 7 * 86_400
+# how long everyone may leave before these contracts can be closed
+LEAVING_S: constant(uint256) = 14 * 86_400
 
 ADMIT_MANY: constant(bytes32) = keccak256("AdmitMany(uint256 index,bytes32 admissionsHash)")
 ROTATE_KEY: constant(bytes32) = keccak256(
     "RotateKey(uint256 member,uint256 x,uint256 y,uint256 nonce,uint256 deadline)"
 )
-PROPOSE_RECOVERY: constant(bytes32) = keccak256("ProposeRecovery(uint256 member,uint256 x,uint256 y,uint256 index)")
-VETO_RECOVERY: constant(bytes32) = keccak256(
-    "VetoRecovery(uint256 member,uint256 x,uint256 y,uint256 nonce,uint256 deadline)"
-)
+ANNOUNCE: constant(bytes32) = keccak256("Announce(uint256 members,uint256 cash,uint256 clearing,uint256 index)")
 GRANT_ROLES: constant(bytes32) = keccak256("GrantRoles(uint256 member,uint256 roles,uint256 index)")
 FREEZE: constant(bytes32) = keccak256("Freeze(uint256 member,bool frozen,uint256 index)")
 
-# how many approvals an act of the role needs; keyed by the role's bit
-threshold_of: public(HashMap[uint256, uint256])
-roles_of: public(HashMap[uint256, uint256])
-# how many members hold a role; keyed by the role's bit
-holders_of: public(HashMap[uint256, uint256])
-is_frozen: public(HashMap[uint256, bool])
-recovery_of: public(HashMap[uint256, Recovery])
-# the index that the next admission, grant, freeze and proposed recovery must carry
+# the index that the next admission, grant, freeze and announcement must carry
 next_admission: public(uint256)
 next_grant: public(uint256)
 next_freeze: public(uint256)
-next_recovery: public(uint256)
+next_announcement: public(uint256)
+
+successors: public(Successors)
+member_count: public(uint256)
+# of the parts sealed so far
+sealed_count: uint256
 
 
 @deploy
 def __init__(
-    verifier: address, salt: bytes32, genesis: DynArray[Admission, 20], thresholds: uint256[ROLE_COUNT]
+    verifier: address,
+    salt: bytes32,
+    genesis: DynArray[Admission, 20],
+    thresholds: uint256[offices.ROLE_COUNT],
+    predecessor: address,
 ):
     """
     @param verifier Where P256VERIFY answers
     @param salt 32 random genesis bytes
-    @param genesis The institutions, with roles
+    @param genesis The institutions, with roles; nobody where there is a predecessor
     @param thresholds Approvals needed by each role, from bit 0 upward; at least 1
+    @param predecessor Whose members these are, none for the first
     """
+    assert predecessor == empty(address) or len(genesis) == 0, "members_exist"
     eip712.__init__(salt)
     p256.__init__(verifier)
+    migration.__init__(predecessor)
     for admission: Admission in genesis:
         self._admit(admission)
-    for role: uint256 in range(ROLE_COUNT):
+    for role: uint256 in range(offices.ROLE_COUNT):
         assert thresholds[role] != 0, "threshold_zero"
-        self.threshold_of[1 << role] = thresholds[role]
+        offices.threshold_of[1 << role] = thresholds[role]
 
 
 @external
@@ -122,12 +142,13 @@ def admit_many(admissions: DynArray[Admission, 100], index: uint256, approvals: 
     @notice Admit members; approved by the operator, who can make banks but no other role
     @param index Next admission index, from 0
     """
+    migration._check_open()
     assert index == self.next_admission, "index_out_of_order"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(ADMIT_MANY, index, keccak256(abi_encode(admissions)))))
-    assert self._has_approvals(OPERATOR, digest, approvals), "approvals_missing"
+    assert offices._has_approvals(OPERATOR, digest, approvals), "approvals_missing"
     self.next_admission = index + 1
     for admission: Admission in admissions:
-        assert admission.roles & ~BANK == 0, "role_needs_governance"
+        assert admission.roles & ~offices.BANK == 0, "role_needs_governance"
         self._admit(admission)
 
 
@@ -146,77 +167,14 @@ def rotate_key(
     @param r Signature of the old key, and
     @param s its other half
     """
+    migration._check_open()
     eip712._check_deadline(deadline)
     assert x != 0, "no_key"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(ROTATE_KEY, member, x, y, nonce, deadline)))
     assert keys._is_signed(member, digest, r, s), "bad_signature"
     eip712._use_nonce(member, nonce)
-    self._end_recovery(member)
+    recovery._end_recovery(member)
     keys._change_key(member, x, y, keys.MAX_KEY_CHANGES)
-
-
-@external
-def propose_recovery(
-    member: uint256, x: uint256, y: uint256, index: uint256, approvals: DynArray[eip712.Approval, 5]
-):
-    """
-    @notice Begin the recovery of a lost key: for 7 days the live key can veto it, then anyone may complete it
-    @dev Reverts: index_out_of_order, no_key, unknown_member, approvals_missing. A new proposal takes the place of one
-         that is pending and begins the 7 days again.
-    @param member Who lost its key
-    @param x The key to be, and
-    @param y its other coordinate
-    @param index Next recovery index, from 0
-    @param approvals Governance's
-    """
-    assert index == self.next_recovery, "index_out_of_order"
-    assert x != 0, "no_key"
-    assert keys.live[member].x != 0, "unknown_member"
-    digest: bytes32 = eip712._digest(keccak256(abi_encode(PROPOSE_RECOVERY, member, x, y, index)))
-    assert self._has_approvals(GOVERNANCE, digest, approvals), "approvals_missing"
-    self.next_recovery = index + 1
-    until_s: uint256 = block.timestamp + RECOVERY_VETO_S
-    self.recovery_of[member] = Recovery(x=x, y=y, vetoable_until_s=until_s)
-    log RecoveryProposed(member=member, x=x, y=y, vetoable_until_s=until_s)
-
-
-@external
-def veto_recovery(
-    member: uint256, x: uint256, y: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256
-):
-    """
-    @notice End a pending recovery: the key is not lost. Possible until somebody completes it
-    @dev Reverts: deadline_passed, no_recovery, bad_signature, nonce_used.
-    @param member Whose key it is
-    @param x The key that was proposed, and
-    @param y its other coordinate
-    @param nonce Any number that the member has not used here
-    @param deadline The last second at which the signature counts
-    @param r Signature of the live key, and
-    @param s its other half
-    """
-    eip712._check_deadline(deadline)
-    pending: Recovery = self.recovery_of[member]
-    assert pending.x != 0 and pending.x == x and pending.y == y, "no_recovery"
-    digest: bytes32 = eip712._digest(keccak256(abi_encode(VETO_RECOVERY, member, x, y, nonce, deadline)))
-    assert keys._is_signed(member, digest, r, s), "bad_signature"
-    eip712._use_nonce(member, nonce)
-    self._end_recovery(member)
-
-
-@external
-def recover_key(member: uint256):
-    """
-    @notice The proposed key becomes the member's; anyone may send it once the 7 days are over
-    @dev Reverts: no_recovery, veto_open.
-    @param member Whose key it is
-    """
-    pending: Recovery = self.recovery_of[member]
-    assert pending.x != 0, "no_recovery"
-    assert block.timestamp > pending.vetoable_until_s, "veto_open"
-    self.recovery_of[member] = empty(Recovery)
-    # at most one a week: these can not bury a key
-    keys._change_key(member, pending.x, pending.y, max_value(uint256))
 
 
 @external
@@ -225,14 +183,15 @@ def grant_roles(member: uint256, roles: uint256, index: uint256, approvals: DynA
     @notice Set a member's whole role mask; approved by governance
     @param index Next grant index, from 0
     """
+    migration._check_open()
     assert index == self.next_grant, "index_out_of_order"
     assert keys.live[member].x != 0, "unknown_member"
-    assert roles & ~ALL_ROLES == 0, "unknown_role"
+    assert roles & ~offices.ALL_ROLES == 0, "unknown_role"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(GRANT_ROLES, member, roles, index)))
-    assert self._has_approvals(GOVERNANCE, digest, approvals), "approvals_missing"
+    assert offices._has_approvals(GOVERNANCE, digest, approvals), "approvals_missing"
     self.next_grant = index + 1
-    self._set_roles(member, roles)
-    log RolesGranted(member=member, roles=roles)
+    offices._set_roles(member, roles)
+    log offices.RolesGranted(member=member, roles=roles)
 
 
 @external
@@ -241,13 +200,155 @@ def freeze(member: uint256, frozen: bool, index: uint256, approvals: DynArray[ei
     @notice Freeze or release a member; approved by the regulator
     @param index Next freeze index, from 0
     """
+    migration._check_open()
     assert index == self.next_freeze, "index_out_of_order"
     assert keys.live[member].x != 0, "unknown_member"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(FREEZE, member, frozen, index)))
-    assert self._has_approvals(REGULATOR, digest, approvals), "approvals_missing"
+    assert offices._has_approvals(REGULATOR, digest, approvals), "approvals_missing"
     self.next_freeze = index + 1
-    self.is_frozen[member] = frozen
-    log Frozen(member=member, frozen=frozen)
+    offices.is_frozen[member] = frozen
+    log offices.Frozen(member=member, frozen=frozen)
+
+
+# ------------------------------------------------------------------------------------------- migration
+
+
+@external
+def announce(
+    members: address, cash: address, clearing: address, index: uint256, approvals: DynArray[eip712.Approval, 5]
+):
+    """
+    @notice Name the contracts that will take the place of these; two thirds of governance. Everyone has 14 days to leave
+    @dev Reverts: closed, index_out_of_order, no_successor, approvals_missing. A later announcement takes the place of
+         an earlier one and begins the 14 days again; one of no contracts at all takes it back.
+    @param members The new Members
+    @param cash The new Cash
+    @param clearing The new Clearing
+    @param index Next announcement index, from 0
+    @param approvals Of at least two thirds of those who hold the role governance
+    """
+    migration._check_open()
+    assert index == self.next_announcement, "index_out_of_order"
+    is_none: bool = members == empty(address) and cash == empty(address) and clearing == empty(address)
+    is_whole: bool = members != empty(address) and cash != empty(address) and clearing != empty(address)
+    assert is_none or is_whole, "no_successor"
+    digest: bytes32 = eip712._digest(keccak256(abi_encode(ANNOUNCE, members, cash, clearing, index)))
+    assert 3 * len(approvals) >= 2 * offices.holders_of[GOVERNANCE], "approvals_missing"
+    assert offices._has_approvals(GOVERNANCE, digest, approvals), "approvals_missing"
+    self.next_announcement = index + 1
+    from_s: uint256 = block.timestamp + LEAVING_S
+    if is_none:
+        from_s = 0
+    self.successors = Successors(members=members, cash=cash, clearing=clearing, sealable_from_s=from_s)
+    log SuccessorsAnnounced(members=members, cash=cash, clearing=clearing, sealable_from_s=from_s)
+
+
+@external
+@view
+def successor() -> address:
+    """
+    @notice The contract that takes the place of this one, none unless announced
+    @return Its address
+    """
+    return self.successors.members
+
+
+@external
+@view
+def has_successors() -> bool:
+    """
+    @notice Whether contracts that will take the place of these are announced
+    @return Whether everyone may leave
+    """
+    return self.successors.sealable_from_s != 0
+
+
+@external
+@view
+def may_seal() -> bool:
+    """
+    @notice Whether successors are announced and the 14 days in which everyone may leave are over
+    @return Whether these contracts may be closed
+    """
+    return self._may_seal()
+
+
+@external
+def seal_members(
+    members: DynArray[uint256, 100], index: uint256, afresh: bool, approvals: DynArray[eip712.Approval, 5]
+):
+    """
+    @notice Close this contract and seal the next part of its members; approved by governance
+    @dev Reverts: too_early, index_out_of_order, approvals_missing, sealed, accounts_not_ascending, unknown_member.
+    @param members Ascending, above all of the parts before
+    @param index Next seal index, from 0
+    @param afresh Begin again: the lists before were wrong
+    @param approvals Governance's
+    """
+    assert self._may_seal(), "too_early"
+    content: bytes32 = migration._seal_content(index, afresh, keccak256(abi_encode(members)))
+    assert offices._has_approvals(GOVERNANCE, eip712._digest(content), approvals), "approvals_missing"
+    next_member: uint256 = migration._begin_part(index, afresh)
+    if afresh:
+        self.sealed_count = 0
+    rows: DynArray[Row, 100] = []
+    for member: uint256 in members:
+        assert member >= next_member, "accounts_not_ascending"
+        assert keys.live[member].x != 0, "unknown_member"
+        next_member = member + 1
+        rows.append(
+            Row(
+                member=member,
+                x=keys.live[member].x,
+                y=keys.live[member].y,
+                roles=offices.roles_of[member],
+                is_frozen=offices.is_frozen[member],
+                former_keys=keys.former_keys_of[member],
+                key_times=keys.key_times[member],
+            )
+        )
+    self.sealed_count += len(members)
+    migration._seal_part(keccak256(abi_encode(rows)), next_member)
+
+
+@external
+def complete_seal():
+    """
+    @notice End the sealing, once every member is in it; anyone may send it
+    @dev Reverts: not_sealed, sealed, account_missing.
+    """
+    assert self.sealed_count == self.member_count, "account_missing"
+    migration._complete_seal()
+
+
+@external
+def import_members(rows: DynArray[Row, 100], part_index: uint256):
+    """
+    @notice Take over the next sealed part of the predecessor; anyone may send it, no other part fits
+    @dev Reverts: not_importing, part_out_of_order, wrong_part.
+    @param rows As they were sealed
+    @param part_index 0, 1, 2 ...
+    """
+    migration._import_part(part_index, keccak256(abi_encode(rows)))
+    for row: Row in rows:
+        self._admit(Admission(member=row.member, x=row.x, y=row.y, roles=row.roles))
+        keys.former_keys_of[row.member] = row.former_keys
+        keys.key_times[row.member] = row.key_times
+        if row.is_frozen:
+            offices.is_frozen[row.member] = True
+            log offices.Frozen(member=row.member, frozen=True)
+
+
+@external
+def open():
+    """
+    @notice Begin, with exactly what the predecessor sealed; anyone may send it
+    @dev Reverts: not_importing, not_the_successor, not_sealed, wrong_root.
+    """
+    migration._open()
+
+
+# ----------------------------------------------------------------------------------------------- views
 
 
 @external
@@ -262,115 +363,19 @@ def are_members(members: DynArray[uint256, 100]) -> bool:
     return True
 
 
-@external
-@view
-def has_approvals(role: uint256, digest: bytes32, approvals: DynArray[eip712.Approval, 5]) -> bool:
-    """
-    @notice Whether enough holders of the role, not frozen and in ascending order, signed the digest
-    @param role One bit of the role mask
-    """
-    return self._has_approvals(role, digest, approvals)
-
-
-@external
-@view
-def both_approve(
-    role: uint256,
-    approvals: DynArray[eip712.Approval, 5],
-    other_role: uint256,
-    other_approvals: DynArray[eip712.Approval, 5],
-    digest: bytes32,
-) -> bool:
-    """
-    @notice Whether both roles approved the same digest
-    """
-    return self._has_approvals(role, digest, approvals) and self._has_approvals(other_role, digest, other_approvals)
-
-
-@external
-@view
-def check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool:
-    """
-    @notice Revert unless the member signed an act that moves its assets, and may: it is not frozen
-    @return Always true
-    """
-    self._check_mover(member, digest, r, s)
-    return True
-
-
-@external
-@view
-def check_sale(
-    bank: uint256,
-    offer: bytes32,
-    bank_r: uint256,
-    bank_s: uint256,
-    seller: uint256,
-    acceptance: bytes32,
-    seller_r: uint256,
-    seller_s: uint256,
-) -> bool:
-    """
-    @notice Revert unless a bank signed the offer and the seller its acceptance, and both may move assets
-    @return Always true
-    """
-    assert self.roles_of[bank] & BANK != 0, "not_a_bank"
-    self._check_mover(bank, offer, bank_r, bank_s)
-    self._check_mover(seller, acceptance, seller_r, seller_s)
-    return True
-
-
 @internal
 @view
-def _check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256):
-    assert keys._is_signed(member, digest, r, s), "bad_signature"
-    assert not self.is_frozen[member], "member_frozen"
+def _may_seal() -> bool:
+    from_s: uint256 = self.successors.sealable_from_s
+    return from_s != 0 and block.timestamp >= from_s
 
 
 @internal
 def _admit(admission: Admission):
     assert admission.member != 0 and admission.x != 0, "no_key"
-    assert admission.roles & ~ALL_ROLES == 0, "unknown_role"
+    assert admission.roles & ~offices.ALL_ROLES == 0, "unknown_role"
     assert keys.live[admission.member].x == 0, "member_exists"
     keys.live[admission.member] = keys.Key(x=admission.x, y=admission.y)
-    self._set_roles(admission.member, admission.roles)
+    self.member_count += 1
+    offices._set_roles(admission.member, admission.roles)
     log Admitted(member=admission.member, x=admission.x, y=admission.y, roles=admission.roles)
-
-
-@internal
-def _set_roles(member: uint256, roles: uint256):
-    changed: uint256 = self.roles_of[member] ^ roles
-    self.roles_of[member] = roles
-    if changed == 0:
-        return
-    for place: uint256 in range(ROLE_COUNT):
-        role: uint256 = 1 << place
-        if changed & role != 0:
-            if roles & role != 0:
-                self.holders_of[role] += 1
-            else:
-                self.holders_of[role] -= 1
-
-
-@internal
-def _end_recovery(member: uint256):
-    pending: Recovery = self.recovery_of[member]
-    if pending.x != 0:
-        self.recovery_of[member] = empty(Recovery)
-        log RecoveryVetoed(member=member, x=pending.x, y=pending.y)
-
-
-@internal
-@view
-def _has_approvals(role: uint256, digest: bytes32, approvals: DynArray[eip712.Approval, 5]) -> bool:
-    threshold: uint256 = self.threshold_of[role]
-    if threshold == 0 or len(approvals) < threshold:
-        return False
-    last: uint256 = 0
-    for approval: eip712.Approval in approvals:
-        if approval.member <= last or self.roles_of[approval.member] & role == 0 or self.is_frozen[approval.member]:
-            return False
-        if not keys._is_signed(approval.member, digest, approval.r, approval.s):
-            return False
-        last = approval.member
-    return True

@@ -6,8 +6,10 @@
 """
 
 import escrow
+import migration
 
 uses: escrow
+uses: migration
 
 struct Backing:
     start_s: uint256
@@ -76,6 +78,7 @@ def open_challenge(cycle: uint256, member: uint256):
     @notice Called by Disputes: the member's bond is locked, and the cycle waits
     """
     assert msg.sender == DISPUTES, "not_disputes"
+    migration._check_open()
     self.open_challenges[cycle] += 1
     self._lock(member, cycle, CHALLENGE_BOND)
 
@@ -87,6 +90,7 @@ def close_challenge(cycle: uint256, challenger: uint256):
     @param challenger Who gets its bond back; 0 when the challenge was answered
     """
     assert msg.sender == DISPUTES, "not_disputes"
+    migration._check_open()
     self.open_challenges[cycle] -= 1
     account: uint256 = challenger
     if account == 0:
@@ -101,6 +105,7 @@ def void(cycle: uint256, member: uint256):
     @param member Who is paid
     """
     assert msg.sender == DISPUTES, "not_disputes"
+    migration._check_open()
     backing: Backing = self.backing_of[cycle]
     self.backing_of[cycle].bond = 0
     if cycle <= self.proposed_cycle:

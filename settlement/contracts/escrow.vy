@@ -8,6 +8,10 @@
         is off it. Stages: 0 nothing owed, 1 margin call, 2 suspended, 3 case.
 """
 
+import migration
+
+uses: migration
+
 
 event Entered:
     member: indexed(uint256)
@@ -85,6 +89,7 @@ applied_cycle: public(uint256)
 standings: HashMap[uint256, uint256]
 # the sum of all credits held back because debtors were short
 total_held: public(uint256)
+total_arrears: public(uint256)
 
 # what an account can spend, without the credit below
 settled: HashMap[uint256, uint256]
@@ -146,9 +151,10 @@ def standing_of(account: uint256) -> Standing:
 def escalate(account: uint256):
     """
     @notice The next step of the default ladder, once the deadline of the last has passed; anyone may send it
-    @dev Reverts: nothing_owed, ladder_ended, deadline_not_passed.
+    @dev Reverts: closed, nothing_owed, ladder_ended, deadline_not_passed.
     @param account A member in arrears
     """
+    migration._check_open()
     standing: uint256 = self.standings[account]
     arrears: uint256 = standing & MAX_AMOUNT
     stage: uint256 = (standing >> 96) & 255
@@ -300,6 +306,7 @@ def _add_arrears(account: uint256, standing: uint256, amount: uint256) -> uint25
     """
     arrears: uint256 = (standing & MAX_AMOUNT) + amount
     assert arrears <= MAX_AMOUNT, "amount_out_of_range"
+    self.total_arrears += amount
     changed: uint256 = standing + amount
     if standing == 0:
         deadline_s: uint256 = block.timestamp + MARGIN_CALL_S
@@ -319,6 +326,7 @@ def _pay_arrears(account: uint256, amount: uint256) -> uint256:
     if arrears == 0:
         return 0
     repaid: uint256 = min(arrears, amount)
+    self.total_arrears -= repaid
     if repaid == arrears:
         self.standings[account] = 0
         log Cured(account=account)
@@ -327,6 +335,18 @@ def _pay_arrears(account: uint256, amount: uint256) -> uint256:
     self.settled[FUND] += repaid
     log FundChanged(escrow=self.settled[FUND])
     return repaid
+
+
+@internal
+def _take_over(account: uint256, amount: uint256, held: uint256, standing: uint256):
+    """
+    @dev An account as the predecessor had it, which counts every one once.
+    """
+    self.settled[account] = amount
+    self._set_latest(account, 0, held, 0)
+    self.standings[account] = standing
+    self.total_held += held
+    self.total_arrears += standing & MAX_AMOUNT
 
 
 @internal

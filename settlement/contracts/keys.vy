@@ -113,7 +113,7 @@ def _change_key(member: uint256, x: uint256, y: uint256, max_changes: uint256):
     )
     window_s: uint256 = (times >> 64) & LOW_64
     changes: uint256 = times >> 128
-    if block.timestamp >= window_s + KEY_CHANGES_WINDOW_S:
+    if changes == 0 or block.timestamp >= window_s + KEY_CHANGES_WINDOW_S:
         window_s = block.timestamp
         changes = 0
     assert changes < max_changes, "too_many_changes"

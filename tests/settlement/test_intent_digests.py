@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from eth_account.messages import encode_typed_data
 
-from settlement import acts, custody_acts, dispute_acts, intents, recovery_acts
+from settlement import acts, custody_acts, dispute_acts, intents, migration_acts, recovery_acts
 from settlement.intents import Domain, IntentType, Value
 from settlement.keccak import keccak
 
 DOMAIN = Domain(31337, bytes(range(20)), bytes(range(32)))
-MODULES = (acts, custody_acts, dispute_acts, intents, recovery_acts)
+MODULES = (acts, custody_acts, dispute_acts, intents, migration_acts, recovery_acts)
 INTENTS = [intent for module in MODULES for intent in vars(module).values() if isinstance(intent, IntentType)]
 EXAMPLES: dict[str, Value] = {"string": "order 7 \N{CJK UNIFIED IDEOGRAPH-91D1}", "bool": True, "bytes32": b"\xab" * 32}
 
@@ -52,4 +52,4 @@ def test_digest_is_that_of_eip_712(intent: IntentType) -> None:
 def test_all_intents_are_looked_at() -> None:
     names = {intent.name for intent in INTENTS}
     assert {"Order", "Login", "AdmitMany", "MintMany", "Commit", "Propose", "Offer", "Acceptance", "Repay"} <= names
-    assert len(names) == 28
+    assert len(names) == 30
