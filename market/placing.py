@@ -30,6 +30,7 @@ _DETAILS = {
     "frozen": "the regulator has frozen this member; open orders can be cancelled",
     "suspended": "the operator has suspended this member; open orders can be cancelled, see /v1/members/{member}",
     "member_stopped": "this member was stopped; open orders can be cancelled, see /v1/members/{member}/controls",
+    "member_suspended": "arrears were not paid in time; open orders can be cancelled, see /v1/account",
     "too_many_open_orders": "as many orders are open as this member may have; cancel some first",
     "market_halted": "the market is halted, here or everywhere; open orders can be cancelled, see /v1/market",
     "outside_collar": "the price is too far from the last trades; see /v1/slots",
@@ -48,6 +49,7 @@ _DETAILS = {
     Refusal.INSUFFICIENT_FUNDS: "the escrow does not cover quantity x price; see /v1/account",
     Refusal.INSUFFICIENT_CREDIT: "the credit limit does not cover quantity x price; see /v1/account",
     Refusal.INSUFFICIENT_COVER: "the escrow does not cover a shortfall; see /v1/account",
+    Refusal.MARGIN_CALLED: "arrears are due: until they are paid, nothing is bought on terms; see /v1/account",
     Refusal.OVER_CAPACITY: "the meter's connection does not carry that much in this slot and direction",
 }
 
@@ -66,9 +68,11 @@ _FIELDS = {
     "not_open": "replaces",
     "replaces_in_basket": "replaces",
     Refusal.OVER_CAPACITY: "quantity",
+    Refusal.MARGIN_CALLED: "terms",
 }
 
-_STATUS = {"not_admitted": 403, "frozen": 403, "suspended": 403, "member_stopped": 403, "duplicate_order_id": 409}
+_FORBIDDEN = ("not_admitted", "frozen", "suspended", "member_stopped", "member_suspended")
+_STATUS = dict.fromkeys(_FORBIDDEN, 403) | {"duplicate_order_id": 409}
 
 
 def refusals() -> tuple[str, ...]:
@@ -263,6 +267,8 @@ class PlaceOrders:
             return "frozen" if member.is_frozen else "suspended"
         if self.member_id in state.controls.stopped:
             return "member_stopped"
+        if state.exposures.is_suspended(self.member_id):
+            return "member_suspended"
         return "market_halted" if state.halts.is_everywhere else None
 
     def _replaced(self, state: MarketState, replaces: str) -> int | None:

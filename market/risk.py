@@ -19,7 +19,7 @@ just checked" in the design of settlement.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -38,6 +38,7 @@ class Refusal(StrEnum):
     INSUFFICIENT_CREDIT = "insufficient_credit"
     INSUFFICIENT_COVER = "insufficient_cover"
     OVER_CAPACITY = "over_capacity"
+    MARGIN_CALLED = "margin_called"
 
 
 class Stake(msgspec.Struct, gc=False):
@@ -58,7 +59,8 @@ class Facts:
 
     Micro-yuan by member; ``paid_micro`` is all that was ever paid on debts that arose from buys on terms. Slots that
     start before ``applied_until_s`` are settled. ``leaving_micro`` is escrow whose way out has begun, by requests up to
-    ``last_withdrawal`` and by what the chain says itself.
+    ``last_withdrawal`` and by what the chain says itself. ``called`` are in arrears and get no credit, ``suspended``
+    did not pay them in time and may not trade.
     """
 
     escrow_micro: Mapping[int, int] = field(default_factory=dict)
@@ -67,6 +69,8 @@ class Facts:
     applied_until_s: int = 0
     leaving_micro: Mapping[int, int] = field(default_factory=dict)
     last_withdrawal: int = 0
+    called: Set[int] = frozenset()
+    suspended: Set[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,10 @@ class Exposures:
         for slot in [slot for slot in self._lots if slot < facts.applied_until_s]:
             del self._lots[slot]
 
+    def is_suspended(self, member: int) -> bool:
+        """Whether the member left its arrears unpaid past the margin call's deadline."""
+        return member in self._facts.suspended
+
     def account(self, member: int) -> Account:
         """A member's position now."""
         facts = self._facts
@@ -178,6 +186,8 @@ class Exposures:
                 return Refusal.INSUFFICIENT_FUNDS if stake.side == _BUY else Refusal.INSUFFICIENT_COVER
         credit_micro = stake.remaining_lots * credit_ticks(stake)
         if credit_micro:
+            if stake.member in self._facts.called:
+                return Refusal.MARGIN_CALLED
             freed_micro = old.remaining_lots * credit_ticks(old) if old is not None else 0
             limit_micro = self._facts.credit_limit_micro.get(stake.member, 0)
             if credit_micro > limit_micro - self._credit_used_micro(stake.member) + freed_micro:

@@ -20,7 +20,18 @@ from market import member_store, withdrawing
 from market.context import Context
 from market.logs import log
 from market.scheduler import Step
-from settlement import commitments, cycle, disputing, drafting, mirror, mirror_store, reorganisation, store
+from settlement import (
+    commitments,
+    cycle,
+    disputing,
+    drafting,
+    ladder,
+    ladder_store,
+    mirror,
+    mirror_store,
+    reorganisation,
+    store,
+)
 from settlement.chain import ChainEvent
 from settlement.writer import Writer
 
@@ -42,6 +53,7 @@ def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[t
         ("withdraw", partial(_withdraw, context)),
         ("send", lambda _: writer.step() > 0),
         ("mirror", partial(_mirror, context, on_frozen)),
+        ("ladder", partial(_escalate, context)),
         ("due", partial(_mark_due, context)),
     ]
 
@@ -177,6 +189,14 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
 def _follow(connection: Connection, events: list[ChainEvent], now_s: int) -> None:
     mirror.follow(connection, events)
     finance_mirror.follow(connection, events, now_s)
+
+
+def _escalate(context: Context, now_s: int) -> bool:
+    with reading(context.database) as connection:  # hardly ever is anybody in arrears
+        if not ladder_store.standings(connection):
+            return False
+    with context.database.begin() as connection:
+        return bool(ladder.escalate_due(connection, now_s))
 
 
 def _mark_due(context: Context, now_s: int) -> bool:

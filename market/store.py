@@ -35,6 +35,7 @@ from market.records import (
     TradeRecord,
 )
 from market.risk import Facts
+from settlement import ladder_store
 
 CLOCK = "clock_s"
 """The setting that holds where a manual clock stands."""
@@ -160,6 +161,7 @@ def read_facts(connection: Connection) -> Facts:
     for debtor, amount_micro in connection.execute(in_cycles):
         paid[debtor] = paid.get(debtor, 0) - int(amount_micro)
     leaving, last_withdrawal = withdrawal_store.leaving(connection)
+    standings = ladder_store.standings(connection)
     applied_until_s = connection.scalar(select(func.max(cycles.c.end_s)).where(cycles.c.state == "applied"))
     return Facts(
         escrow_micro={row.member_id: row.escrow_micro for row in escrow},
@@ -168,6 +170,8 @@ def read_facts(connection: Connection) -> Facts:
         applied_until_s=applied_until_s or 0,
         leaving_micro=leaving,
         last_withdrawal=last_withdrawal,
+        called=frozenset(standings),
+        suspended=frozenset(member for member, each in standings.items() if each.stage >= ladder_store.SUSPENDED),
     )
 
 

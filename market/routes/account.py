@@ -10,11 +10,13 @@ from data.units import format_energy, format_instant, format_money, format_price
 from market import member_store, statement_store, wire
 from market.context import CONTEXT
 from market.identity import require
-from market.openapi.fields import PAGE, Day, Energy, Instant, Money, MoneyGiven, Price
+from market.openapi.fields import PAGE, Day, Energy, Instant, Money, MoneyGiven, Price, choice
 from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
 from market.statement_store import StatementLine
+from settlement import ladder_store
 from settlement.delivery import How, Kind
+from settlement.ladder_store import Standing
 
 
 class CreditLimit(wire.Body, frozen=True):
@@ -39,8 +41,16 @@ class CreditLimitsAnswer(msgspec.Struct, frozen=True):
     items: list[CreditLimitBody]
 
 
+STANDINGS = ("good", "margin_call", "suspended", "case")
+"""By the chain's stages."""
+
+
 class AccountBody(msgspec.Struct, frozen=True):
-    """Cash is free; of escrow, `reserved` is taken by orders, `leaving` by withdrawals, and the rest `available`."""
+    """Cash is free; of escrow, `reserved` is taken by orders, `leaving` by withdrawals, and the rest `available`.
+
+    `standing` is `good`, or where arrears have led: a `margin_call` to pay them by `pay_by`, then `suspended` from new
+    orders, then a `case` for governance.
+    """
 
     cash: Money
     escrow: Money
@@ -48,6 +58,8 @@ class AccountBody(msgspec.Struct, frozen=True):
     leaving: Money
     available: Money
     arrears: Money
+    standing: Annotated[str, choice(*STANDINGS)]
+    pay_by: Instant | None
     credit_limit: Money
     credit_used: Money
 
@@ -76,9 +88,13 @@ async def account(request: web.Request) -> web.Response:
     context, member = request.app[CONTEXT], require(request, scope="read")
     wire.query(request)
     position = await context.sequencer.look(lambda state: state.exposures.account(member.member_id))
-    free_micro, arrears_micro = await context.read(
-        lambda connection: statement_store.free_and_arrears(connection, member.member_id)
-    )
+
+    def kept(connection: Connection) -> tuple[int, int, Standing]:
+        free_micro, arrears_micro = statement_store.free_and_arrears(connection, member.member_id)
+        standing = ladder_store.standings(connection).get(member.member_id, Standing(0, None))
+        return free_micro, arrears_micro, standing
+
+    free_micro, arrears_micro, standing = await context.read(kept)
     return wire.reply(
         AccountBody(
             cash=format_money(free_micro),
@@ -87,6 +103,8 @@ async def account(request: web.Request) -> web.Response:
             leaving=format_money(position.leaving_micro),
             available=format_money(position.available_micro),
             arrears=format_money(arrears_micro),
+            standing=STANDINGS[standing.stage],
+            pay_by=None if standing.deadline_s is None else format_instant(standing.deadline_s),
             credit_limit=format_money(position.credit_limit_micro),
             credit_used=format_money(position.credit_used_micro),
         )
