@@ -104,7 +104,7 @@ def _trades(connection: Connection, receivable_id: bytes) -> tuple[list[ShownTra
             commitment = settlement_store.commitment_of_trade(connection, row.trade_id)
             assert commitment is not None, "a trade is committed before its cycle is drafted"
             first, last = commitment.first_trade, commitment.last_trade
-            leaves = [each.leaf for each in settlement_store.trades_between(connection, first, last)]
+            leaves = settlement_store.leaves_between(connection, first, last)
             commitments.append(ShownCommitment(commitment.commitment, Hex(commitment.trade_root)))
         place = row.trade_id - first
         shown.append(

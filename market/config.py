@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from data.units import UnitError, parse_money_micro, parse_price_ticks
 from market.problems import ProblemError
-from market.settings import Given, Limits, Server, SettingsError, Streams, over
+from market.settings import Given, Limits, Network, Server, SettingsError, Streams, over
 from market.timing import Timing
 from market.wire import public_key
 from matching.order import Rules
@@ -101,8 +101,11 @@ class Settlement(_Section, frozen=True):
 
 
 class ChainTerms(_Section, frozen=True):
+    """``verifier`` is where P-256 signatures are checked, 40 hex digits; empty: by the precompile of Osaka."""
+
     chain_id: _Count
     salt: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    verifier: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{40})?$")] = ""
 
 
 class Institution(_Section, frozen=True):
@@ -126,6 +129,7 @@ class Config(_Section, frozen=True):
     server: Server = Server()
     limits: Limits = Limits()
     streams: Streams = Streams()
+    network: Network = Network()
     witnesses: dict[Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,40}$")], Witness] = {}
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from market.config import INSTITUTIONS, Config
 from settlement.acts import Admission, Role
-from settlement.deploy import Genesis
+from settlement.deploy import P256VERIFY, Genesis
 
 
 def genesis_of(config: Config) -> Genesis:
@@ -15,4 +15,5 @@ def genesis_of(config: Config) -> Genesis:
         horizon_s=config.market.horizon_slots * config.slot_s,
         operator_bond_micro=config.operator_bond_micro,
         challenge_bond_micro=config.challenge_bond_micro,
+        verifier=bytes.fromhex(config.chain.verifier) or P256VERIFY,
     )

@@ -11,8 +11,8 @@ from data.schema import standing
 from market import serving, store
 from market.clock import read_clock
 from market.config import Config, ConfigError
+from market.network import NETWORK, connect
 from market.settings import Start
-from settlement.jsonrpc import HttpPost, JsonRpc
 
 
 def check(folder: Path, terms: Config, start: Start) -> int:
@@ -26,7 +26,11 @@ def check(folder: Path, terms: Config, start: Start) -> int:
         raise ConfigError(f"clock: {error}") from error
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{folder}: this user can not write there")
-    found = [f"{folder}: settings and keys are in order", *_database(folder, terms, start), *_chain(terms, start)]
+    found = [
+        f"{folder}: settings and keys are in order",
+        *_database(folder, terms, start),
+        *_chain(folder, terms, start),
+    ]
     sys.stdout.write("\n".join(found) + "\n")
     return 0
 
@@ -53,10 +57,22 @@ def _look(database: Engine, terms: Config) -> str:
     return f"schema {revision}, this market's"
 
 
-def _chain(terms: Config, start: Start) -> list[str]:
+def _chain(folder: Path, terms: Config, start: Start) -> list[str]:
     if start.chain_url is None:
         return ["chain: embedded"]
-    chain_id = int(JsonRpc(HttpPost(start.chain_url)).ask("eth_chainId"), 16)
-    if chain_id != terms.chain.chain_id:
-        raise ConfigError(f"chain.chain_id: market.toml says {terms.chain.chain_id}, the network is {chain_id}")
-    return [f"chain: network {chain_id} answers"]
+    endpoints = connect(terms, start.chain_url, _network_of(folder, start))
+    return [f"chain: network {endpoints.identity.chain_id} answers, {endpoints.count} nodes are set"]
+
+
+def _network_of(folder: Path, start: Start) -> dict[str, str] | None:
+    """The network that the market began on; None when it has not begun."""
+    file = folder / "market.db"
+    if start.database_url is None and not file.exists():
+        return None
+    database = open_database(start.database_url or sqlite_url(file))
+    try:
+        with reading(database) as connection:
+            known = None if standing(connection) is None else store.read_settings(connection).get(NETWORK)
+            return known if isinstance(known, dict) else None
+    finally:
+        database.dispose()

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from data.database import open_database, reading, sqlite_url
 from data.schema import SchemaError
 from market import config, running, serving, settings, store
-from market.chain_process import embedded
+from market.chain_process import ChainProcess, embedded
 from market.clock import ManualClock, WallClock, read_clock
 from market.config import INSTITUTIONS, Config, ConfigError
 from market.connections import make_room
@@ -26,11 +26,12 @@ from market.genesis import genesis_of
 from market.lock import AlreadyServedError, served_alone
 from market.logs import log, set_level, start_logging
 from market.loops import new_loop
+from market.network import GONE_BACK_AFTER_S, network, nodes_of
 from market.readiness import check
 from market.recovery import RecordError
 from market.settings import SettingsError
 from settlement.chain import Chain, ChainError
-from settlement.deploy import deploy
+from settlement.deploy import deploy, deploy_over
 from settlement.officer import Officer
 
 RECURSION_LIMIT = 1_000
@@ -89,7 +90,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         serving.make_tables(database)
         clock = _clock(start.clock, database)
         node = held.enter_context(embedded(folder, terms, clock)) if start.chain_url is None else None
-        chain = _deployed(terms, relayer_key, start.chain_url or (node.url if node is not None else ""))
+        chain = _deployed(terms, relayer_key, node, database, start.chain_url or "")
         sys.setrecursionlimit(RECURSION_LIMIT)
         with new_loop() as runner:
             return runner.run(running.run(running.Market(terms, database, clock, chain, operator, node, secret, hold)))
@@ -110,8 +111,23 @@ def _clock(text: str, database: Engine) -> WallClock | ManualClock:
     return clock
 
 
-def _deployed(terms: Config, relayer_key: bytes, url: str) -> Chain:
-    chain = deploy(url, genesis_of(terms), relayer_key, say=lambda line: log(logging.INFO, "chain", note=line))
+def _deployed(
+    terms: Config, relayer_key: bytes, node: ChainProcess | None, database: Engine, network_urls: str
+) -> Chain:
+    def say(line: str) -> None:
+        log(logging.INFO, "chain", note=line)
+
+    if node is not None:
+        chain = deploy(node.url, genesis_of(terms), relayer_key, say=say)
+    else:
+        chain = deploy_over(
+            network(database, terms, network_urls),
+            genesis_of(terms),
+            relayer_key,
+            confirmations=terms.network.confirmations,
+            gone_back_after_s=GONE_BACK_AFTER_S if len(nodes_of(network_urls)) > 1 else 0.0,
+            say=say,
+        )
     if chain.chain_id != terms.chain.chain_id:
-        raise ConfigError(f"chain.chain_id: market.toml says {terms.chain.chain_id}, the network is {chain.chain_id}")
+        raise ConfigError(f"chain.chain_id: market.toml says {terms.chain.chain_id}, the chain is {chain.chain_id}")
     return chain

@@ -38,7 +38,10 @@ class Start(Section, frozen=True):
 
     folder: Annotated[str, Meta(min_length=1, description="the market's folder")] | None = None
     database_url: Annotated[Url, Meta(description="postgresql://... instead of market.db in the folder")] | None = None
-    chain_url: Annotated[Url, Meta(description="an EVM network's JSON-RPC instead of the embedded chain")] | None = None
+    chain_url: (
+        Annotated[Url, Meta(description="an EVM network instead of the embedded chain: its nodes' URLs, with commas")]
+        | None
+    ) = None
     clock: Annotated[
         str, Meta(min_length=1, description="`wall`, or `manual:2026-07-01T00:00:00Z`, moved by the operator")
     ] = "wall"
@@ -125,7 +128,27 @@ class Streams(Section, frozen=True):
     heartbeat_s: Annotated[Count, Meta(description="a reader that has not answered a ping by the next is closed")] = 20
 
 
-SECTIONS: Mapping[str, type[Section]] = {"": Start, "server": Server, "limits": Limits, "streams": Streams}
+class Network(Section, frozen=True):
+    """How an EVM network is spoken to; the embedded chain needs none of it."""
+
+    confirmations: Annotated[
+        Whole, Meta(description="blocks on top of one before it counts; 0 where blocks are final at once, as with QBFT")
+    ] = 0
+    timeout_s: Annotated[
+        Count, Meta(description="a node that has not answered after this long is left for the next")
+    ] = 30
+    lag_blocks: Annotated[
+        Count, Meta(description="a node this far behind the highest is asked only when no other answers")
+    ] = 5
+
+
+SECTIONS: Mapping[str, type[Section]] = {
+    "": Start,
+    "server": Server,
+    "limits": Limits,
+    "streams": Streams,
+    "network": Network,
+}
 
 _SECRET = frozenset({"database_url", "chain_url"})
 """May carry a password: told only whether they are set."""

@@ -94,15 +94,20 @@ def _frozen_in(events: Iterable[ChainEvent]) -> list[tuple[int, bool]]:
 
 
 def _commit(context: Context, now_s: int) -> bool:
-    with context.database.begin() as connection:
-        number = commitments.commit_due(
+    """The leaves are read and hashed before the transaction that orders wait for."""
+    with reading(context.database) as connection:
+        prepared = commitments.prepare(
             connection,
             now_s,
             rules=context.config.settlement_rules,
             domain=context.chain.domain("Clearing"),
             operator=context.operator,
         )
-    return number is not None
+    if prepared is None:
+        return False
+    with context.database.begin() as connection:
+        commitments.keep(connection, prepared)
+    return True
 
 
 class _Drafting:

@@ -70,7 +70,7 @@ def _commitments(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     sequences = [replayed.traded.sequence for replayed in scene.replay.trades]
     previous, last_trade = commitments.GENESIS_COMMITMENT, 0
     for number, row in enumerate(rows, start=1):
-        leaves = [trade.leaf for trade in store.trades_between(scene.connection, row.first_trade, row.last_trade)]
+        leaves = store.leaves_between(scene.connection, row.first_trade, row.last_trade)
         computed: Mapping[str, object] = {
             "commitment": number,
             "previous": previous,

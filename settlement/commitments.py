@@ -4,11 +4,12 @@ Nothing goes when nothing happened. The row that says so and the call that carri
 the writer sends the call exactly once.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
 from settlement import acts, merkle, outbox, store
+from settlement.chain import Call
 from settlement.hexjson import Hex
 from settlement.intents import Domain
 from settlement.officer import Officer
@@ -16,6 +17,13 @@ from settlement.rules import SettlementRules
 from settlement.trade_leaf import Commitment
 
 GENESIS_COMMITMENT = bytes(32)
+
+
+class Prepared(NamedTuple):
+    """A commitment that is due: its row without the outbox's number, and the call that carries it."""
+
+    row: dict[str, Any]
+    call: Call
 
 
 def commit_due(
@@ -27,10 +35,25 @@ def commit_due(
     operator: Officer,
     at_once: bool = False,
 ) -> int | None:
-    """Commit what the journal holds beyond the last commitment, when it is time to.
+    """Commit what the journal holds beyond the last commitment, when it is time to; its number, or None."""
+    prepared = prepare(connection, now_s, rules=rules, domain=domain, operator=operator, at_once=at_once)
+    return None if prepared is None else keep(connection, prepared)
+
+
+def prepare(
+    connection: Connection,
+    now_s: int,
+    *,
+    rules: SettlementRules,
+    domain: Domain,
+    operator: Officer,
+    at_once: bool = False,
+) -> Prepared | None:
+    """The commitment that is due, or None. Only reads: ten thousand leaves take a while, and nobody need wait for it.
 
     It is time when the oldest uncommitted batch has waited ``rules.commit_interval_s`` or ``rules.commit_trades``
-    trades wait; ``at_once`` does not wait. ``domain`` is that of Clearing. Returns the new commitment's index, or None.
+    trades wait; ``at_once`` does not wait. Where more wait, only as many are taken, up to the end of their batch.
+    ``domain`` is that of Clearing.
     """
     last = store.last_commitment(connection)
     end = store.journal_after(connection, last.journal_batch if last else 0)
@@ -41,27 +64,36 @@ def commit_due(
     waited = now_s - end.oldest_recorded_s >= rules.commit_interval_s
     if not (at_once or waited or last_trade - first_trade + 1 >= rules.commit_trades):
         return None
-    leaves = [trade.leaf for trade in store.trades_between(connection, first_trade, last_trade)]
+    batch, head = end.batch, end.head
+    if last_trade - first_trade + 1 > rules.commit_trades:
+        batch, head = store.batch_of_trade(connection, first_trade + rules.commit_trades - 1)
+        last_trade = store.last_trade_upto(connection, batch)
+    leaves = store.leaves_between(connection, first_trade, last_trade)
     commitment = acts.Commitment(
         number=last.commitment + 1 if last else 1,
         previous=of_row(last).rolling_hash() if last else GENESIS_COMMITMENT,
-        journal_head=end.head,
+        journal_head=head,
         trade_root=merkle.root(leaves),
         trade_count=len(leaves),
     )
-    call = acts.commit(commitment, [operator.approve(acts.commit_digest(domain, commitment))])
     row = {
         "commitment": commitment.number,
         "previous": commitment.previous,
-        "journal_batch": end.batch,
+        "journal_batch": batch,
         "journal_head": commitment.journal_head,
         "first_trade": first_trade,
         "last_trade": last_trade,
         "trade_root": commitment.trade_root,
-        "outbox_id": outbox.put(connection, call),
     }
-    store.add_commitment(connection, row)
-    return commitment.number
+    return Prepared(row, acts.commit(commitment, [operator.approve(acts.commit_digest(domain, commitment))]))
+
+
+def keep(connection: Connection, prepared: Prepared) -> int:
+    """Write a prepared commitment and put its call into the outbox; its number. One at a time may be under way."""
+    outbox_id = outbox.put(connection, prepared.call)
+    store.add_commitment(connection, prepared.row | {"outbox_id": outbox_id})
+    number: int = prepared.row["commitment"]
+    return number
 
 
 def of_row(row: Row[Any]) -> acts.Commitment:

@@ -68,9 +68,10 @@ def deploy_over(
     relayer_key: bytes,
     *,
     confirmations: int = 0,
+    gone_back_after_s: float = 0.0,
     say: Callable[[str], None] = silent,
 ) -> RpcChain:
-    """As ``deploy``, over a connection that is open already."""
+    """As ``deploy``, over a connection that is open already; ``gone_back_after_s`` as for ``RpcChain``."""
     contracts = compiled(say)
     relayer = Account.from_key(relayer_key)
     sender = bytes.fromhex(relayer.address[2:])
@@ -93,6 +94,7 @@ def deploy_over(
         contracts=contracts,
         relayer_key=relayer_key,
         confirmations=confirmations,
+        gone_back_after_s=gone_back_after_s,
     )
 
 

@@ -58,7 +58,7 @@ def gather(connection: Connection, trade_id: int, member: int, domain: Domain) -
     committed = None if covering is None else store.commitment_event(connection, covering)
     if covering is None or committed is None:
         return "not_committed"
-    leaves = [trade.leaf for trade in store.trades_between(connection, covering.first_trade, covering.last_trade)]
+    leaves = store.leaves_between(connection, covering.first_trade, covering.last_trade)
     path = merkle.path(leaves, trade_id - covering.first_trade)
     (trade,) = found
     evidence = _evidence(connection, _own_order(connection, trade, member))

@@ -55,14 +55,21 @@ class RpcChain:
         contracts: Mapping[str, Compiled],
         relayer_key: bytes,
         confirmations: int = 0,
+        gone_back_after_s: float = 0.0,
     ) -> None:
-        """``salt`` is the genesis salt; a transaction counts once ``confirmations`` blocks stand on its own."""
+        """``salt`` is the genesis salt; a transaction counts once ``confirmations`` blocks stand on its own.
+
+        Where several nodes answer in turn, one may not have yet what another had: blocks that are missing count as
+        given up only when they are still missing ``gone_back_after_s`` later.
+        """
         self.chain_id = chain_id
         self.addresses = dict(addresses)
         self._rpc = rpc
         self._salt = salt
         self._relayer = Account.from_key(relayer_key)
         self._confirmations = confirmations
+        self._gone_back_after_s = gone_back_after_s
+        self._missing_since: float | None = None
         self._quiet: tuple[int, int, bytes] | None = None  # no events between these blocks; the second one's hash
         self._names = {address: name for name, address in addresses.items()}
         self._events = {name: abi.event_shapes(compiled) for name, compiled in contracts.items()}
@@ -190,9 +197,17 @@ class RpcChain:
             yield self._rpc.ask("eth_getLogs", stretch | {"address": places})
 
     def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
-        """The hash of each block that the chain has now, None where it has none of that number."""
+        """The hash of each block that the chain has now, None where it has none of that number.
+
+        Raises ChainUnavailableError while it is too early to say so.
+        """
         answers = self._rpc.batch([Request("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
-        return [_bytes(answer["hash"]) if isinstance(answer, dict) else None for answer in answers]
+        hashes = [_bytes(answer["hash"]) if isinstance(answer, dict) else None for answer in answers]
+        now = time.monotonic()
+        self._missing_since = (self._missing_since or now) if None in hashes else None
+        if self._missing_since is not None and now - self._missing_since < self._gone_back_after_s:
+            raise ChainUnavailableError("a node that answers does not have yet what another had")
+        return hashes
 
     def _is_on_chain(self, number: int, block_hash: bytes) -> bool:
         return self.block_hashes([number]) == [block_hash]

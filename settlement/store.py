@@ -62,17 +62,27 @@ class LeafTrade(NamedTuple):
 
 
 def _leaf_trades() -> Select[Any]:
+    """The columns of a record first, in its order: ``_record`` takes them by their place, for there are many."""
     buy, sell = orders.alias("buy"), orders.alias("sell")
     buy_meter, sell_meter = nodes.alias("buy_meter"), nodes.alias("sell_meter")
     return (
         select(
-            trades,
-            buy.c.digest.label("buy_digest"),
-            sell.c.digest.label("sell_digest"),
-            buy.c.received_s.label("buy_placed_s"),
-            sell.c.received_s.label("sell_placed_s"),
-            buy_meter.c.name.label("buy_meter"),
-            sell_meter.c.name.label("sell_meter"),
+            *(trades.c[name] for name in Common.__struct_fields__),
+            buy.c.digest,
+            trades.c.buyer,
+            buy_meter.c.name,
+            trades.c.buyer_price_ticks,
+            buy.c.received_s,
+            trades.c.buy_filled_before_lots,
+            sell.c.digest,
+            trades.c.seller,
+            sell_meter.c.name,
+            trades.c.seller_price_ticks,
+            sell.c.received_s,
+            trades.c.sell_filled_before_lots,
+            trades.c.salts,
+            trades.c.buy_node,
+            trades.c.sell_node,
         )
         .join(buy, buy.c.order_id == trades.c.buy_order)
         .join(sell, sell.c.order_id == trades.c.sell_order)
@@ -130,34 +140,21 @@ def slot_trade(row: Row[Any]) -> SlotTrade:
     )
 
 
+def leaves_between(connection: Connection, first_trade: int, last_trade: int) -> list[bytes]:
+    """The leaves of the trades with these ids, both included."""
+    query = _leaf_trades().where(trades.c.trade_id.between(first_trade, last_trade))
+    return [trade_leaf(_record(row)) for row in connection.execute(query)]
+
+
 def _leaf_trade(row: Row[Any]) -> LeafTrade:
-    common = Common(
-        trade_id=row.trade_id,
-        sequence=row.sequence,
-        slot_s=row.slot_s,
-        quantity_lots=row.quantity_lots,
-        terms_days=row.terms_days,
-        taker=row.taker,
-        level=row.level,
-        traded_s=row.traded_s,
-    )
-    buy = Half(
-        order_digest=Hex(row.buy_digest),
-        member=row.buyer,
-        meter=row.buy_meter,
-        price_ticks=row.buyer_price_ticks,
-        placed_s=row.buy_placed_s,
-        filled_before_lots=row.buy_filled_before_lots,
-    )
-    sell = Half(
-        order_digest=Hex(row.sell_digest),
-        member=row.seller,
-        meter=row.sell_meter,
-        price_ticks=row.seller_price_ticks,
-        placed_s=row.sell_placed_s,
-        filled_before_lots=row.sell_filled_before_lots,
-    )
-    return LeafTrade(slot_trade(row), TradeRecord(common, buy, sell, row.salts))
+    return LeafTrade(slot_trade(row), _record(row))
+
+
+def _record(row: Row[Any]) -> TradeRecord:
+    values: Sequence[Any] = row
+    buy_digest, *buy = values[8:14]
+    sell_digest, *sell = values[14:20]
+    return TradeRecord(Common(*values[:8]), Half(Hex(buy_digest), *buy), Half(Hex(sell_digest), *sell), values[20])
 
 
 # ---------------------------------------------------------------------------------------------- commitments
@@ -242,6 +239,14 @@ def last_trade_upto(connection: Connection, batch: int) -> int:
     last_sequence = connection.scalar(select(journal.c.last_sequence).where(journal.c.batch == batch))
     query = select(trades.c.trade_id).where(trades.c.sequence <= last_sequence).order_by(trades.c.trade_id.desc())
     return connection.scalar(query.limit(1)) or 0
+
+
+def batch_of_trade(connection: Connection, trade_id: int) -> tuple[int, bytes]:
+    """Number and head of the journal's batch that caused a trade which exists."""
+    sequence = select(trades.c.sequence).where(trades.c.trade_id == trade_id).scalar_subquery()
+    query = select(journal.c.batch, journal.c.head).where(journal.c.last_sequence >= sequence)
+    row = connection.execute(query.order_by(journal.c.batch).limit(1)).one()
+    return row.batch, row.head
 
 
 def add_commitment(connection: Connection, row: dict[str, Any]) -> None:
