@@ -160,6 +160,11 @@ class Areas:
             if node in self._above
         }
 
+    def nearest(self, meters: Iterable[int], comparisons: Sequence[Comparison], area: int) -> list[int]:
+        """Those of some meters over which this area decides, given the slot's comparisons."""
+        read = {each.node for each in comparisons if each.status != AreaStatus.UNREAD}
+        return [node for node in meters if next((above for above in self._above[node] if above in read), None) == area]
+
     def _by_operator(self, node: int, statuses: Mapping[int, AreaStatus]) -> Established:
         found = Established.OPERATOR
         for area in self._above[node]:

@@ -5,10 +5,11 @@ Thousands of rows go in and are found by a few statements (``data/bulk.py``).
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, Connection, Row, Table, exists, func, insert, select
+from sqlalchemy import CTE, Connection, Row, Table, exists, func, insert, select, update
 
+from data import tables
 from data.bulk import insert_rows, rows_with_keys
 from data.tables import area_meters, meters, nodes, quarantined_readings, reading_signatures, readings, trades
 from settlement.areas import AreaMeter, Areas, Place
@@ -16,6 +17,7 @@ from settlement.delivery import Reading
 from settlement.meters import Connection as MeterConnection
 from settlement.meters import Kept
 from settlement.reading_leaf import placed_leaves, reading_leaf
+from settlement.signatures import PublicKey
 from settlement.store import chunks
 
 TakenRow = tuple[int, int, int, int, int, int, int]
@@ -65,6 +67,80 @@ def add_area_meter(connection: Connection, area: AreaMeter, *, set_s: int, signe
     row = {"node_id": area.node, **area._asdict(), "set_s": set_s, "signer": signer, "signature": signature}
     del row["node"]
     connection.execute(insert(area_meters), row)
+
+
+class AreaPlace(NamedTuple):
+    """A node where an area meter may be, and all terms that one had there, oldest first."""
+
+    node: int
+    is_meter: bool
+    terms: list[AreaMeter]
+
+
+def area_place(connection: Connection, name: str) -> AreaPlace | None:
+    """The node of this name."""
+    node = connection.scalar(select(nodes.c.node_id).where(nodes.c.name == name))
+    if node is None:
+        return None
+    is_meter = connection.execute(select(meters.c.node_id).where(meters.c.node_id == node)).first() is not None
+    query = select(area_meters).where(area_meters.c.node_id == node).order_by(area_meters.c.number)
+    return AreaPlace(node, is_meter, [_area_meter(row) for row in connection.execute(query)])
+
+
+def names_of(connection: Connection, wanted: Collection[int]) -> dict[int, str]:
+    """The names of some nodes."""
+    asked = [(node,) for node in wanted]
+    return {row[0]: row[1] for row in rows_with_keys(connection, nodes, ("node_id",), asked, ("node_id", "name"))}
+
+
+class MeterKey(NamedTuple):
+    """A key of a meter, for its signatures over readings with ``from_signature <= id < to_signature``."""
+
+    node: int
+    number: int
+    from_signature: int
+    to_signature: int | None
+    key: PublicKey
+    registered_s: int
+
+
+def meter_keys(connection: Connection, node: int) -> list[MeterKey]:
+    """All keys that a meter has or had, oldest first."""
+    query = select(tables.meter_keys).where(tables.meter_keys.c.node_id == node).order_by(tables.meter_keys.c.number)
+    return [
+        MeterKey(
+            row.node_id,
+            row.number,
+            row.from_signature,
+            row.to_signature,
+            PublicKey(int.from_bytes(row.x, "big"), int.from_bytes(row.y, "big")),
+            row.registered_s,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def is_meter_key(connection: Connection, key: PublicKey) -> bool:
+    """Whether some meter has or had this key."""
+    point = key.x.to_bytes(32, "big"), key.y.to_bytes(32, "big")
+    query = select(tables.meter_keys.c.node_id).where(
+        tables.meter_keys.c.x == point[0], tables.meter_keys.c.y == point[1]
+    )
+    return connection.execute(query).first() is not None
+
+
+def add_meter_key(connection: Connection, new: MeterKey, *, signer: int, signature: bytes, proof: bytes) -> None:
+    """A meter's next key: the one before holds up to where this begins."""
+    keys = tables.meter_keys
+    connection.execute(
+        update(keys)
+        .where(keys.c.node_id == new.node, keys.c.to_signature.is_(None))
+        .values(to_signature=new.from_signature)
+    )
+    row = {"node_id": new.node, "number": new.number, "from_signature": new.from_signature}
+    point = {"x": new.key.x.to_bytes(32, "big"), "y": new.key.y.to_bytes(32, "big")}
+    signed = {"registered_s": new.registered_s, "signer": signer, "signature": signature, "proof": proof}
+    connection.execute(insert(keys), row | point | signed)
 
 
 def area_rows(connection: Connection) -> Sequence[Row[Any]]:
@@ -158,6 +234,45 @@ def read_on_time(connection: Connection, start_s: int, end_s: int, before_s: int
         .where(readings.c.slot_s >= start_s, readings.c.slot_s < end_s, reading_signatures.c.received_s < before_s)
     )
     return connection.execute(query.limit(1)).first() is not None
+
+
+def versions_of(connection: Connection, node: int, start_s: int, end_s: int) -> Sequence[Row[Any]]:
+    """Every version of a meter's readings of the slots in ``[start_s, end_s)``, with who signed it and when it came."""
+    slots = _slots_of(readings, start_s, end_s)
+    query = (
+        select(
+            readings,
+            reading_signatures.c.received_s,
+            reading_signatures.c.node_id.is_not(None).label("by_meter"),
+        )
+        .select_from(slots)
+        .join(readings, readings.c.slot_s == slots.c.slot_s)
+        .join(reading_signatures, reading_signatures.c.signature_id == readings.c.signature_id)
+        .where(readings.c.node_id == node)
+        .order_by(readings.c.slot_s, readings.c.version)
+    )
+    return connection.execute(query).all()
+
+
+QUARANTINE_STEP = 2**16
+"""More readings than one signature covers."""
+
+
+def quarantine_key(row: Row[Any]) -> int:
+    """Where a quarantined reading stands among all."""
+    return int(row.signature_id) * QUARANTINE_STEP + int(row.leaf_index)
+
+
+def quarantined(connection: Connection, after: int, limit: int, owner: int | None) -> Sequence[Row[Any]]:
+    """Some quarantined readings after a ``quarantine_key``, in its order: all, or those of a member's meters."""
+    signed, place = divmod(max(after, 0), QUARANTINE_STEP)
+    kept = quarantined_readings.c
+    later = (kept.signature_id > signed) | ((kept.signature_id == signed) & (kept.leaf_index > place))
+    query = select(quarantined_readings).where(later).order_by(kept.signature_id, kept.leaf_index).limit(limit)
+    if owner is not None:
+        own = select(nodes.c.name).join(meters, meters.c.node_id == nodes.c.node_id).where(meters.c.member_id == owner)
+        query = query.where(kept.meter.in_(own))
+    return connection.execute(query).all()
 
 
 def next_signature(connection: Connection) -> int:

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
+from sqlalchemy import Connection
 
 from market import reading_rows, wire
 from market.context import CONTEXT, Context
@@ -99,8 +100,8 @@ async def submit(request: web.Request) -> web.Response:
     digest = root_digest(context.chain.domain("Clearing"), signer.member_id, batch.root, len(batch.leaves))
     if not signatures.is_signed(signer.key, digest, batch.signature):
         raise refuse(422, "bad_signature", "this is not the signature of these readings by their sender", "signature")
-    return await _record(
-        context, batch, lambda verdicts: wire.reply(ReadingsAnswer([_result(verdict) for verdict in verdicts]))
+    return await record(
+        context, batch, lambda verdicts: wire.reply(ReadingsAnswer([result_of(verdict) for verdict in verdicts]))
     )
 
 
@@ -131,7 +132,7 @@ async def submit_csv(request: web.Request) -> web.Response:
     digest = root_digest(context.chain.domain("Clearing"), signer.member_id, batch.root, len(batch.leaves))
     if not signatures.is_signed(signer.key, digest, signature):
         raise refuse(422, "bad_signature", "this is not the signature of these rows by their sender", SIGNATURE_HEADER)
-    return await _record(context, batch, lambda verdicts: wire.reply(_summary(verdicts)))
+    return await record(context, batch, lambda verdicts: wire.reply(_summary(verdicts)))
 
 
 def _batch_of_csv(payload: bytes, signer: int, signature: bytes) -> readings.Batch:
@@ -163,15 +164,24 @@ def _summary(verdicts: Sequence[Verdict]) -> ReadingsSummary:
     )
 
 
-async def _record(
-    context: Context, batch: readings.Batch, reply: Callable[[list[Verdict]], web.Response]
+async def record(
+    context: Context,
+    batch: readings.Batch,
+    reply: Callable[[list[Verdict]], web.Response],
+    check: Callable[[Connection], None] = lambda _: None,
 ) -> web.Response:
-    """Judge on a snapshot, then write; orders wait only while rows are written."""
+    """Judge on a snapshot, then write; orders wait only while rows are written.
+
+    ``check`` may refuse in the transaction that writes.
+    """
     now_s, rules = context.clock.now_s(), context.config.settlement_rules
     judged = await context.read(lambda snapshot: readings.judge_batch(snapshot, batch, now_s=now_s, rules=rules))
-    return await context.write_and_answer(
-        lambda connection: readings.write(connection, batch, judged, now_s=now_s, rules=rules), reply
-    )
+
+    def write(connection: Connection) -> list[Verdict]:
+        check(connection)
+        return readings.write(connection, batch, judged, now_s=now_s, rules=rules)
+
+    return await context.write_and_answer(write, reply)
 
 
 def _submitted(body: ReadingBody, at: str) -> Submitted:
@@ -183,7 +193,8 @@ def _submitted(body: ReadingBody, at: str) -> Submitted:
     )
 
 
-def _result(verdict: Verdict) -> ReadingResult:
+def result_of(verdict: Verdict) -> ReadingResult:
+    """A verdict as it is answered."""
     return ReadingResult(verdict.status, UNSET if verdict.code is None else verdict.code)
 
 
