@@ -11,6 +11,7 @@ import msgspec
 
 from data.units import UnitError, parse_energy_lots, parse_instant_s, parse_price_ticks
 from market import order_store, wire
+from market.cancel_receipts import cancel_receipt
 from market.context import Context
 from market.identity import Member
 from market.jobs import CancelMany, CancelOne, Placed, ReduceOne, Repeat
@@ -216,7 +217,8 @@ async def amend_one(context: Context, member: Member, client_order_id: str, body
     if isinstance(outcome.answer, Problem):
         raise ProblemError(outcome.answer)
     receipt = outcome.receipt.body() if outcome.receipt is not None and job.has_changed else None
-    return {"order": order_body(outcome.answer), "receipt": receipt}
+    limited = cancel_receipt(context, outcome.answer.order)
+    return {"order": order_body(outcome.answer), "receipt": receipt, "cancel_receipt": limited}
 
 
 async def cancel_one(context: Context, member: Member, client_order_id: str) -> dict[str, Any]:
@@ -226,7 +228,8 @@ async def cancel_one(context: Context, member: Member, client_order_id: str) -> 
     if isinstance(outcome.answer, Problem):
         raise ProblemError(outcome.answer)
     assert outcome.receipt is not None
-    return {"order": order_body(outcome.answer), "receipt": outcome.receipt.body()}
+    ended = cancel_receipt(context, outcome.answer.order)
+    return {"order": order_body(outcome.answer), "receipt": outcome.receipt.body(), "cancel_receipt": ended}
 
 
 async def cancel_many(context: Context, member: Member, slot: int | None) -> dict[str, Any]:

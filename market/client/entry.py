@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+from msgspec import structs
 
-from data.units import format_energy, format_instant
+from data.units import format_energy, format_instant, parse_energy_lots
 from market.client.errors import ReceiptError, Refused, RefusedError
-from market.client.shapes import Facts, Placed, Receipt, order_body
+from market.client.shapes import CancelReceipt, Facts, Placed, Receipt, order_body
 from settlement import merkle, signatures
+from settlement.dispute_acts import cancel_receipt_digest
 from settlement.intents import ORDER_BATCH, RECEIPT, OrderIntent, Value
 from settlement.jwk import from_jwk
 
@@ -32,9 +34,10 @@ class _One(msgspec.Struct):
     receipt: Receipt
 
 
-class _Reduced(msgspec.Struct):
+class _Limited(msgspec.Struct):
     order: Placed
     receipt: Receipt | None
+    cancel_receipt: CancelReceipt | None = None
 
 
 class _Result(msgspec.Struct):
@@ -110,15 +113,16 @@ class OrderEntry(ABC):
         body = {"remaining": format_energy(remaining_lots)}
         fields = {"client_order_id": client_order_id, "amendment": body}
         answer = await self._enter(Act("PATCH", f"/v1/orders/{client_order_id}", body, {}, "amend", fields))
-        found = msgspec.json.decode(answer, type=_Reduced)
-        await self._check(found.receipt)
-        return found.order
+        return await self._limited(answer)
 
     async def cancel(self, client_order_id: str) -> Placed:
-        """Take an open order back; what it had become. Raises RefusedError ``not_open``, UnreachableError."""
+        """Take an open order back; what it had become, with the operator's word that it trades no more.
+
+        Raises RefusedError ``not_open``, UnreachableError.
+        """
         path = f"/v1/orders/{client_order_id}"
         act = Act("DELETE", path, None, {}, "cancel", {"client_order_id": client_order_id})
-        return (await self._one(await self._enter(act)))[0]
+        return await self._limited(await self._enter(act))
 
     async def cancel_all(self, slot_s: int | None = None) -> list[Placed]:
         """Take all open orders back, or those of one slot; what they had become. Raises UnreachableError."""
@@ -132,6 +136,24 @@ class OrderEntry(ABC):
         found = msgspec.json.decode(answer, type=_One)
         await self._check(found.receipt)
         return found.order, found.receipt
+
+    async def _limited(self, answer: bytes) -> Placed:
+        """An order that was cancelled or reduced; its cancel receipt must be over what the answer says."""
+        found = msgspec.json.decode(answer, type=_Limited)
+        await self._check(found.receipt)
+        receipt, order = found.cancel_receipt, found.order
+        if receipt is None:
+            return order
+        facts = await self.facts()
+        domain, key = facts.domain("Clearing"), from_jwk(facts.operator_key)
+        back_lots = parse_energy_lots(order.reduced)
+        back_lots += 0 if order.state == "open" else parse_energy_lots(order.remaining)
+        digest = order.intent(self.whoami()).digest(domain)
+        said = cancel_receipt_digest(domain, digest, receipt.limit_lots, receipt.sequence)
+        is_meant = receipt.order == digest.hex() and receipt.limit_lots == parse_energy_lots(order.quantity) - back_lots
+        if not is_meant or not signatures.is_signed(key, said, bytes.fromhex(receipt.signature)):
+            raise ReceiptError("this cancel receipt is not the operator's word on this order; do not rely on it")
+        return structs.replace(order, cancel_receipt=receipt)
 
     async def _check(self, receipt: Receipt | None) -> None:
         """Raises ReceiptError."""

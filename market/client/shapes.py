@@ -4,7 +4,14 @@ from typing import Any
 
 import msgspec
 
-from data.units import format_energy, format_instant, format_price
+from data.units import (
+    format_energy,
+    format_instant,
+    format_price,
+    parse_energy_lots,
+    parse_instant_s,
+    parse_price_ticks,
+)
 from matching.order import Level, Side, Tif
 from settlement.intents import Domain, OrderIntent
 from settlement.jwk import Jwk
@@ -57,6 +64,19 @@ class Receipt(msgspec.Struct, frozen=True):
     signature: str
 
 
+class CancelReceipt(msgspec.Struct, frozen=True):
+    """The operator's word that the order with this digest trades at most so much, from a sequence number on.
+
+    Worth keeping: with it a later trade beyond the limit is proven to the chain.
+    """
+
+    order: str
+    limit_lots: int
+    sequence: int
+    operator: int
+    signature: str
+
+
 class Placed(msgspec.Struct, frozen=True):
     """An order as the market holds it; ``remaining`` is what has not traded, in kWh."""
 
@@ -68,6 +88,31 @@ class Placed(msgspec.Struct, frozen=True):
     slot: str
     side: str
     trades: list[dict[str, Any]] = []
+    meter: str = ""
+    reach: str = "substation"
+    terms: int = 0
+    tif: str = "gtc"
+    replaces: str = ""
+    deadline: str = ""
+    reduced: str = "0.00"
+    cancel_receipt: CancelReceipt | None = None
+
+    def intent(self, member: int) -> OrderIntent:
+        """What its owner signed, if this is that order. Raises UnitError, KeyError."""
+        return OrderIntent(
+            member=member,
+            client_order_id=self.client_order_id,
+            meter=self.meter,
+            side=Side[self.side.upper()],
+            slot=parse_instant_s(self.slot),
+            quantity_lots=parse_energy_lots(self.quantity),
+            price_ticks=parse_price_ticks(self.price),
+            reach=Level[self.reach.upper()],
+            terms_days=self.terms,
+            tif=Tif[self.tif.upper()],
+            replaces=self.replaces,
+            deadline=parse_instant_s(self.deadline),
+        )
 
 
 def order_body(intent: OrderIntent) -> dict[str, Any]:

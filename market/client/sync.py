@@ -92,6 +92,7 @@ class SyncClient:
     step_up = _of_client(Client.step_up)
     new_api_key = _of_client(Client.new_api_key)
     change_key = _of_client(Client.change_key)
+    challenge = _of_client(Client.challenge)
     place = _of_client(Client.place)
     place_batch = _of_client(Client.place_batch)
     reduce = _of_client(Client.reduce)

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from market import entry, order_store, wire
+from market.cancel_receipts import CancelReceiptBody, cancel_receipt
 from market.context import CONTEXT
 from market.entry import Amendment, OneOrder, OrderBatch
 from market.identity import require
@@ -32,11 +34,20 @@ class OneAnswer(msgspec.Struct, frozen=True):
     receipt: ReceiptBody
 
 
+class CancelAnswer(msgspec.Struct, frozen=True):
+    """An order as it ended, the receipt for that, and the operator's word that it trades no more."""
+
+    order: OrderBody
+    receipt: ReceiptBody
+    cancel_receipt: CancelReceiptBody
+
+
 class AmendedAnswer(msgspec.Struct, frozen=True):
-    """The order that is open now; no receipt when nothing changed."""
+    """The order that is open now; no receipt when nothing changed. A reduced order has a cancel receipt too."""
 
     order: OrderBody
     receipt: ReceiptBody | None
+    cancel_receipt: CancelReceiptBody | UnsetType | None = UNSET
 
 
 class BatchAnswer(msgspec.Struct, frozen=True):
@@ -88,9 +99,9 @@ async def amend(request: web.Request) -> web.Response:
     return wire.reply(await entry.amend_one(context, member, _client_order_id(request), body))
 
 
-@operation(OneAnswer, who=MEMBER, scope="trade", path=_NAMED, refuses=("404 not_found", "409 not_open", _TOO_MANY))
+@operation(CancelAnswer, who=MEMBER, scope="trade", path=_NAMED, refuses=("404 not_found", "409 not_open", _TOO_MANY))
 async def cancel(request: web.Request) -> web.Response:
-    """Cancel one open order."""
+    """Cancel one open order. The cancel receipt is kept by whoever may have to prove a trade after it."""
     context, member = request.app[CONTEXT], require(request, scope="trade")
     return wire.reply(await entry.cancel_one(context, member, _client_order_id(request)))
 
@@ -111,6 +122,20 @@ async def show(request: web.Request) -> web.Response:
     if found is None:
         raise not_found("order")
     return wire.reply(OrderAnswer(order_body(found)))
+
+
+@operation(CancelReceiptBody, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found", "409 nothing_cancelled"))
+async def show_cancel_receipt(request: web.Request) -> web.Response:
+    """The operator's word on how much an order that has ended, or was reduced, can have traded in all."""
+    context, member = request.app[CONTEXT], require(request, scope="read")
+    name = _client_order_id(request)
+    found = await context.in_thread(order_store.order_of, context.database, member.member_id, name)
+    if found is None:
+        raise not_found("order")
+    receipt = cancel_receipt(context, found.order)
+    if receipt is None:
+        raise refuse(409, "nothing_cancelled", "all of this order may still trade", "client_order_id")
+    return wire.reply(receipt)
 
 
 @operation(
@@ -159,6 +184,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/orders", show_all),
         web.delete("/v1/orders", cancel_many),
         web.get("/v1/orders/{client_order_id}", show),
+        web.get("/v1/orders/{client_order_id}/cancel-receipt", show_cancel_receipt),
         web.patch("/v1/orders/{client_order_id}", amend),
         web.delete("/v1/orders/{client_order_id}", cancel),
     ]
