@@ -8,7 +8,6 @@ statistics (the only floats here, and nothing is computed from them). Members an
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -80,7 +79,7 @@ def _code(codes: Mapping[int, str]) -> Kind:
 
 
 def _days(values: Sequence[str], _: Naming) -> pa.Array:
-    return pa.array([date.fromisoformat(text) for text in values], pa.date32())
+    return pa.array(values, pa.string()).cast(pa.date32())
 
 
 def _members(values: Integers, naming: Naming) -> pa.Array:

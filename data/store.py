@@ -209,6 +209,36 @@ STATEMENTS = Question(
     meters=(_l.node_id,),
 )
 
+
+def residuals(grid_company: int) -> Question:
+    """What members and the grid company owe each other on its ordinary bills: the members' side of each such line.
+
+    ``amount_cny`` is + what the grid company owes, - what the member owes.
+    """
+    return Question(
+        "residuals",
+        (
+            Column("day", tables.cycles.c.day, kinds.DAY),
+            Column("cycle", _l.cycle, kinds.NUMBER),
+            Column("line", _l.line, kinds.NUMBER),
+            Column("slot", _l.slot_s, kinds.INSTANT),
+            Column("meter", _l.node_id, kinds.METER),
+            Column("kind", _l.kind, kinds.TEXT),
+            Column("energy_lots", _l.energy_lots, kinds.LOTS),
+            Column("energy_kwh", _l.energy_lots, kinds.KWH),
+            Column("price_cny_per_kwh", _l.price_ticks, kinds.PRICE),
+            Column("amount_cny", _l.amount_micro, kinds.MONEY),
+            Column("trade_id", _l.trade_id, kinds.MAYBE_NUMBER),
+            Column("adjusts", _l.adjusts, kinds.MAYBE_NUMBER),
+        ),
+        tables.statement_lines.join(tables.cycles, tables.cycles.c.cycle == _l.cycle),
+        (_l.cycle, _l.line),
+        day=tables.cycles.c.day,
+        meters=(_l.node_id,),
+        conditions=(_l.how == "bill", _l.counterparty == grid_company, _l.member_id != grid_company),
+    )
+
+
 _later = tables.readings.alias("later")
 
 READINGS = Question(

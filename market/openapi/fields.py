@@ -48,6 +48,8 @@ Instant = Annotated[
 ]
 Day = Annotated[str, text("A day where the market is", rf"^{_DAY}$", "2026-07-01")]
 
+Month = Annotated[str, text("A month where the market is", r"^[2-9][0-9]{3}-(0[1-9]|1[0-2])$", "2026-07")]
+
 Hash = Annotated[str, _hex(32)]
 Signature = Annotated[str, _hex(64)]
 Address = Annotated[str, _hex(20)]

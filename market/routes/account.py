@@ -1,21 +1,18 @@
-"""A member's money: what is there, what is reserved, what a bank lends, and what each day came to."""
+"""A member's money: what is there, what is reserved, and what a bank lends."""
 
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from sqlalchemy import Connection
 
-from data.units import format_energy, format_instant, format_money, format_price
+from data.units import format_money
 from market import member_store, statement_store, wire
 from market.context import CONTEXT
 from market.identity import require
-from market.openapi.fields import PAGE, Day, Energy, Instant, Money, MoneyGiven, Price, choice
+from market.openapi.fields import Instant, Money, MoneyGiven, choice
 from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
-from market.statement_store import StatementLine
 from settlement import ladder_store
-from settlement.delivery import How, Kind
 from settlement.ladder_store import Standing
 
 
@@ -62,23 +59,6 @@ class AccountBody(msgspec.Struct, frozen=True):
     pay_by: Instant | None
     credit_limit: Money
     credit_used: Money
-
-
-class LineBody(msgspec.Struct, frozen=True):
-    """One line of a statement: `amount` is + received, - paid, energy times price."""
-
-    day: Day
-    cycle: int
-    line: int
-    slot: Instant
-    meter: str | None
-    kind: Kind
-    counterparty: int | None
-    trade: int | None
-    energy: Energy
-    price: Price
-    amount: Money
-    how: How
 
 
 @operation(AccountBody, who=MEMBER, scope="read")
@@ -142,48 +122,8 @@ async def set_credit_limits(request: web.Request) -> web.Response:
     return answer
 
 
-@operation(wire.Page[LineBody], who=MEMBER, scope="read", query={"day": Day, **PAGE}, refuses=("422 bad_time",))
-async def statements(request: web.Request) -> web.Response:
-    """One's own lines, by cycle; ``?day=`` chooses a local day. Each slot's lines of all members add up to zero."""
-    context, member = request.app[CONTEXT], require(request, scope="read")
-    parameters = wire.query(request, "day", "limit", "cursor")
-    day, limit, after = parameters.get("day"), wire.page_limit(parameters), wire.cursor(parameters)
-    if day is not None:
-        wire.instant_s(f"{day}T00:00:00Z", "day")
-
-    def lines(connection: Connection) -> list[StatementLine]:
-        return statement_store.lines_of(connection, member.member_id, day, max(after, 0), limit)
-
-    found = await context.read(lines)
-    last = after_key(found[-1]) if len(found) == limit else None
-    return wire.reply(wire.page([_line_body(line) for line in found], last))
-
-
-def after_key(line: StatementLine) -> int:
-    """Cycle and line in one number, for the cursor."""
-    return line.cycle << 32 | line.line
-
-
-def _line_body(line: StatementLine) -> LineBody:
-    return LineBody(
-        day=line.day,
-        cycle=line.cycle,
-        line=line.line,
-        slot=format_instant(line.slot_s),
-        meter=line.meter,
-        kind=Kind(line.kind),
-        counterparty=line.counterparty,
-        trade=line.trade_id,
-        energy=format_energy(line.energy_lots),
-        price=format_price(line.price_ticks),
-        amount=format_money(line.amount_micro),
-        how=How(line.how),
-    )
-
-
 def routes() -> list[web.RouteDef]:
     return [
         web.get("/v1/account", account),
         web.post("/v1/credit-limits", set_credit_limits),
-        web.get("/v1/statements", statements),
     ]

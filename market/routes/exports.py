@@ -14,6 +14,7 @@ from data.export import Format, encode
 from data.frames import FilterError, Market
 from data.store import Question
 from market.context import CONTEXT
+from market.files import send_file
 from market.identity import Member, require
 from market.openapi.fields import Day, Instant, choice
 from market.openapi.operation import operation
@@ -48,24 +49,7 @@ async def export(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     market = Market(context.database, context.config.market.time_zone)
     pieces = await context.in_thread(_begin, market, question, chosen, with_names, parameters)
-    piece = await context.in_thread(next, pieces, None)  # the first one now: its failure can still be answered
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": chosen.content_type,
-            "Content-Disposition": f'attachment; filename="{question.name}.{chosen}"',
-        }
-    )
-    await response.prepare(request)
-    try:
-        while piece is not None:
-            await response.write(piece)
-            piece = await context.in_thread(next, pieces, None)
-    except Exception:
-        if request.transport is not None:
-            request.transport.abort()  # half a file must not look like a whole one
-        raise
-    await response.write_eof()
-    return response
+    return await send_file(request, pieces, f"{question.name}.{chosen}", chosen.content_type)
 
 
 def _begin(

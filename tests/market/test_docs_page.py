@@ -1,21 +1,15 @@
 """The documentation page in a real browser: it shows every operation, says nothing in the console, and asks nobody."""
 
-import asyncio
-import json
-import os
 import re
-import shutil
 from pathlib import Path
-
-import pytest
 
 from market.openapi.document import described_routes
 from market.openapi.examples import curl, example_of
 from market.openapi.page import notes, pieces, render
+from tests.market.browser import needs_chromium, show
 from tests.market.documented import APPLICATION, DOCUMENT
 from tests.market.world import open_market
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGE = render(DOCUMENT)
 HTML = PAGE.html.decode()
 
@@ -70,39 +64,14 @@ async def test_it_is_served_with_its_policy(tmp_path: Path) -> None:
         assert await answer.text() == HTML
 
 
-@pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("CI") != "true", reason="needs Chromium (Debian: apt install chromium)"
-)
+@needs_chromium
 async def test_in_a_browser(tmp_path: Path) -> None:
     """Its script has run, its console is silent, and it asks for nothing from elsewhere (Chromium does)."""
-    assert CHROMIUM is not None
     async with open_market(tmp_path) as world:
-        log = tmp_path / "netlog.json"
-        browser = await asyncio.create_subprocess_exec(
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--no-first-run",
-            "--virtual-time-budget=2000",
-            "--enable-logging=stderr",
-            f"--log-net-log={log}",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--dump-dom",
-            f"{world.server}/docs#orders_place",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        shown, said = await asyncio.wait_for(browser.communicate(), 120)
-        dom = shown.decode()
+        shown = await show(f"{world.server}/docs#orders_place", tmp_path)
         for route in described_routes(APPLICATION):
-            assert f'id="{route.name}"' in dom
-        assert re.search(r'id="orders_place"[^>]* open=""', dom), "the script opens what the address names"
-        console = [line for line in said.decode(errors="replace").splitlines() if "CONSOLE" in line]
-        assert console == []
-        requests = [event["params"] for event in json.loads(log.read_text("utf-8"))["events"] if "params" in event]
-        assert any(str(each.get("url", "")).startswith(f"{world.server}/docs") for each in requests)
-        by_the_page = {each["url"] for each in requests if each.get("initiator") == world.server and "url" in each}
-        assert {url for url in by_the_page if not url.startswith(world.server)} == set()
+            assert f'id="{route.name}"' in shown.dom
+        assert re.search(r'id="orders_place"[^>]* open=""', shown.dom), "the script opens what the address names"
+        assert shown.console == []
+        assert any(url.startswith(f"{world.server}/docs") for url in shown.requested)
+        assert {url for url in shown.by_page if not url.startswith(world.server)} == set()
