@@ -31,6 +31,7 @@ from settlement.compile import compiled
 from settlement.intents import RECEIPT, OrderIntent
 from settlement.jwk import from_jwk
 from settlement.proofs import ProofFile
+from tests.stranger import Stranger
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 MORNING = "2026-07-01T00:00:00Z"
@@ -38,6 +39,7 @@ SLOT_S = parse_instant_s("2026-07-01T04:00:00Z")  # noon in Chengdu
 READINGS_FINAL = "2026-07-02T04:05:00Z"
 DISPUTES_OVER = "2026-07-04T04:10:00Z"
 YUAN = 1_000_000
+SURNAME, SEEN = "of Qingcheng Road 17", "licence seen, qingcheng17@example.cn"
 
 
 @dataclass
@@ -112,6 +114,7 @@ async def test_the_life_of_an_order(town: Town) -> None:
     await fang_pays_when_it_is_due(town, receivable)
     await the_analyst_finds_it_all(town)
     await a_stranger_audits(town)
+    a_stranger_reads_the_chain(town)
 
 
 # ---------------------------------------------------------------------------------------------- the chapters
@@ -124,7 +127,7 @@ async def neighbours_join(town: Town) -> None:
     for institution in (town.operator, town.custodian, town.meter_operator):
         await institution.log_in()
     newcomers = [
-        Newcomer(name, kinds[name], roles[name], jwk_of(client.key), "licence seen")  # type: ignore[arg-type]
+        Newcomer(f"{name} {SURNAME}", kinds[name], roles[name], jwk_of(client.key), SEEN)  # type: ignore[arg-type]
         for name, client in clients.items()
     ]
     ids = await institutions.admit(town.operator, newcomers)
@@ -376,3 +379,13 @@ async def _until_state(client: Client, receivable: dict[str, Any], state: str) -
         assert found["receivable"] == receivable["receivable"]
         seen.append(found["state"])
         assert len(seen) < 3000, f"still {seen[-1]}, not {state}"
+
+
+def a_stranger_reads_the_chain(town: Town) -> None:
+    """Member numbers and sums are there for everyone; who they are, and what they ordered, made and used, is not."""
+    stranger = Stranger(town.folder / "chain.db")
+    assert stranger.finds_number(_id(town.fang)) and stranger.finds_number(100 * YUAN)
+    for text in (SURNAME, SEEN, "qingcheng17@example.cn", "fang-1", "noon-1"):
+        assert stranger.finds_text(text) == [], text
+    for lots_or_ticks in (6000, 8000, 5700, 4200, 4700):
+        assert not stranger.finds_number(lots_or_ticks), lots_or_ticks
