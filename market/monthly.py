@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 
 from market.problems import refuse
 from market.statement_store import Span, StatementLine
-from settlement.delivery import How
+from settlement.delivery import How, Kind
+
+_ONE_WAY = frozenset({Kind.SHORTFALL, Kind.SURPLUS, Kind.OVER_CONSUMED, Kind.UNDER_CONSUMED})
 
 K = TypeVar("K", bound=Any)
 
@@ -123,10 +125,7 @@ def statement_of(month: Month, lines: Sequence[StatementLine], zone: ZoneInfo) -
         here=_of(lines, How.CYCLE),
         terms=_of(lines, How.TERMS),
         bill=_of(lines, How.BILL),
-        kinds=[
-            KindSum(kind, list(How)[how], sum(line.energy_lots for line in some), _sum(some))
-            for (how, kind), some in by_kind
-        ],
+        kinds=[KindSum(kind, list(How)[how], _energy_lots(kind, some), _sum(some)) for (how, kind), some in by_kind],
         days=[
             DaySum(date.fromisoformat(day), *(_of(some, how) for how in (How.CYCLE, How.TERMS, How.BILL)))
             for day, some in by_day
@@ -165,6 +164,13 @@ def _rows(lines: Iterable[StatementLine], zone: ZoneInfo) -> list[Row]:
         )
         for _, some in _grouped(lines, key)
     ]
+
+
+def _energy_lots(kind: str, lines: Sequence[StatementLine]) -> int:
+    """Of deviations, which go one way for a member, what is left when adjustments went the other; else all of it."""
+    if kind not in _ONE_WAY:
+        return sum(line.energy_lots for line in lines)
+    return abs(sum(line.energy_lots if line.amount_micro > 0 else -line.energy_lots for line in lines))
 
 
 def _grouped(lines: Iterable[StatementLine], key: Callable[[StatementLine], K]) -> list[tuple[K, list[StatementLine]]]:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from sqlalchemy import Connection
 
-from data.units import format_money
+from data.units import format_instant, format_money
 from market import member_store, statement_store, wire
 from market.context import CONTEXT
 from market.identity import require

@@ -212,6 +212,15 @@ async def test_a_month_as_a_page_in_a_browser(world: World, tmp_path: Path, lang
     assert {(round(float(width)), round(float(height))) for width, height in boxes} == {(595, 842)}, "A4"
 
 
+async def test_energy_that_was_adjusted_away_is_not_counted_twice(world: World) -> None:
+    lines = (await world.people["bob"].get("/v1/statements?month=2026-07")).body["items"]
+    assert [line["energy"] for line in lines if line["kind"] == "shortfall"] == ["3.00", "3.00"]
+    text, _ = await text_of(world.people["bob"], "/v1/statements/monthly?month=2026-07&language=en")
+    kinds = text[text.index('id="kinds"') : text.index('id="days"')]
+    (row,) = [row for row in kinds.split("<tr>") if "Shortfall" in row]
+    assert re.findall(r'class="n">([^<]*)<', row) == ["0.00", "1.80", "1.80", "0.00"]
+
+
 async def test_an_empty_month_says_so(world: World) -> None:
     text, _ = await text_of(world.people["ann"], "/v1/statements/monthly?month=2026-01")
     assert "本月没有结算记录" in text

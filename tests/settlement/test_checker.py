@@ -248,6 +248,64 @@ def test_a_trade_that_the_operator_keeps_silent_about_is_missed(world: World) ->
     )
 
 
+def signed_again(document: dict[str, Any], operator: Officer) -> CopiedCycle:
+    """A doctored cycle over which the operator has signed whatever it states now."""
+    found = of_document(document).cycle
+    parts = [
+        acts.part(found.cycle, index, [acts.Delta(*delta) for delta in part]) for index, part in enumerate(found.parts)
+    ]
+    roots = (found.trades_root, found.readings_root, found.statements_root)
+    digest = acts.propose_digest(DOMAIN, acts.Proposal(found.cycle, found.start_s, found.end_s, *roots, parts))
+    document["cycle"] |= {
+        "parts_hash": acts.parts_hash(parts).hex(),
+        "operator_signature": operator.approve(digest).signature.hex(),
+    }
+    return of_document(document)
+
+
+def single_things(document: dict[str, Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Every line, delivery, estimate, delta and root of a published cycle: what it is, and a place in it to change."""
+    for place in range(len(document["lines"])):
+        for field in (1, 6, 8):
+            yield "statement line", ("lines", place, field)
+    for number, slot in enumerate(document["slots"]):
+        for place in range(len(slot["deliveries"])):
+            for field in (1, 2):
+                yield "delivery", ("slots", number, "deliveries", place, field)
+        for place in range(len(slot["estimates"])):
+            for field in (1, 2):
+                yield "estimate", ("slots", number, "estimates", place, field)
+    for part, deltas in enumerate(document["cycle"]["parts"]):
+        for place in range(len(deltas)):
+            yield "parts, delta of account", ("cycle", "parts", part, place, 1)
+    for name in ("trades_root", "readings_root", "statements_root"):
+        yield name, ("cycle", name)
+
+
+def test_one_wrong_thing_is_named_although_the_operator_signed_all_of_it(world: World) -> None:
+    document = published(world).document()
+    examining, seen = examiner(world), set()
+    for kind, at in single_things(document):
+        lie = signed_again(tampered(document, at, another), world.operator)
+        found = examining.examine(lie.cycle, lie)
+        assert found is not None, at
+        assert found.column.startswith(kind), (at, found)
+        seen.add(kind)
+    assert len(seen) == 7, seen
+    true = of_document(document)
+    assert examining.examine(true.cycle, true) is None
+
+
+def test_money_moved_from_one_account_to_another_in_sum_right_is_refused(world: World) -> None:
+    document = published(world).document()
+    part = document["cycle"]["parts"][0]
+    part[0][1], part[1][1] = part[0][1] + 5, part[1][1] - 5
+    lie = signed_again(document, world.operator)
+    found = examiner(world).examine(lie.cycle, lie)
+    assert found is not None
+    assert found.column == f"parts, delta of account {part[0][0]}"
+
+
 def test_a_cycle_out_of_turn_is_no_cycle(world: World) -> None:
     copied, examining = published(world), examiner(world)
     assert examining.examine(copied.cycle, copied) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.database import reading
-from settlement import acts, cycle, cycle_store, drafting, publish_store, store
+from settlement import acts, cycle, cycle_store, drafting, publish_store, reading_store, store
 from settlement.contradiction import Contradiction
 from settlement.delivery import Line, settle_slot
 from settlement.examine_cycle import CycleExaminer, Parties
@@ -87,7 +87,8 @@ def as_if_at_once(world: World, before_s: int) -> dict[tuple[object, ...], int]:
     owners = {world.nodes[name]: member for name, member in OWNERS.items()}
     with reading(world.database) as connection:
         for slot_s in range(start_of(DAY), start_of(DAY, 24), HOUR):
-            counting = store.readings_at(connection, slot_s, before_s)
+            kept = reading_store.readings_at(connection, slot_s, before_s)
+            counting = {node: each.reading for node, each in kept.items()}
             lines += settle_slot(slot_s, store.trades_at(connection, slot_s), counting, owners, RULES).lines
     return sums(lines)
 
