@@ -2,10 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from sqlalchemy.exc import DBAPIError
 
 from data.database import sqlite_url
@@ -14,8 +15,9 @@ from finance import audit_acts
 from market import audit_rules, audit_withdrawals, config, serving
 from market.config import INSTITUTIONS, Config, ConfigError
 from market.genesis import genesis_of
-from settlement import audit
+from settlement import audit, audit_receipts, hexjson
 from settlement.audit import AuditTerms, Scene, Step
+from settlement.audit_receipts import Receipt
 from settlement.audit_scene import ReadableChain
 from settlement.chain import ChainError
 from settlement.chain_store import ChainFileError
@@ -28,6 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chain", metavar="URL", help="JSON-RPC of an EVM network instead of chain.db in the folder")
     parser.add_argument("--thorough", action="store_true", help="every block again, every signature a second time")
     parser.add_argument("--seed", type=int, help="choose the same signatures for the second verifier as an earlier run")
+    parser.add_argument(
+        "--receipt",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a receipt that a member holds, JSON as it was answered: does the journal have what it acknowledges?",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,18 +70,31 @@ def _audit(arguments: argparse.Namespace) -> int:
         witnesses=terms.witness_keys,
     )
     url = arguments.database or sqlite_url(database)
+    receipts = [_receipt(path) for path in arguments.receipt]
     result = audit.run(
-        url, source, public, thorough=arguments.thorough, seed=arguments.seed, more_steps=partial(more_steps, terms)
+        url,
+        source,
+        public,
+        thorough=arguments.thorough,
+        seed=arguments.seed,
+        more_steps=partial(_more_steps, terms, receipts),
     )
     return result.exit_code
 
 
-def more_steps(terms: Config, scene: Scene) -> list[Step]:
-    """The steps on what lies above settlement: finance, then the market's own tables."""
-    return steps_above(serving.genesis_of(terms, scene.chain), scene)
+def _receipt(path: Path) -> Receipt:
+    try:
+        return hexjson.load(path.read_bytes(), Receipt)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path} is no receipt: {error}") from error
+
+
+def _more_steps(terms: Config, receipts: Sequence[Receipt], scene: Scene) -> list[Step]:
+    """The steps on what lies above settlement: finance, then the market's own tables, then what members hold."""
+    return [*steps_above(serving.genesis_of(terms, scene.chain), scene), *audit_receipts.steps(receipts)]
 
 
 def steps_above(begun: Mapping[str, object], scene: Scene) -> list[Step]:
-    """As ``more_steps``; ``begun`` is what may not change while the market lives."""
+    """Finance and the market's own tables; ``begun`` is what may not change while the market lives."""
     finance = [*finance_audit.steps(scene), *audit_acts.steps(scene)]
     return [*finance, *audit_rules.steps(scene, begun), *audit_withdrawals.steps(scene)]
