@@ -8,12 +8,10 @@ here and is left out. Source: https://pypi.org/project/ethereum-execution, ``eth
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
-from ethereum import trace
 from ethereum.crypto.hash import Hash32
 from ethereum.exceptions import EthereumException
 from ethereum.forks.osaka import fork, vm
@@ -42,6 +40,7 @@ from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes20, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
 
+from settlement import evm_speed
 from settlement.keccak import keccak
 from settlement.layers import Entries, Ground, Layers, MemoryGround, ReadGround
 from settlement.trie_root import encoded_string, secure_root
@@ -253,19 +252,19 @@ class Machine:
     def _execute_one(self, environment: vm.BlockEnvironment, output: vm.BlockOutput, raw: bytes) -> Executed:
         transaction = _decode(raw)
         gas_before, logs_before = output.block_gas_used, len(output.block_logs)
-        with _last_frame() as ends:
-            try:
-                sender = fork.check_transaction(environment, output, transaction)[0]
-                fork.process_transaction(environment, output, transaction, Uint(len(output.receipt_keys)))
-            except EthereumException as error:
-                raise InvalidTransactionError(str(error) or type(error).__name__) from error
-        (end,) = ends
+        _outcomes.clear()
+        try:
+            sender = fork.check_transaction(environment, output, transaction)[0]
+            fork.process_transaction(environment, output, transaction, Uint(len(output.receipt_keys)))
+        except EthereumException as error:
+            raise InvalidTransactionError(str(error) or type(error).__name__) from error
+        (end,) = _outcomes
         return Executed(
             transaction_hash=keccak(raw),
             sender=bytes(sender),
             succeeded=end.error is None,
             gas=int(output.block_gas_used - gas_before),
-            output=b"" if end.error is None else bytes(end.output),
+            output=b"" if end.error is None else bytes(end.return_data),
             logs=[
                 LogEntry(bytes(log.address), [bytes(topic) for topic in log.topics], bytes(log.data))
                 for log in output.block_logs[logs_before:]
@@ -381,17 +380,15 @@ def _decode(raw: bytes) -> Transaction:
         raise InvalidTransactionError(f"not a transaction: {error}") from error
 
 
-@contextmanager
-def _last_frame() -> Iterator[list[trace.TransactionEnd]]:
-    """Catches how the transaction's outermost frame ended: the specification says it only to its tracer."""
-    ends: list[trace.TransactionEnd] = []
+_outcomes: list[Any] = []
+"""How the outermost call of the transaction that runs has ended: the specification says it to nobody but its caller."""
 
-    def remember(evm: object, event: trace.TraceEvent) -> None:
-        if type(event) is trace.TransactionEnd:
-            ends.append(event)
 
-    before = trace.set_evm_trace(remember)
-    try:
-        yield ends
-    finally:
-        trace.set_evm_trace(before)
+def _remember_outcome(message: vm.Message) -> Any:
+    output = process_message_call(message)
+    _outcomes.append(output)
+    return output
+
+
+fork.process_message_call = _remember_outcome  # type: ignore[attr-defined] # it is called from there
+evm_speed.install()
