@@ -98,6 +98,13 @@ def history(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
     return connection.execute(query).all()
 
 
+def receivable_of_trade(connection: Connection, trade_id: int) -> Row[Any] | None:
+    """The receivable that claims a trade."""
+    claiming = select(receivable_trades.c.receivable_id).where(receivable_trades.c.trade_id == trade_id)
+    found = connection.scalar(claiming.limit(1))
+    return None if found is None else receivable(connection, found)
+
+
 def claimed_trades(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
     """The trades that a receivable claims, with slot and price, by trade id."""
     query: Select[Any] = (

@@ -174,8 +174,12 @@ def line_salt(salt: bytes, number: int) -> bytes:
 
 def reading_leaf(salt: bytes, slot_s: int, node: int, reading: Reading) -> bytes:
     """The leaf of a reading that counts in a cycle, under a salt of its own."""
-    own_salt = keccak(salt + b"reading" + slot_s.to_bytes(32, "big") + node.to_bytes(32, "big"))
-    return merkle.leaf(own_salt + msgspec.json.encode([slot_s, node, *reading]))
+    return merkle.leaf(reading_salt(salt, slot_s, node) + msgspec.json.encode([slot_s, node, *reading]))
+
+
+def reading_salt(salt: bytes, slot_s: int, node: int) -> bytes:
+    """The salt of one reading, out of its cycle's."""
+    return keccak(salt + b"reading" + slot_s.to_bytes(32, "big") + node.to_bytes(32, "big"))
 
 
 class PlainDebts:

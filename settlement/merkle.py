@@ -5,13 +5,15 @@ as in RFC 9162; the root of nothing is 32 zero bytes. The prefixes keep a node f
 A proof is the list of (is the sibling on the left, sibling) from the leaf upward.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
 
 from settlement.keccak import keccak
 
 EMPTY_ROOT = bytes(32)
 
 Path = list[tuple[bool, bytes]]
+Name = TypeVar("Name", bound=Hashable)
 
 
 def leaf(content: bytes) -> bytes:
@@ -66,6 +68,41 @@ class RootStream:
         for left in reversed(self._whole[:-1]):
             current = node(left, current)
         return current
+
+
+class PathStream(Generic[Name]):
+    """As ``RootStream``, and the proofs of some of the leaves, which are given names: no others are kept."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._whole: list[tuple[bytes, list[Name]]] = []
+        self.paths: dict[Name, Path] = {}
+
+    def add(self, leaf_hash: bytes, name: Name | None = None) -> None:
+        """The next leaf, already hashed by ``leaf``; its proof is wanted when it has a name."""
+        whole, left_siblings = (leaf_hash, [] if name is None else [name]), self._count
+        if name is not None:
+            self.paths[name] = []
+        while left_siblings & 1:
+            whole, left_siblings = self._joined(self._whole.pop(), whole), left_siblings >> 1
+        self._whole.append(whole)
+        self._count += 1
+
+    def finish(self) -> bytes:
+        """The root over all leaves; ``paths`` are whole, and nothing more is added."""
+        if not self._whole:
+            return EMPTY_ROOT
+        current = self._whole.pop()
+        while self._whole:
+            current = self._joined(self._whole.pop(), current)
+        return current[0]
+
+    def _joined(self, left: tuple[bytes, list[Name]], right: tuple[bytes, list[Name]]) -> tuple[bytes, list[Name]]:
+        for name in left[1]:
+            self.paths[name].append((False, right[0]))
+        for name in right[1]:
+            self.paths[name].append((True, left[0]))
+        return node(left[0], right[0]), left[1] + right[1]
 
 
 def path(leaves: Sequence[bytes], index: int) -> Path:

@@ -188,7 +188,9 @@ def commitment_of_trade(connection: Connection, trade_id: int) -> Row[Any] | Non
 
 def commitment_event(connection: Connection, row: Row[Any]) -> EventPlace | None:
     """Where the chain says a commitment, given as its row; None when it does not yet."""
-    said = _events("Clearing", "Committed").where(chain_events.c.arguments.contains(_argument("index", row.commitment)))
+    said = _events("Clearing", "Committed").where(
+        chain_events.c.arguments.contains(_argument("index", str(row.commitment)))
+    )
     sent = select(outbox.c.block).where(outbox.c.outbox_id == row.outbox_id).scalar_subquery()
     # by its own transaction, which is nearly always the one, at once; else by looking through all of them
     found = connection.execute(said.where(chain_events.c.block == sent)).first() or connection.execute(said).first()
@@ -197,8 +199,15 @@ def commitment_event(connection: Connection, row: Row[Any]) -> EventPlace | None
 
 def key_events(connection: Connection, member: int) -> list[EventPlace]:
     """Where the chain says a member's keys, in order."""
-    query = _events("Members", *KEY_EVENTS).where(chain_events.c.arguments.contains(_argument("member", member)))
-    return [EventPlace(*row) for row in connection.execute(query)]
+    return events_with(connection, "Members", KEY_EVENTS, "member", str(member))
+
+
+def events_with(
+    connection: Connection, contract: str, events: Sequence[str], argument: str, value: str
+) -> list[EventPlace]:
+    """Where the chain has events of some kinds with this argument (as ``arguments_to_json`` writes it), in order."""
+    having = chain_events.c.arguments.contains(_argument(argument, value))
+    return [EventPlace(*row) for row in connection.execute(_events(contract, *events).where(having))]
 
 
 def key_event_rows(connection: Connection, member: int) -> Sequence[Row[Any]]:
@@ -217,9 +226,9 @@ def _events(contract: str, *events: str) -> Select[Any]:
     )
 
 
-def _argument(name: str, number: int) -> str:
-    """What ``arguments`` contains when an event has this number under this name."""
-    return json.dumps({name: str(number)})[1:-1]
+def _argument(name: str, value: str) -> str:
+    """What ``arguments`` contains when an event has this value under this name."""
+    return json.dumps({name: value})[1:-1]
 
 
 def journal_after(connection: Connection, batch: int) -> JournalEnd | None:

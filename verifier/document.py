@@ -24,67 +24,71 @@ class MalformedError(Exception):
         self.place, self.what = place, what
 
 
+Name = str | int
+"""Of a field; a number for a place in a list of fixed length."""
+
+
 class Fields:
     """An object of the file, with exactly these fields."""
 
-    def __init__(self, value: Any, place: str, names: tuple[str, ...]) -> None:
+    def __init__(self, value: Any, place: str, names: tuple[Name, ...]) -> None:
         if not isinstance(value, dict):
             raise MalformedError(place, "expected an object")
-        unknown, missing = sorted(value.keys() - set(names)), sorted(set(names) - value.keys())
+        unknown, missing = sorted(map(str, value.keys() - set(names))), sorted(map(str, set(names) - value.keys()))
         if unknown:
             raise MalformedError(f"{place}.{unknown[0]}".lstrip("."), "an unknown field")
         if missing:
             raise MalformedError(f"{place}.{missing[0]}".lstrip("."), "is missing")
         self._value, self.place = value, place
 
-    def _at(self, name: str) -> str:
+    def _at(self, name: Name) -> str:
         return f"{self.place}.{name}".lstrip(".")
 
-    def refuse(self, name: str, what: str) -> NoReturn:
+    def refuse(self, name: Name, what: str) -> NoReturn:
         raise MalformedError(self._at(name), what)
 
-    def raw(self, name: str) -> Any:
+    def raw(self, name: Name) -> Any:
         """The value as it stands."""
         return self._value[name]
 
-    def number(self, name: str, low: int = 0, high: int = MAX_UINT) -> int:
+    def number(self, name: Name, low: int = 0, high: int = MAX_UINT) -> int:
         return _number(self._value[name], self._at(name), low, high)
 
-    def flag(self, name: str) -> bool:
+    def flag(self, name: Name) -> bool:
         value = self._value[name]
         if not isinstance(value, bool):
             self.refuse(name, "expected true or false")
         return bool(value)
 
-    def text(self, name: str) -> str:
+    def text(self, name: Name) -> str:
         value = self._value[name]
         if not isinstance(value, str):
             self.refuse(name, "expected text")
         return str(value)
 
-    def hex(self, name: str, length: int | None = None) -> bytes:
+    def hex(self, name: Name, length: int | None = None) -> bytes:
         return to_bytes(self._value[name], self._at(name), length)
 
-    def fields(self, name: str, *names: str) -> "Fields":
+    def fields(self, name: Name, *names: str) -> "Fields":
         return Fields(self._value[name], self._at(name), names)
 
-    def is_null(self, name: str) -> bool:
+    def is_null(self, name: Name) -> bool:
         return self._value[name] is None
 
-    def items(self, name: str) -> Iterator[tuple[Any, str]]:
+    def items(self, name: Name) -> Iterator[tuple[Any, str]]:
         """Every entry of a list with its place."""
         value = self._value[name]
         if not isinstance(value, list):
             self.refuse(name, "expected a list")
         return ((each, f"{self._at(name)}[{index}]") for index, each in enumerate(value))
 
-    def objects(self, name: str, *names: str) -> list["Fields"]:
+    def objects(self, name: Name, *names: str) -> list["Fields"]:
         return [Fields(each, place, names) for each, place in self.items(name)]
 
-    def hexes(self, name: str, length: int | None = None) -> list[bytes]:
+    def hexes(self, name: Name, length: int | None = None) -> list[bytes]:
         return [to_bytes(each, place, length) for each, place in self.items(name)]
 
-    def path(self, name: str) -> list[tuple[bool, bytes]]:
+    def path(self, name: Name) -> list[tuple[bool, bytes]]:
         """A Merkle path: pairs of (is the sibling on the left, its 32 bytes), from the leaf upward."""
         steps = []
         for each, place in self.items(name):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from verifier import trade
+from verifier import evidence, trade
 from verifier.chain import Known
 from verifier.document import MalformedError
 from verifier.report import Report
@@ -13,5 +13,7 @@ def verify(value: Any, report: Report, known: Known) -> None:
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind == trade.KIND:
         trade.verify_trade(value, "", report, known)
+    elif kind == evidence.KIND:
+        evidence.verify_evidence(value, report, known)
     else:
         raise MalformedError("kind", "this is no proof that is known here")

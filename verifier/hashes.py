@@ -3,13 +3,14 @@
 A leaf is ``keccak256(0x00 || content)``, a node ``keccak256(0x01 || left || right)``, an odd node is carried up.
 """
 
+import json
 from collections.abc import Sequence
 
 from settlement.keccak import keccak
 
 Path = Sequence[tuple[bool, bytes]]
 
-__all__ = ["Path", "climb", "keccak", "leaf", "root", "signed_word", "word", "words"]
+__all__ = ["Path", "climb", "json_bytes", "keccak", "leaf", "root", "signed_word", "word", "words"]
 
 
 def leaf(content: bytes) -> bytes:
@@ -47,6 +48,11 @@ def word(number: int) -> bytes:
 def signed_word(number: int) -> bytes:
     """A number as 32 bytes, two's complement."""
     return number.to_bytes(32, "big", signed=True)
+
+
+def json_bytes(value: object) -> bytes:
+    """JSON without spaces, which is how readings and lines are written under their leaves."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def words(data: bytes) -> list[int]:

@@ -9,9 +9,10 @@ import base64
 import re
 from typing import Any, NamedTuple
 
-from verifier.chain import Event, Known, contract_address, read_event
-from verifier.document import Fields, MalformedError
+from verifier.chain import Known, contract_address, read_event
+from verifier.document import Fields
 from verifier.hashes import climb, keccak, leaf, signed_word, word
+from verifier.keys import read_history
 from verifier.report import Report
 from verifier.signing import Domain, Key, Order, batch_digest, is_signed
 
@@ -39,11 +40,7 @@ _HALF = ("order_digest", "member", "meter", "price_ticks", "placed_s", "filled_b
 _COMMITMENT = ("number", "previous", "journal_head", "trade_root", "trade_count")
 _ORDER = ("intent", "key", "signature", "count", "basket", "path")
 _COMMITTED = "Committed(uint256,bytes32,bytes32,bytes32,bytes32,uint256)"
-_ADMITTED = "Admitted(uint256,uint256,uint256,uint256)"
-_KEY_ROTATED = "KeyRotated(uint256,uint256,uint256,uint256)"
-_MAX_CONTRACTS = 10
-_KEY_CHANGE_GRACE_S = 600
-"""Market and chain take a change of key at slightly different times: by so much it holds earlier and longer."""
+MAX_CONTRACTS = 10
 _CLOCKS_APART_S = 600
 _B64URL_32 = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
@@ -73,16 +70,24 @@ class Half(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """A trade as one side shows it, read but not verified; ``leaf`` follows from what is shown."""
+    """A trade as one side shows it, read but not verified; ``leaf`` follows from what is shown.
+
+    ``contracts`` are the addresses of the deployer's first contracts.
+    """
 
     domain: Domain
-    members: bytes
+    contracts: tuple[bytes, ...]
     side: int
     common: Common
     half: Half
     leaf: bytes
     other_half: bytes
     trade_root: bytes
+
+    @property
+    def members(self) -> bytes:
+        """The contract Members: the first."""
+        return self.contracts[0]
 
 
 def verify_trade(value: Any, place: str, report: Report, known: Known) -> Trade:
@@ -120,7 +125,7 @@ def _read(fields: Fields) -> Trade:
     halves = own + other if side == BUY else other + own
     return Trade(
         domain=domain,
-        members=contract_address(fields.hex("deployer", 20), 0),
+        contracts=tuple(contract_address(fields.hex("deployer", 20), nonce) for nonce in range(MAX_CONTRACTS)),
         side=side,
         common=common,
         half=half,
@@ -218,9 +223,8 @@ def _coordinate(fields: Fields, name: str) -> int:
 
 def _verify_contracts(fields: Fields, report: Report, trade: Trade) -> None:
     """Clearing, which the member's signature names, and Members, which names keys, were made by one account."""
-    deployer = fields.hex("deployer", 20)
-    made = {contract_address(deployer, nonce) for nonce in range(_MAX_CONTRACTS)}
-    report.check("contracts_of_one_account", trade.domain.contract in made, account=deployer.hex())
+    holds = trade.domain.contract in trade.contracts
+    report.check("contracts_of_one_account", holds, account=fields.hex("deployer", 20).hex())
 
 
 def _verify_commitment(fields: Fields, report: Report, known: Known, trade: Trade) -> int:
@@ -273,39 +277,11 @@ def _verify_signature(fields: Fields, report: Report, trade: Trade, order: Order
 def _verify_key(fields: Fields, report: Report, known: Known, trade: Trade, key: Key) -> None:
     """The key of the day: of those that the chain names for the member, one that held when the order was taken."""
     member, placed_s = trade.half.member, trade.half.placed_s
-    keys: list[tuple[Key, int]] = []
-    events: list[Event] = []
-    for value, place in fields.items("key_events"):
-        event = read_event(value, place, report, known)
-        found = None if event is None else _key_of(event, trade.members, member)
-        if event is None or found is None or event in events or (events and event.block < events[-1].block):
-            report.check("key_event", False, place=place, member=member)
-            return
-        keys.append(found)
-        events.append(event)
-    if not events:
-        raise MalformedError(f"{fields.place}.key_events".lstrip("."), "is empty: the chain names no key")
-    ends = [since_s for _, since_s in keys[1:]]
-    holds = any(
-        each == key
-        and since_s <= placed_s + _KEY_CHANGE_GRACE_S
-        and (at == len(ends) or placed_s <= ends[at] + _KEY_CHANGE_GRACE_S)
-        for at, (each, since_s) in enumerate(keys)
-    )
-    report.check("key_of_the_day", holds, member=member, when=placed_s, block=events[-1].block)
-    report.believe("no_key_left_out", member=member, block=events[-1].block)
-
-
-def _key_of(event: Event, members: bytes, member: int) -> tuple[Key, int] | None:
-    """The key that an event of Members names for a member, and since when it holds; None for another event."""
-    if event.address != members:
-        return None
-    admitted, rotated = event.arguments(_ADMITTED, indexed=1), event.arguments(_KEY_ROTATED, indexed=1)
-    if admitted is not None and admitted[0] == member:
-        return Key(admitted[1], admitted[2]), 0
-    if rotated is not None and rotated[0] == member:
-        return Key(rotated[1], rotated[2]), rotated[3]
-    return None
+    history = read_history(list(fields.items("key_events")), member, trade.members, report, known)
+    if history is None:
+        return
+    report.check("key_of_the_day", history.holds(key, placed_s), member=member, when=placed_s, block=history.block)
+    report.believe("no_key_left_out", member=member, block=history.block)
 
 
 def _show(report: Report, trade: Trade) -> None:

@@ -77,6 +77,102 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The other side is hidden in the hash {hash}",
         "对方信息隐藏于哈希 {hash}",
     ),
+    "same_trade": ("Both sides' proofs are of one trade", "双方的证明属于同一笔成交"),
+    "keys_of_member": ("The chain names the keys of member {member}", "链上记载会员 {member} 的密钥"),
+    "role_operator": ("Member {member} was admitted as operator", "会员 {member} 以运营方身份加入"),
+    "role_checker": ("Member {member} was admitted as checker", "会员 {member} 以核对方身份加入"),
+    "receipt": (
+        "The operator signed the journal up to sequence {sequence}, the trade within",
+        "运营方对截至序号 {sequence} 的日志签名，该成交在内",
+    ),
+    "delivered": (
+        "that {energy} kWh were delivered (financeable: {financeable}): stated by the operator",
+        "已交付 {energy} 千瓦时（可融资：{financeable}）：由运营方陈述",
+    ),
+    "cycle_by_operator": ("The operator signed cycle {cycle}", "运营方对第 {cycle} 结算周期签名"),
+    "cycle_by_checker": ("The checker signed cycle {cycle}", "核对方对第 {cycle} 结算周期签名"),
+    "cycle_unchecked": (
+        "cycle {cycle}: the checker has not signed it yet",
+        "第 {cycle} 结算周期：核对方尚未签名",
+    ),
+    "chain_proposed": (
+        "The chain says the proposal of cycle {cycle} in block {block}, {when}",
+        "链上区块 {block}（{when}）记载第 {cycle} 结算周期的提案",
+    ),
+    "chain_applied": (
+        "The chain says that cycle {cycle} was applied in block {block}, {when}",
+        "链上区块 {block}（{when}）记载第 {cycle} 结算周期已执行",
+    ),
+    "not_proposed": ("cycle {cycle}: not proposed to the chain yet", "第 {cycle} 结算周期：尚未向链上提案"),
+    "not_applied": ("cycle {cycle}: not applied on the chain yet", "第 {cycle} 结算周期：尚未在链上执行"),
+    "cycle_without_trade": (
+        "Cycle {cycle} is of another day than the trade",
+        "第 {cycle} 结算周期与该成交不在同一日",
+    ),
+    "trade_in_cycle": ("The trade stands in cycle {cycle}", "该成交属于第 {cycle} 结算周期"),
+    "reading_in_cycle": (
+        "Meter {meter} counts with {exported} kWh exported, {imported} kWh imported",
+        "电表 {meter} 计入：送出 {exported} 千瓦时，用入 {imported} 千瓦时",
+    ),
+    "reading_by_operator": ("A meter operator signed the reading of {meter}", "计量方对电表 {meter} 的读数签名"),
+    "reading_by_meter": ("Meter {meter} signed its reading itself", "电表 {meter} 自行对读数签名"),
+    "meter_key": ("A meter operator registered the key of {meter}", "计量方登记了电表 {meter} 的密钥"),
+    "reading_unsigned": (
+        "that the reading of {meter} was signed: the signature is not in this copy",
+        "电表 {meter} 的读数有签名：此副本不含该签名",
+    ),
+    "no_reading": (
+        "meter {meter} has no reading here: it was estimated, or left out",
+        "文件中没有电表 {meter} 的读数：按估算处理，或被遗漏",
+    ),
+    "line": (
+        "Statement line {line}: member {member}, {kind}, {amount} CNY ({how})",
+        "结算单第 {line} 行：会员 {member}，{kind}，{amount} 元（{how}）",
+    ),
+    "no_cycle_left_out": (
+        "that the file has all cycles that speak of the trade: {count}",
+        "文件包含涉及该成交的全部结算周期：{count} 个",
+    ),
+    "no_line_left_out": (
+        "that it has all lines of cycle {cycle} about the trade: {count}",
+        "文件包含第 {cycle} 结算周期涉及该成交的全部结算行：{count} 行",
+    ),
+    "no_claim": ("that no receivable claims the trade", "没有应收账款包含该成交"),
+    "no_event_left_out": (
+        "that the chain says no more of the receivable than these {count} events",
+        "链上关于该应收账款的记载仅此 {count} 条",
+    ),
+    "claim_is_content": (
+        "The receivable is the hash of its content: {receivable}",
+        "应收账款即其内容之哈希：{receivable}",
+    ),
+    "claim_in_period": ("It stands under the root of period {period}", "它在第 {period} 期的根之下"),
+    "claim_face": ("Its face, {amount} CNY, is what its trades come to", "其面额 {amount} 元与所含成交相符"),
+    "claim_carried": (
+        "that {amount} CNY were carried over from the period before",
+        "自上期结转 {amount} 元",
+    ),
+    "claim_sides": (
+        "Member {debtor} owes it to member {creditor}, as the trade says",
+        "会员 {debtor} 对会员 {creditor} 负有该债务，与成交相符",
+    ),
+    "claimed_trade": ("It claims {amount} CNY of trade {trade}", "其中成交 {trade} 计 {amount} 元"),
+    "claim_trades": ("The claimed trades come to its root", "所含成交与其根相符"),
+    "claim_has_trade": ("Trade {trade} is one of them, as delivered", "成交 {trade} 在其中，数量与交付相符"),
+    "claimed_commitments": (
+        "the roots of the {count} commitments of the claimed trades: compare them with the chain",
+        "所含成交的 {count} 个承诺根：请与链上比对",
+    ),
+    "claim_event": ("{place} is an event of this receivable, in order", "{place} 是该应收账款的事件，次序正确"),
+    "claim_issued": ("The chain says that period {period} was issued", "链上记载第 {period} 期已发行"),
+    "claim_acknowledged": (
+        "The debtor, member {member}, acknowledged it in block {block}, {when}",
+        "债务人会员 {member} 已在区块 {block}（{when}）确认",
+    ),
+    "claim_not_acknowledged": (
+        "the debtor, member {member}, has not acknowledged it in this file",
+        "文件中没有债务人会员 {member} 的确认",
+    ),
     "malformed": ("The file can not be read: {what}", "文件无法读取：{what}"),
     "holds": ("HOLDS", "成立"),
     "fails": ("REFUSED", "不成立"),
@@ -93,6 +189,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
 }
 
 
+_KWH = ("energy", "exported", "imported", "filled", "quantity")
+_PLACES = {"price": 4, "limit": 4, "amount": 6, **dict.fromkeys(_KWH, 2)}
+
+
 def sentence(language: str, code: str, details: Mapping[str, object]) -> str:
     """The sentence of a line."""
     return SENTENCES[code][LANGUAGES.index(language)].format_map(
@@ -105,7 +205,7 @@ def _shown(name: str, value: object) -> str:
         return str(value)
     if name == "when":
         return instant(value)
-    places = {"energy": 2, "filled": 2, "quantity": 2, "price": 4, "limit": 4, "amount": 6}.get(name)
+    places = _PLACES.get(name)
     return str(value) if places is None else decimal(value, places)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 Place = tuple[str | int, ...]
@@ -25,19 +26,19 @@ def at(document: Any, place: Place) -> Any:
 
 
 def put(document: Any, place: Place, value: Any) -> Any:
-    """A copy with another value there."""
+    """A copy with another value there; what is not on the way is shared."""
     if not place:
         return value
-    changed = copy.deepcopy(document)
-    at(changed, place[:-1])[place[-1]] = value
+    changed = copy.copy(document)
+    changed[place[0]] = put(document[place[0]], place[1:], value)
     return changed
 
 
 def without(document: Any, place: Place) -> Any:
     """A copy in which it is missing."""
-    changed = copy.deepcopy(document)
-    del at(changed, place[:-1])[place[-1]]
-    return changed
+    parent = copy.copy(at(document, place[:-1]))
+    del parent[place[-1]]
+    return put(document, place[:-1], parent)
 
 
 def others(value: Any) -> Iterator[Any]:
@@ -59,10 +60,10 @@ def others(value: Any) -> Iterator[Any]:
         yield from ({**value, "more": 1}, None)
 
 
-def tampered(document: Any) -> Iterator[tuple[Place, Any]]:
-    """The document with each of its values changed, one at a time, and with each left out."""
+def tampered(document: Any, most: int = 100) -> Iterator[tuple[Place, Any]]:
+    """The document with each of its values changed, one at a time and at most so often, and with each left out."""
     for place in places(document):
-        for other in others(at(document, place)):
+        for other in islice(others(at(document, place)), most):
             yield place, put(document, place, other)
         if place:
             yield place, without(document, place)
