@@ -1,8 +1,8 @@
 """Composition root and command line: everything is wired here only.
 
-``jinsha init | serve | settings | backup | checker | audit | readings | witness | verify | replay | simulate``, each
-with ``--help``. Exit codes: 0 done, 1 a contradiction or failure was found, 2 bad arguments or a folder that can not be
-used, 70 a bug, 130 Ctrl-C.
+``jinsha init | serve | settings | backup | checker | audit | readings | witness | evidence | verify | replay |
+simulate``, each with ``--help``. Exit codes: 0 done, 1 a contradiction or failure was found, 2 bad arguments or a
+folder that can not be used, 70 a bug, 130 Ctrl-C.
 """
 
 import argparse
@@ -29,6 +29,7 @@ _COMMANDS = {
     "checker": _Command("market.checking", "compute everything again, and sign what holds"),
     "audit": _Command("market.auditing", "prove a market's records from the outside"),
     "witness": _Command("market.witnessing", "countersign the chain's head, as an outside party"),
+    "evidence": _Command("market.evidencing", "write all that stands behind a trade into one file"),
     "verify": _Command("verifier.command", "verify a proof or evidence offline, with nothing but the file"),
     "readings": _Command("market.reading_files", "check a file of meter readings, or send it to a market"),
     "replay": _Command("market.replaying", "run a file of commands through the engine, or a market's journal again"),

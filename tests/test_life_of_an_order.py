@@ -112,6 +112,7 @@ async def test_the_life_of_an_order(town: Town) -> None:
     offer = await a_bank_offers_on_it(town, receivable)
     await he_takes_the_money(town, offer)
     await fang_pays_when_it_is_due(town, receivable)
+    await a_court_asks(town, trade)
     await the_analyst_finds_it_all(town)
     await a_stranger_audits(town)
     a_stranger_reads_the_chain(town)
@@ -313,6 +314,24 @@ async def fang_pays_when_it_is_due(town: Town, receivable: dict[str, Any]) -> No
         await institutions.until_idle(town.operator)
     fang = await town.fang.get("/v1/account")
     assert (fang["cash"], fang["escrow"], fang["credit_used"]) == ("0.000000", "8.590000", "0.000000")  # - 3 x 0.47
+
+
+async def a_court_asks(town: Town, trade: int) -> None:
+    """One file with all that stands behind the trade, both sides of it; each side gets its own; both hold offline."""
+    out = town.folder / "evidence.json"
+    settings = str(town.folder / "market.toml")
+    code, said = await children.run(["evidence", str(trade), "--settings", settings, "--out", str(out)])
+    assert code == 0, said
+    code, said = await children.run(["verify", str(out), "--lang", "zh"])
+    assert code == 0 and "证明成立" in said[-1], said
+    assert any("已在区块" in line for line in said), "the debtor acknowledged"
+    page = out.with_suffix(".html").read_text("utf-8")
+    assert all(text in page for text in ("fang-1", "he-1", "57.00 kWh", "26.79", "成交"))
+    own = await town.he.request("GET", f"/v1/trades/{trade}/evidence")
+    assert b"he-1" in own and b"fang-1" not in own
+    out.write_bytes(own)
+    code, said = await children.run(["verify", str(out), "--lang", "en"])
+    assert code == 0 and any("the signature is not in this copy" in line for line in said), said
 
 
 async def the_analyst_finds_it_all(town: Town) -> None:

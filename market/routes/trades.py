@@ -1,18 +1,24 @@
 """Trades: one's own with everything, everyone's without names."""
 
+from typing import TypeVar
+
 from aiohttp import web
 
+from finance.trade_evidence import Source, TradeEvidence, trade_evidence
 from market import order_store, wire
+from market.config import INSTITUTIONS
 from market.context import CONTEXT
 from market.identity import require
 from market.openapi.fields import PAGE, Instant, Number
 from market.openapi.operation import MEMBER, operation
-from market.problems import not_found, refuse, unavailable
+from market.problems import ProblemError, not_found, refuse, unavailable
 from market.views import OwnTradeBody, PublicTrade, own_trade_body, public_trade_body
 from settlement import hexjson, proofs
 from settlement.chain import Chain, ChainUnavailableError
 from settlement.event_proof import EventNotProvableError
 from settlement.proofs import ProofFile
+
+T = TypeVar("T")
 
 
 @operation(
@@ -74,19 +80,61 @@ async def show_proof(request: web.Request) -> web.Response:
     trade_id = wire.whole_number(request.match_info["trade"], "trade")
     domain = context.chain.domain("Clearing")
     found = await context.read(lambda connection: proofs.gather(connection, trade_id, member.member_id, domain))
+    return await wire.reply_bytes(context.in_thread(_file, _had(found), context.chain))
+
+
+@operation(
+    TradeEvidence,
+    who=MEMBER,
+    scope="read",
+    path={"trade": Number},
+    refuses=("400 bad_number", "404 not_found", "409 not_committed", "503 chain_unavailable"),
+)
+async def show_evidence(request: web.Request) -> web.Response:
+    """All that stands behind a trade, in one file: an own side's, and both for the regulator; `jinsha verify` reads it.
+
+    Takes as long as reading the trade's day once more.
+    """
+    context = request.app[CONTEXT]
+    member = require(request, scope="read")
+    trade_id = wire.whole_number(request.match_info["trade"], "trade")
+    members = None if "regulator" in member.roles else frozenset({member.member_id})
+    offices = INSTITUTIONS["operator"], INSTITUTIONS["checker"]
+    source = Source(context.database, context.chain, context.config.settlement_rules, *offices)
+    return await wire.reply_bytes(context.in_thread(_evidence, source, trade_id, members))
+
+
+def _evidence(source: Source, trade_id: int, members: frozenset[int] | None) -> bytes:
+    try:
+        found = trade_evidence(source, trade_id, members)
+    except (ChainUnavailableError, EventNotProvableError) as error:
+        raise _unavailable() from error
+    return hexjson.dumps(_had(found))
+
+
+def _had(found: T | str) -> T:
+    """What was found, or the refusal that says why there is nothing."""
     if found == "not_committed":
         raise refuse(409, "not_committed", "the chain has no commitment to it yet; ask again in a minute", "trade")
     if isinstance(found, str):
         raise not_found("such a trade of yours")
-    return await wire.reply_bytes(context.in_thread(_file, found, context.chain))
+    return found
+
+
+def _unavailable() -> ProblemError:
+    return unavailable("chain_unavailable", "the chain does not show its events now; ask again")
 
 
 def _file(gathered: proofs.Gathered, chain: Chain) -> bytes:
     try:
         return hexjson.dumps(proofs.with_events(gathered, chain))
     except (ChainUnavailableError, EventNotProvableError) as error:
-        raise unavailable("chain_unavailable", "the chain does not show its events now; ask again") from error
+        raise _unavailable() from error
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.get("/v1/trades", show_all), web.get("/v1/trades/{trade}/proof", show_proof)]
+    return [
+        web.get("/v1/trades", show_all),
+        web.get("/v1/trades/{trade}/proof", show_proof),
+        web.get("/v1/trades/{trade}/evidence", show_evidence),
+    ]
