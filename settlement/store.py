@@ -213,7 +213,7 @@ def events_with(
 def key_event_rows(connection: Connection, member: int) -> Sequence[Row[Any]]:
     """What the chain says of a member's keys, in order, as rows of ``chain_events``."""
     is_meant = (chain_events.c.contract == "Members") & chain_events.c.event.in_(KEY_EVENTS)
-    query = select(chain_events).where(is_meant, chain_events.c.arguments.contains(_argument("member", member)))
+    query = select(chain_events).where(is_meant, chain_events.c.arguments.contains(_argument("member", str(member))))
     return connection.execute(query.order_by(chain_events.c.block, chain_events.c.log_index)).all()
 
 
