@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
+from data.store import PSEUDONYM_KEY
 from market import audit_store
 from market.config import INSTITUTIONS
 from market.decision_store import AFTER, BEFORE
@@ -21,7 +22,7 @@ from settlement.audit_scene import Scene, Step, Tick
 from settlement.contradiction import Contradiction, differs
 from settlement.journal_replay import OrderEnd
 
-CLOCKS = ("clock_s",)
+KEPT_TOO = ("clock_s", PSEUDONYM_KEY)
 """Settings beside the genesis that a market may have."""
 
 
@@ -46,7 +47,7 @@ def _settings(genesis: Mapping[str, object]) -> Callable[[Scene, Tick], Iterator
                 yield differs("settings", GENESIS, "value", stated=begun.get(name), computed=genesis.get(name))
         tick(1)
         for name in kept:
-            if name not in CLOCKS:
+            if name not in KEPT_TOO:
                 yield Contradiction("settings", name, "name", "is no setting")
             tick(1)
         yield from _institutions(scene, genesis)
