@@ -25,7 +25,8 @@ class Rotation(NamedTuple):
 class KeyRow(NamedTuple):
     """A key that a member signs, or signed, with: ``from_sequence <= sequence < to_sequence``.
 
-    ``call`` is the state of the call that tells the chain, and ``refusal`` why it was refused; None for a first key.
+    ``call`` is the state of the call that tells the chain, and ``refusal`` why it was refused; None for a first key,
+    and for one that came from the chain.
     """
 
     key: PublicKey
@@ -38,32 +39,36 @@ class KeyRow(NamedTuple):
 
 def rotate(connection: Connection, rotation: Rotation, sequence: int, now_s: int) -> None:
     """From ``sequence`` on the new key holds. Queues the call to the chain, and ends what the old key opened."""
-    ours = member_keys.c.member_id == rotation.member_id
-    live = connection.execute(
-        select(member_keys.c.number).where(ours, member_keys.c.to_sequence.is_(None))
-    ).scalar_one()
     call = acts.rotate_key(
         rotation.member_id, rotation.new, rotation.signature, nonce=rotation.nonce, deadline_s=rotation.deadline_s
     )
-    outbox_id = outbox_of.put(connection, call)
-    connection.execute(update(member_keys).where(ours, member_keys.c.number == live).values(to_sequence=sequence))
-    connection.execute(
-        insert(member_keys).values(
-            member_id=rotation.member_id,
-            number=live + 1,
-            from_sequence=sequence,
-            x=rotation.new.x.to_bytes(32, "big"),
-            y=rotation.new.y.to_bytes(32, "big"),
-            rotated_s=now_s,
-            nonce=rotation.nonce,
-            deadline_s=rotation.deadline_s,
-            signature=rotation.signature,
-            outbox_id=outbox_id,
-        )
-    )
-    connection.execute(sessions.delete().where(sessions.c.member_id == rotation.member_id))
+    word = {
+        "nonce": rotation.nonce,
+        "deadline_s": rotation.deadline_s,
+        "signature": rotation.signature,
+        "outbox_id": outbox_of.put(connection, call),
+    }
+    _change(connection, rotation.member_id, rotation.new, sequence, word | {"rotated_s": now_s})
     if not rotation.keeps_api_keys:
         connection.execute(api_keys.delete().where(api_keys.c.member_id == rotation.member_id))
+
+
+def follow(connection: Connection, member_id: int, new: PublicKey, *, sequence: int, now_s: int) -> None:
+    """From ``sequence`` on the key holds that the chain has, whoever told it. Ends all that the old key opened."""
+    _change(connection, member_id, new, sequence, {"rotated_s": now_s})
+    connection.execute(api_keys.delete().where(api_keys.c.member_id == member_id))
+
+
+def _change(connection: Connection, member_id: int, new: PublicKey, sequence: int, how: dict[str, object]) -> None:
+    ours = member_keys.c.member_id == member_id
+    live = connection.execute(
+        select(member_keys.c.number).where(ours, member_keys.c.to_sequence.is_(None))
+    ).scalar_one()
+    connection.execute(update(member_keys).where(ours, member_keys.c.number == live).values(to_sequence=sequence))
+    held = {"number": live + 1, "from_sequence": sequence}
+    key = {"x": new.x.to_bytes(32, "big"), "y": new.y.to_bytes(32, "big")}
+    connection.execute(insert(member_keys).values(member_id=member_id, **held, **key, **how))
+    connection.execute(sessions.delete().where(sessions.c.member_id == member_id))
 
 
 def history(connection: Connection, member_id: int) -> list[KeyRow]:

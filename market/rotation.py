@@ -10,6 +10,7 @@ from market.jobs import PlainJob
 from market.key_store import Rotation
 from market.problems import Problem
 from market.state import MarketState
+from settlement.signatures import PublicKey
 
 
 @dataclass
@@ -33,3 +34,25 @@ class RotateKey(PlainJob):
     def answer(self, state: MarketState) -> int | Problem:
         assert self.outcome is not None
         return self.outcome
+
+
+@dataclass
+class FollowKey(PlainJob):
+    """Take over the key that the chain has: recovered there, or changed past the operator. Answers whether it did."""
+
+    member_id: int
+    old: PublicKey
+    new: PublicKey
+    is_followed: bool = False
+
+    def run(self, state: MarketState) -> None:
+        if state.key_of(self.member_id) != self.old:
+            return  # changed meanwhile: the next look at the chain decides
+        state.rotated[self.member_id] = self.new
+        sequence = state.engine.sequence + 1
+        write = partial(key_store.follow, member_id=self.member_id, new=self.new)
+        state.batch.writes.append(partial(write, sequence=sequence, now_s=state.now_s))
+        self.is_followed = True
+
+    def answer(self, state: MarketState) -> bool:
+        return self.is_followed

@@ -20,7 +20,7 @@ from aiohttp import web
 from sqlalchemy import Engine
 
 from data.units import format_instant
-from market import chain_process, gateways, lock, serving, settling
+from market import chain_process, gateways, key_recovery, lock, serving, settling
 from market.chain_process import ChainProcess
 from market.clock import ManualClock, WallClock
 from market.config import Config
@@ -31,6 +31,7 @@ from market.logs import log, stop_logging
 from market.serving import Parts
 from settlement.chain import Chain
 from settlement.officer import Officer
+from settlement.signatures import PublicKey
 
 BUG = 70
 """EX_SOFTWARE of sysexits."""
@@ -153,4 +154,20 @@ async def _settle(context: Context, loop: asyncio.AbstractEventLoop) -> None:
     def freeze(member: int, is_frozen: bool) -> None:
         loop.call_soon_threadsafe(context.directory.set_frozen, member, is_frozen)
 
-    await serving.schedule(context, settling.steps_of(context, freeze)).run()
+    following: set[asyncio.Task[None]] = set()
+
+    def follow(member: int, here: PublicKey, there: PublicKey) -> None:
+        def begin() -> None:
+            if not following:  # heard of again at the next look
+                task = loop.create_task(key_recovery.follow(context, member, here, there))
+                following.add(task)
+                task.add_done_callback(ended)
+
+        loop.call_soon_threadsafe(begin)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        following.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log(logging.WARNING, "key_waits", error=type(task.exception()).__name__)
+
+    await serving.schedule(context, settling.steps_of(context, freeze, follow)).run()

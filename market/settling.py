@@ -16,8 +16,9 @@ from finance import mirror as finance_mirror
 from finance import periods
 from finance import reorganisation as finance_reorganisation
 from finance.period import Billing
-from market import member_store, withdrawing
+from market import key_recovery, member_store, withdrawing
 from market.context import Context
+from market.key_recovery import OnKey
 from market.logs import log
 from market.scheduler import Step
 from settlement import (
@@ -39,8 +40,11 @@ DRAFT_S = 0.5
 """So long a draft is carried on before the other steps have their turn."""
 
 
-def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[tuple[str, Step]]:
-    """All steps, by name. ``on_frozen(member, is_frozen)`` hears of what the regulator did; it must be thread-safe."""
+def steps_of(
+    context: Context, on_frozen: Callable[[int, bool], None], on_key: OnKey = lambda *_: None
+) -> list[tuple[str, Step]]:
+    """All steps, by name. ``on_frozen(member, is_frozen)`` hears of what the regulator did, ``on_key`` of keys that are
+    others on the chain; they must be thread-safe, and may hear of the same again."""
     writer = Writer(context.database, context.chain)
     return [
         ("advance", partial(_advance, context)),
@@ -53,6 +57,7 @@ def steps_of(context: Context, on_frozen: Callable[[int, bool], None]) -> list[t
         ("withdraw", partial(_withdraw, context)),
         ("send", lambda _: writer.step() > 0),
         ("mirror", partial(_mirror, context, on_frozen)),
+        ("keys", partial(_look_at_keys, context, on_key)),
         ("ladder", partial(_escalate, context)),
         ("due", partial(_mark_due, context)),
     ]
@@ -194,6 +199,10 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
 def _follow(connection: Connection, events: list[ChainEvent], now_s: int) -> None:
     mirror.follow(connection, events)
     finance_mirror.follow(connection, events, now_s)
+
+
+def _look_at_keys(context: Context, on_key: OnKey, now_s: int) -> bool:
+    return key_recovery.look(context.database, now_s, on_key)
 
 
 def _escalate(context: Context, now_s: int) -> bool:

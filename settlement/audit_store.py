@@ -60,7 +60,8 @@ def _table(name: str) -> Table:
 def key_rows(connection: Connection) -> dict[int, list[Row[Any]]]:
     """Every member's keys in order, with the signatures that rotated them in and the calls that told the chain."""
     found: dict[int, list[Row[Any]]] = {}
-    calls = select(member_keys, outbox.c.call).outerjoin(outbox, outbox.c.outbox_id == member_keys.c.outbox_id)
+    told = (outbox.c.call, outbox.c.state.label("call_state"))
+    calls = select(member_keys, *told).outerjoin(outbox, outbox.c.outbox_id == member_keys.c.outbox_id)
     for row in connection.execute(calls.order_by(member_keys.c.member_id, member_keys.c.number)):
         found.setdefault(row.member_id, []).append(row)
     return found

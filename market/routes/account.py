@@ -7,12 +7,14 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from data.units import format_instant, format_money
-from market import member_store, statement_store, wire
+from market import key_recovery_store, member_store, statement_store, wire
 from market.context import CONTEXT
 from market.identity import require
+from market.key_recovery_store import Pending
 from market.openapi.fields import Instant, Money, MoneyGiven, choice
 from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
+from market.routes.recoveries import PendingShown, shown
 from settlement import ladder_store
 from settlement.ladder_store import Standing
 
@@ -47,7 +49,8 @@ class AccountBody(msgspec.Struct, frozen=True):
     """Cash is free; of escrow, `reserved` is taken by orders, `leaving` by withdrawals, and the rest `available`.
 
     `standing` is `good`, or where arrears have led: a `margin_call` to pay them by `pay_by`, then `suspended` from new
-    orders, then a `case` for governance.
+    orders, then a `case` for governance. `recovery` is a key that governance proposes in place of yours: veto it unless
+    you lost yours.
     """
 
     cash: Money
@@ -60,6 +63,7 @@ class AccountBody(msgspec.Struct, frozen=True):
     pay_by: Instant | None
     credit_limit: Money
     credit_used: Money
+    recovery: PendingShown | None
 
 
 @operation(AccountBody, who=MEMBER, scope="read")
@@ -70,12 +74,13 @@ async def account(request: web.Request) -> web.Response:
     wire.query(request)
     position = await context.sequencer.look(lambda state: state.exposures.account(member.member_id))
 
-    def kept(connection: Connection) -> tuple[int, int, Standing]:
+    def kept(connection: Connection) -> tuple[int, int, Standing, Pending | None]:
         free_micro, arrears_micro = statement_store.free_and_arrears(connection, member.member_id)
         standing = ladder_store.standings(connection).get(member.member_id, Standing(0, None))
-        return free_micro, arrears_micro, standing
+        pending = key_recovery_store.on_chain(connection).pending.get(member.member_id)
+        return free_micro, arrears_micro, standing, pending
 
-    free_micro, arrears_micro, standing = await context.read(kept)
+    free_micro, arrears_micro, standing, pending = await context.read(kept)
     return wire.reply(
         AccountBody(
             cash=format_money(free_micro),
@@ -88,6 +93,7 @@ async def account(request: web.Request) -> web.Response:
             pay_by=None if standing.deadline_s is None else format_instant(standing.deadline_s),
             credit_limit=format_money(position.credit_limit_micro),
             credit_used=format_money(position.credit_used_micro),
+            recovery=shown(pending),
         )
     )
 
