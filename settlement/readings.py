@@ -11,7 +11,7 @@ Judging reads much and writes nothing, so it is done on a snapshot, and only row
     write(transaction, batch, judged, now_s=now_s, rules=rules)  # judges again if something changed meanwhile
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from sqlalchemy import Connection
 
 from settlement import calendar, cycle_store, merkle, reading_store
 from settlement.delivery import Reading
-from settlement.meters import Code, Kept, Status, Submitted, Verdict, judge
+from settlement.meters import ACCEPTED, Code, Kept, Status, Submitted, Verdict, judge
+from settlement.meters import Connection as Meter
 from settlement.reading_leaf import joined_leaves, reading_leaves
 from settlement.reading_store import QuarantinedRow, TakenRow
 from settlement.rules import SettlementRules
@@ -64,32 +65,78 @@ def judge_batch(connection: Connection, batch: Batch, *, now_s: int, rules: Sett
     What comes after a cycle began to be drafted was received after its cut, whatever the clock says: it counts there no
     more.
     """
-    meters = reading_store.meters_by_name(connection, {each.meter for each in batch.submitted})
-    placed = [(each.slot_s, meters[each.meter].node) for each in batch.submitted if each.meter in meters]
-    kept = reading_store.kept_readings(connection, set(placed))
     number, cut_s = basis = _basis(connection, rules)
     received_s = max(now_s, cut_s)
+    meters = reading_store.meters_by_name(connection, {each.meter for each in batch.submitted})
+    placed = {(each.slot_s, meters[each.meter].node) for each in batch.submitted if each.meter in meters}
+    kept = reading_store.kept_readings(connection, placed)
     closes_s = _closing_times({each.slot_s for each in batch.submitted if each.slot_s < received_s}, rules)
-    by_meter = batch.node is not None
-    judge_one = partial(judge, now_s=received_s, slot_s=rules.slot_minutes * 60, late_s=rules.late_s, by_meter=by_meter)
-    first: dict[tuple[int, int], int] = {}
+    slot_length_s = rules.slot_minutes * 60
+    in_time = {
+        slot_s
+        for slot_s, closing_s in closes_s.items()
+        if slot_s % slot_length_s == 0 and slot_s + slot_length_s <= received_s < closing_s
+    }
+    judging = _Judging(
+        batch,
+        kept,
+        partial(judge, now_s=received_s, slot_s=slot_length_s, late_s=rules.late_s, by_meter=batch.node is not None),
+    )
     judged = Judged(basis, [], [], [])
+    verdicts, taken, fresh = judged.verdicts, judged.taken, judging.fresh
     for index, each in enumerate(batch.submitted):
         name, slot_s, export_lots, import_lots = each
         meter = meters.get(name)
-        place = (slot_s, -1 if meter is None else meter.node)
-        versions = kept.get(place, ())
-        verdict = judge_one(each, meter, versions, closes_s=closes_s.get(slot_s, 0))
-        if verdict.code is None and first.setdefault(place, index) != index and verdict.status != Status.DUPLICATE:
-            verdict = Verdict(Status.QUARANTINED, Code.TWICE_IN_BATCH)
-        judged.verdicts.append(verdict)
+        if meter is not None:
+            place = (slot_s, meter.node)
+            if (  # plainly good and new, as nearly all are; what is left is judged by the rules one by one
+                slot_s in in_time
+                and 0 <= export_lots <= meter.export_lots
+                and 0 <= import_lots <= meter.import_lots
+                and place not in kept
+                and place not in fresh
+            ):
+                fresh[place] = index
+                verdicts.append(ACCEPTED)
+                taken.append((slot_s, meter.node, 1, export_lots, import_lots, number, index))
+                continue
+        verdict, version = judging.one(index, meter, closes_s.get(slot_s, 0))
+        verdicts.append(verdict)
         if verdict.code is not None:
             judged.quarantined.append((number, index, name, slot_s, export_lots, import_lots, verdict.code, received_s))
-        elif verdict.status != Status.DUPLICATE:
-            judged.taken.append((slot_s, place[1], len(versions) + 1, export_lots, import_lots, number, index))
-            kept[place] = [*versions, Kept(Reading(export_lots, import_lots), by_meter)]
-    judged.taken.sort()
+        elif meter is not None and verdict.status != Status.DUPLICATE:
+            taken.append((slot_s, meter.node, version, export_lots, import_lots, number, index))
+    taken.sort()
     return judged
+
+
+class _Judging:
+    """Readings of a batch beside those that are kept, and beside those before them in the batch.
+
+    ``fresh`` holds the index of the first reading of each place in the batch that was not refused.
+    """
+
+    def __init__(
+        self, batch: Batch, kept: Mapping[tuple[int, int], list[Kept]], judge_one: Callable[..., Verdict]
+    ) -> None:
+        self._batch, self._kept, self._judge = batch, kept, judge_one
+        self.fresh: dict[tuple[int, int], int] = {}
+
+    def one(self, index: int, meter: Meter | None, closes_s: int) -> tuple[Verdict, int]:
+        """The verdict on one reading, and the version that it would be."""
+        each = self._batch.submitted[index]
+        place = (each.slot_s, -1 if meter is None else meter.node)
+        versions = self._kept.get(place, [])
+        first = self.fresh.get(place)
+        if first is not None:
+            before = self._batch.submitted[first]
+            versions = [*versions, Kept(Reading(before.export_lots, before.import_lots), self._batch.node is not None)]
+        verdict = self._judge(each, meter, versions, closes_s=closes_s)
+        if verdict.code is None and first is not None and verdict.status != Status.DUPLICATE:
+            return Verdict(Status.QUARANTINED, Code.TWICE_IN_BATCH), 0
+        if verdict.code is None:
+            self.fresh.setdefault(place, index)
+        return verdict, len(versions) + 1
 
 
 def write(connection: Connection, batch: Batch, judged: Judged, *, now_s: int, rules: SettlementRules) -> list[Verdict]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable
 from decimal import Decimal
@@ -243,3 +244,27 @@ async def test_csv_over_http_is_taken_whole_or_not_at_all(tmp_path: Path) -> Non
         refused = await world.call("POST", "/v1/readings/csv", raw=b"", token=ann.token)
         assert refused.status == 403
         assert kept(world)[0] == 9
+
+
+# ----------------------------------------------------------------------------------------------- memory
+
+
+def largest_mib(file: Path) -> float:
+    """What a process that checks a file held at most."""
+    command = [sys.executable, "-m", "market.main", "readings", "check", str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss / 1024
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    def day(meters: int) -> Path:
+        numbers = ((meter, slot) for meter in range(meters) for slot in range(96))
+        rows = csv_of((f"M{meter:06d}", SLOT_S + 900 * slot, meter % 400, slot) for meter, slot in numbers)
+        return write(tmp_path / f"{meters}.csv", rows)
+
+    small, large = day(250), day(2_500)
+    assert large.stat().st_size > 9 * 2**20
+    assert largest_mib(large) - largest_mib(small) < 20, "a file ten times as large"

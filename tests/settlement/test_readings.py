@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from random import Random
 
 import pytest
 from sqlalchemy import select
@@ -9,6 +10,7 @@ from sqlalchemy import select
 from data import tables
 from data.database import reading
 from settlement import merkle, reading_store, readings
+from settlement.calendar import day_of
 from settlement.delivery import Reading
 from settlement.meters import (
     ACCEPTED,
@@ -163,3 +165,38 @@ def test_the_window_is_that_of_the_local_day(world: World) -> None:
     assert after_window(DAY) == start_of(date(2026, 7, 2)) + RULES.window_s
     assert world.meter(("A1", 23, 0, 7), now_s=after_window(DAY) - 1) == accepted()
     assert world.meter(("A1", 0, 0, 7), now_s=after_window(DAY)) == [Verdict(Status.LATE)]
+
+
+def test_a_whole_batch_is_judged_as_each_of_its_readings_by_itself(world: World) -> None:
+    chosen = Random(7)
+    now_s = start_of(DAY, 12)
+    slots = [start_of(DAY, hour) for hour in range(14)] + [start_of(DAY) + 1, start_of(date(2026, 3, 1))]
+    world.meter(*((meter, hour, hour, 0) for meter in ("A1", "B1") for hour in range(6)), now_s=now_s)
+    sent = [
+        Submitted(chosen.choice(["A1", "A2", "B1", "nobody"]), slot_s, chosen.choice([-1, 2, 3, 1_000, 1_001]), 0)
+        for slot_s in slots
+        for _ in range(12)
+    ]
+    expected, first = [], {}
+    for each in sent:
+        known = final(world).get((each.slot_s, world.nodes.get(each.meter, -1)))
+        before = first.get((each.meter, each.slot_s))
+        verdict = judge(
+            each,
+            Connection(world.nodes[each.meter], 1_000, 1_000) if each.meter in world.nodes else None,
+            [Kept(reading, by_meter=False) for reading in (known, before) if reading is not None],
+            now_s=now_s,
+            slot_s=HOUR,
+            closes_s=RULES.cut_s(day_of(each.slot_s, RULES.time_zone)),
+            late_s=RULES.late_s,
+        )
+        if verdict.code is None:
+            if before is not None and verdict != DUPLICATE:
+                verdict = Verdict(Status.QUARANTINED, Code.TWICE_IN_BATCH)
+            first.setdefault((each.meter, each.slot_s), Reading(each.export_lots, each.import_lots))
+        expected.append(verdict)
+    assert world.send_readings(sent, now_s) == expected
+    assert {each.code for each in expected} == {
+        None, Code.UNKNOWN_METER, Code.NOT_A_SLOT, Code.SLOT_NOT_OVER, Code.NEGATIVE, Code.ABOVE_CAPACITY,
+        Code.WINDOW_CLOSED, Code.TWICE_IN_BATCH,
+    }  # fmt: skip
