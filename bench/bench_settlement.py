@@ -13,12 +13,19 @@ import sys
 from collections.abc import Callable
 
 import settlement_gas
+import settlement_market
+import settlement_pipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from settlement_figures import Figure, Section, table
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "gas": lambda _: settlement_gas.section,
+    "commitments": lambda _: settlement_pipe.commitments_section,
+    "cycle": lambda _: settlement_pipe.cycle_section,
+    "growth": lambda _: settlement_pipe.growth_section,
+    "audit": lambda options: settlement_market.audit_section(options.trades),
+    "restart": lambda options: settlement_market.restart_section(options.orders),
 }
 
 
@@ -63,6 +70,8 @@ def _progress() -> Progress:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="SECTIONS", help=f"some of {', '.join(SECTIONS)}, with commas between them")
+    parser.add_argument("--trades", type=int, default=10_000, help="in the market that is audited")
+    parser.add_argument("--orders", type=int, default=100_000, help="in the market that is started again")
     return parser.parse_args()
 
 
