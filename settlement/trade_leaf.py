@@ -181,43 +181,6 @@ def prove_trade(
     )
 
 
-def verify_trade_proof(proof: TradeProof, commitment: Commitment, key: PublicKey | None = None) -> list[str]:
-    """Why the proof does not hold; empty when it does.
-
-    ``commitment`` is read from the chain, and so should be ``key``, the member's at the time of the order; without it
-    the proof's own key is believed.
-    """
-    problems = []
-    if proof.commitment != commitment:
-        problems.append("the proof speaks of another commitment than the chain's")
-    leaf = leaf_of_proof(proof)
-    if leaf is None or merkle.climb(leaf, list(proof.path)) != commitment.trade_root:
-        problems.append("the trade is not under the commitment's root")
-    domain = Domain(proof.domain.chain_id, proof.domain.contract, proof.domain.salt)
-    try:
-        against = order_problems(proof.order.intent, proof.side, proof.common, proof.half, domain)
-        return problems + against + evidence_problems(proof.order, domain, key)
-    except (OverflowError, UnicodeEncodeError):
-        return [*problems, "the order has fields that no order can have"]
-
-
-def leaf_of_proof(proof: TradeProof) -> bytes | None:
-    """The leaf of the trade that a proof shows; None when it has fields that no trade can have."""
-    if len(proof.common_salt) != SALT_BYTES or len(proof.half_salt) != SALT_BYTES:
-        return None
-    try:
-        return leaf_of(
-            proof.common,
-            proof.common_salt,
-            side=proof.side,
-            half=proof.half,
-            half_salt=proof.half_salt,
-            other_half=proof.other_half,
-        )
-    except (struct.error, UnicodeEncodeError):
-        return None
-
-
 def leaf_of(common: Common, common_salt: bytes, *, side: int, half: Half, half_salt: bytes, other_half: bytes) -> bytes:
     """The leaf of a trade of which one half is shown and the other is its hash. Raises struct.error."""
     shown, other = salted_half(half_salt, half), bytes(other_half)
@@ -226,7 +189,7 @@ def leaf_of(common: Common, common_salt: bytes, *, side: int, half: Half, half_s
 
 
 def evidence_problems(order: OrderEvidence, domain: Domain, key: PublicKey | None = None) -> list[str]:
-    """Why the signature is not the member's over this order; empty when it is. ``key`` as in verify_trade_proof."""
+    """Why the signature is not the member's over this order; empty when it is. No ``key``: the shown one counts."""
     try:
         shown_key = from_jwk(order.key)
     except ValueError as error:

@@ -4,19 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import rlp  # type: ignore[import-untyped] # it ships no types
-from trie.hexary import HexaryTrie
+import msgspec
 
-from settlement import acts, calls, merkle
+from settlement import acts, calls, hexjson, merkle
 from settlement.acts import Admission, Commitment, Delta, Mint, Receivable, Role
-from settlement.blocks import event_leaf
 from settlement.chain import Call, Chain, ChainEvent
 from settlement.chain_store import ChainStore
 from settlement.deploy import deploy_over
-from settlement.event_proof import EmbeddedEvent
-from settlement.evm import LogEntry
 from settlement.jsonrpc import JsonRpc
-from settlement.keccak import keccak
 from settlement.node import Node
 from settlement.node_methods import answer
 from settlement.rpc import RpcChain
@@ -33,6 +28,8 @@ from tests.settlement.contract_bench import (
     public,
     sign,
 )
+from verifier.chain import Block, Known, read_event
+from verifier.report import Report
 
 RELAYER_KEY = b"\7" * 32
 ANNA, BORIS, BANK = 100, 101, 102
@@ -95,20 +92,13 @@ def live_one_life(chain: Chain) -> None:
 
 
 def assert_proven(chain: Chain, event: ChainEvent) -> None:
-    """The chain can show this event to whoever has the hash of its block."""
-    proof = chain.event_proof(event.block, event.log_index)
-    assert keccak(proof.header) == proof.block_hash
-    assert proof.address == chain.addresses[event.contract]
-    if isinstance(proof, EmbeddedEvent):
-        entry = LogEntry(bytes(proof.address), [bytes(topic) for topic in proof.topics], bytes(proof.data))
-        leaf = event_leaf(event.log_index, event.transaction_hash, entry)
-        assert merkle.climb(leaf, list(proof.path)) in proof.header
-        return
-    (_, _, _, _, _, receipts_root, *_) = rlp.decode(proof.header)
-    nodes = [rlp.decode(node) for node in proof.nodes]
-    receipt = HexaryTrie.get_from_proof(receipts_root, rlp.encode(proof.transaction_index), nodes)
-    logs = rlp.decode(receipt[1:])[3]
-    assert logs[proof.log_index] == [proof.address, list(proof.topics), proof.data]
+    """The chain can show this event to whoever has the hash of its block, as the verifier reads it."""
+    shown = msgspec.json.decode(hexjson.dumps(chain.event_proof(event.block, event.log_index)))
+    (header,) = chain.headers(event.block, event.block)
+    report = Report()
+    found = read_event(shown, "event", report, Known([Block(event.block, header.hash)]))
+    assert report.holds and found is not None
+    assert (found.block, found.block_s, found.address) == (event.block, event.block_s, chain.addresses[event.contract])
 
 
 class _Life:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
-from settlement import calls
+from settlement import calls, hexjson
 from settlement.chain import CallRefusedError, ChainEvent
 from settlement.deploy import DeploymentError, deploy, deploy_over
 from settlement.jsonrpc import HttpPost, JsonRpc
@@ -13,6 +14,10 @@ from settlement.rpc import RpcChain
 from tests.settlement.chain_bench import RELAYER_KEY, commit_calls, live_one_life
 from tests.settlement.contract_bench import genesis
 from tests.settlement.sides import Side, new_market, side
+from tests.verifier.tampering import tampered
+from verifier.chain import Known, read_event
+from verifier.document import MalformedError
+from verifier.report import Report
 
 
 @pytest.fixture(scope="module", params=["embedded", "anvil"])
@@ -33,6 +38,23 @@ def committed(chain: RpcChain) -> list[object]:
 
 def test_one_life(chain: RpcChain) -> None:
     live_one_life(chain)
+
+
+def test_an_event_changed_in_any_field_is_refused_by_the_verifier(chain: RpcChain) -> None:
+    chain.send(chain.sign(commit_calls(chain, 3)))
+    event = chain.events(0)[-1]
+    shown = msgspec.json.decode(hexjson.dumps(chain.event_proof(event.block, event.log_index)))
+    assert is_in_its_block(shown)
+    for place, changed in tampered(shown):
+        assert not is_in_its_block(changed), place
+
+
+def is_in_its_block(shown: object) -> bool:
+    report = Report()
+    try:
+        return read_event(shown, "event", report, Known()) is not None and report.holds
+    except MalformedError:
+        return False
 
 
 def test_a_refusal_is_found_on_a_node_that_traces_nothing(running: Side) -> None:

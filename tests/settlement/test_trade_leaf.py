@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,9 @@ from settlement.hexjson import Hex
 from settlement.intents import Domain, OrderIntent
 from settlement.jwk import Jwk, from_jwk, to_jwk
 from settlement.keccak import keccak
+from settlement.signatures import PublicKey
 from settlement.trade_leaf import (
+    SALT_BYTES,
     Commitment,
     Common,
     Half,
@@ -26,17 +29,56 @@ from settlement.trade_leaf import (
     TradeProof,
     TradeRecord,
     batch_digest,
+    evidence_problems,
     json_path,
+    leaf_of,
+    order_problems,
     prove_trade,
     salted_common,
     salted_half,
     trade_leaf,
-    verify_trade_proof,
 )
 
 DOMAIN = Domain(chain_id=7, contract=b"\x01" * 20, salt=b"\x02" * 32)
 SLOT = 1_782_900_900
 BUYER_KEY, SELLER_KEY = signatures.new_private_key(), signatures.new_private_key()
+
+
+def problems_of(proof: TradeProof, commitment: Commitment, key: PublicKey | None = None) -> list[str]:
+    """Why the proof does not hold; empty when it does.
+
+    ``commitment`` is read from the chain, and so should be ``key``, the member's at the time of the order; without it
+    the proof's own key is believed.
+    """
+    problems = []
+    if proof.commitment != commitment:
+        problems.append("the proof speaks of another commitment than the chain's")
+    leaf = leaf_of_proof(proof)
+    if leaf is None or merkle.climb(leaf, list(proof.path)) != commitment.trade_root:
+        problems.append("the trade is not under the commitment's root")
+    domain = Domain(proof.domain.chain_id, proof.domain.contract, proof.domain.salt)
+    try:
+        against = order_problems(proof.order.intent, proof.side, proof.common, proof.half, domain)
+        return problems + against + evidence_problems(proof.order, domain, key)
+    except (OverflowError, UnicodeEncodeError):
+        return [*problems, "the order has fields that no order can have"]
+
+
+def leaf_of_proof(proof: TradeProof) -> bytes | None:
+    """The leaf of the trade that a proof shows; None when it has fields that no trade can have."""
+    if len(proof.common_salt) != SALT_BYTES or len(proof.half_salt) != SALT_BYTES:
+        return None
+    try:
+        return leaf_of(
+            proof.common,
+            proof.common_salt,
+            side=proof.side,
+            half=proof.half,
+            half_salt=proof.half_salt,
+            other_half=proof.other_half,
+        )
+    except (struct.error, UnicodeEncodeError):
+        return None
 
 
 def intent(side: Side, member: int, meter: str, price_ticks: int, **changes: Any) -> OrderIntent:
@@ -97,8 +139,8 @@ def test_a_true_proof_holds_also_after_json(side: Side, batch: int, data: st.Dat
     proof, commitment = proof_of(side, batch, trades, data.draw(st.integers(0, trades - 1)))
     again = hexjson.load(hexjson.dumps(proof), TradeProof)
     assert again == proof
-    assert verify_trade_proof(again, commitment) == []
-    assert verify_trade_proof(again, commitment, from_jwk(proof.order.key)) == []
+    assert problems_of(again, commitment) == []
+    assert problems_of(again, commitment, from_jwk(proof.order.key)) == []
 
 
 @pytest.mark.parametrize("side", list(Side))
@@ -139,7 +181,7 @@ def test_what_no_trade_can_hold_is_under_no_root(change: dict[str, Any]) -> None
     else:
         change = {name: Hex(salt) for name, salt in change.items()}
     broken = structs.replace(proof, **change)
-    assert "the trade is not under the commitment's root" in verify_trade_proof(broken, commitment)
+    assert "the trade is not under the commitment's root" in problems_of(broken, commitment)
 
 
 def leaves_of(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -178,15 +220,15 @@ def test_any_field_changed_breaks_the_proof(side: Side, batch: int) -> None:
     assert len(places) > 40
     for place in places:
         broken = hexjson.convert(tampered(document, place), TradeProof)
-        assert verify_trade_proof(broken, commitment), f"{place} may be changed unseen"
+        assert problems_of(broken, commitment), f"{place} may be changed unseen"
 
 
 def test_a_proof_does_not_hold_against_another_commitment_or_key() -> None:
     proof, commitment = proof_of(Side.BUY, 0, 7, 2)
     other = Commitment(4, commitment.previous, commitment.journal_head, commitment.trade_root, 7)
-    assert verify_trade_proof(proof, other) == ["the proof speaks of another commitment than the chain's"]
+    assert problems_of(proof, other) == ["the proof speaks of another commitment than the chain's"]
     stranger = signatures.public_key(signatures.new_private_key())
-    assert verify_trade_proof(proof, commitment, stranger) == ["the order's key is not the member's"]
+    assert problems_of(proof, commitment, stranger) == ["the order's key is not the member's"]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +256,7 @@ def test_a_signed_order_that_does_not_allow_the_trade_is_no_proof(changes: dict[
             **{name: getattr(proof, name) for name in proof.__struct_fields__ if name != "order"},
             order=OrderEvidence(order, proof.order.key, proof.order.signature),
         )
-        assert "the order has fields that no order can have" in verify_trade_proof(broken, commitment)
+        assert "the order has fields that no order can have" in problems_of(broken, commitment)
         return
     signed = OrderEvidence(order, proof.order.key, Hex(signatures.sign(BUYER_KEY, order.digest(DOMAIN))))
     half = Half(Hex(order.digest(DOMAIN)), 100, "A1", 4_500, SLOT - 5_400, 30)
@@ -231,9 +273,9 @@ def test_a_signed_order_that_does_not_allow_the_trade_is_no_proof(changes: dict[
                 "other_half": lying.other_half,
             }
         )
-        assert f"the order {problem}" in verify_trade_proof(lying, committed)
+        assert f"the order {problem}" in problems_of(lying, committed)
         return
-    assert verify_trade_proof(lying, committed) == [f"the order {problem}"]
+    assert problems_of(lying, committed) == [f"the order {problem}"]
 
 
 def test_one_key_has_one_jwk() -> None:
