@@ -144,6 +144,10 @@ def mint_many(mints: DynArray[Mint, 100], approvals: DynArray[eip712.Approval, 5
     """
     @notice Money that reached the custodian, to members' balances or straight into their escrow
     @dev Member 0 with `to_escrow` is the guarantee fund. What is minted twice is refused by its reference.
+         Reverts: closed, balance_below_supply, balance_late, approvals_missing, amount_out_of_range,
+         reference_used, unknown_member, supply_out_of_range.
+    @param mints Up to 100: whose, how much, under which bank reference, and whether into escrow
+    @param approvals The custodian's
     """
     migration._check_open()
     assert self.attestation.is_backed, "balance_below_supply"
@@ -212,7 +216,16 @@ def burn(
 ):
     """
     @notice Money paid out by the custodian; signed by the member and approved by the custodian, over one digest
+    @dev Reverts: closed, deadline_passed, amount_out_of_range, reference_used, insufficient_cash,
+         approvals_missing, nonce_used.
+    @param member Who is paid
+    @param amount Micro-yuan
     @param reference The bank's own, consumed once
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
+    @param approvals The custodian's
     """
     migration._check_open()
     eip712._check_deadline(deadline)
@@ -233,6 +246,10 @@ def burn(
 def move(source: uint256, target: uint256, amount: uint256):
     """
     @notice Move money between two accounts; only for Clearing and Receivables, which have checked who signed
+    @dev Reverts: closed, not_a_mover, insufficient_cash.
+    @param source The account that pays
+    @param target The account that receives
+    @param amount Micro-yuan
     """
     self._check_sender()
     self._move(source, target, amount)
@@ -242,6 +259,12 @@ def move(source: uint256, target: uint256, amount: uint256):
 def split(source: uint256, first: uint256, first_amount: uint256, second: uint256, second_amount: uint256):
     """
     @notice Move money from one account to two, or to neither; an amount may be zero
+    @dev Reverts: closed, not_a_mover, insufficient_cash.
+    @param source The account that pays
+    @param first The account that receives first
+    @param first_amount Micro-yuan for the first
+    @param second The account that receives second
+    @param second_amount Micro-yuan for the second
     """
     self._check_sender()
     if first_amount != 0:

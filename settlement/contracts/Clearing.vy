@@ -199,6 +199,14 @@ def __init__(
 def enter(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice A member's cash into its escrow; arrears are paid first
+    @dev Reverts: deadline_passed, closed, amount_out_of_range, bad_signature, member_frozen, nonce_used,
+         insufficient_cash.
+    @param member Whose cash it is
+    @param amount Micro-yuan
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
     """
     eip712._check_deadline(deadline)
     migration._check_open()
@@ -214,6 +222,8 @@ def enter(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r
 def enter_minted(entries: DynArray[Entry, 100]):
     """
     @notice Escrow of money that Cash has just minted onto this contract's account
+    @dev Reverts: not_cash, closed, amount_out_of_range.
+    @param entries Whose and how much
     """
     assert msg.sender == CASH.address, "not_cash"
     migration._check_open()
@@ -225,6 +235,13 @@ def enter_minted(entries: DynArray[Entry, 100]):
 def request_exit(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice Ask for escrow back; a later request replaces an earlier one. Until `exit` the money still settles
+    @dev Reverts: deadline_passed, closed, amount_out_of_range, bad_signature, member_frozen, nonce_used.
+    @param member Whose escrow it is
+    @param amount Micro-yuan
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
     """
     eip712._check_deadline(deadline)
     migration._check_open()
@@ -242,7 +259,9 @@ def exit(member: uint256):
     """
     @notice Pay out a requested exit, as far as escrow reaches, once all that was tradable at the request is applied
     @dev Anyone may send it. When no cycle has been applied for 14 days it needs no operator; nor when successors of
-         these contracts are announced and the cycle of all that was tradable could have been applied.
+         these contracts are announced and the cycle of all that was tradable could have been applied. Reverts:
+         closed, exit_not_requested, exit_too_early, member_frozen, amount_out_of_range.
+    @param member Who asked
     """
     migration._check_open()
     request: Exit = self.exit_of[member]
@@ -264,6 +283,8 @@ def exit(member: uint256):
 def release(accounts: DynArray[uint256, 100]):
     """
     @notice Pay credits that were held back, when the fund covers all that is held: then the order does not matter
+    @dev Reverts: closed, cycle_being_applied, fund_short, amount_out_of_range.
+    @param accounts Members
     """
     migration._check_open()
     assert self.progress.next_part == 0, "cycle_being_applied"
@@ -288,8 +309,17 @@ def propose(
     """
     @notice What a cycle [start_s, end_s) will move; approved by the operator and, over the same digest, the checker
     @dev The bond is out of the escrow of the first operator who approves. A void cycle is proposed again.
+         Reverts: closed, cycle_overlaps, cycle_not_over, no_parts, approvals_missing, sum_not_zero,
+         cycle_out_of_order, challenge_open, amount_out_of_range, bond_missing.
     @param cycle 1, 2, 3 ...
+    @param start_s Seconds since the epoch, included
+    @param end_s Seconds since the epoch, excluded
+    @param trades_root Root of its trades
+    @param readings_root Root of its readings
+    @param statements_root Root of its statements
     @param parts Hash and sum of each part; the sums add up to zero
+    @param operator_approvals The operator's
+    @param checker_approvals The checker's, over the same digest
     """
     migration._check_open()
     assert start_s < end_s, "cycle_overlaps"
@@ -332,6 +362,12 @@ def apply_part(cycle: uint256, part_index: uint256, deltas: DynArray[Delta, 300]
     """
     @notice Move the money of one part; anyone may send it, for its hash was signed
     @dev Over all parts: debits before credits, accounts ascending in each. Nobody's lack of money reverts it.
+         Reverts: closed, cycle_out_of_order, cycle_void, dispute_window_open, challenge_open,
+         part_out_of_order, wrong_part, debit_after_credit, account_twice, amount_out_of_range, zero_delta,
+         accounts_not_ascending, wrong_sum.
+    @param cycle Its number
+    @param part_index 0, 1, 2 ...
+    @param deltas Accounts ascending, debits first
     """
     migration._check_open()
     proposal: Proposal = self.proposals[cycle]

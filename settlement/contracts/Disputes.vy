@@ -162,7 +162,8 @@ def __init__(salt: bytes32, members: address, clearing: address):
 def challenge(cycle: uint256, opening: Opening, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice Ask for the signed order behind one's own side of a trade, against a bond; a frozen member may
-    @dev The cycle is not applied while a challenge is open.
+    @dev The cycle is not applied while a challenge is open. Reverts: deadline_passed, no_such_side,
+         wrong_proof, bad_signature, nonce_used, already_challenged, closed, amount_out_of_range, bond_missing.
     @param cycle A proposed cycle in its dispute window
     @param opening The trade with the half of the member who asks and signs
     @param nonce Any number that the member has not used here
@@ -196,6 +197,9 @@ def challenge(cycle: uint256, opening: Opening, nonce: uint256, deadline: uint25
 def answer(opening: Opening, order: Order, signature: OrderSignature, history: eip712.KeyHistory):
     """
     @notice Show the signed order behind a challenged trade; anyone may, within 24 hours. The bond is the operator's
+    @dev Reverts: no_such_side, no_challenge, answer_too_late, wrong_order, wrong_member, wrong_meter,
+         wrong_side, wrong_slot, wrong_reach, wrong_price, wrong_terms, placed_too_late, wrong_quantity,
+         bad_signature, closed, amount_out_of_range.
     @param opening The trade as it was challenged; its path is not needed
     @param order The fields that were signed
     @param signature Of the order, or of the batch that it came in
@@ -216,6 +220,7 @@ def answer(opening: Opening, order: Order, signature: OrderSignature, history: e
 def uphold(name: bytes32):
     """
     @notice Strike the trade of a challenge that nobody answered in time; anyone may
+    @dev Reverts: no_challenge, answer_awaited, closed, amount_out_of_range.
     @param name keccak256 of the trade's leaf and the side that asked
     """
     asked: Challenge = self.challenges[name]
@@ -234,6 +239,9 @@ def uphold(name: bytes32):
 def prove_overlap(cycle: uint256, first: Opening, second: Opening):
     """
     @notice Two trades that fill the same part of one order: the later one is struck; the member is paid the bond
+    @dev Reverts: no_such_side, wrong_proof, not_one_order, trades_not_ascending, no_overlap, closed,
+         amount_out_of_range.
+    @param cycle Its number
     @param first The trade with the lower number, opened on the side of the order
     @param second The other one
     """
@@ -252,6 +260,9 @@ def prove_overlap(cycle: uint256, first: Opening, second: Opening):
 def prove_cancelled(cycle: uint256, opening: Opening, receipt: CancelReceipt, history: eip712.KeyHistory):
     """
     @notice A trade beyond what the operator had confirmed to be cancelled: it is struck; the member is paid the bond
+    @dev Reverts: no_such_side, wrong_proof, not_operator, signed_at_another_time, bad_signature,
+         receipt_not_older, within_receipt, closed, amount_out_of_range.
+    @param cycle Its number
     @param opening The trade, on the side of the order
     @param receipt Signed by a holder of the operator's role between the placing of the order and the trade
     @param history The former keys of that operator, back to the one that signed
@@ -276,6 +287,9 @@ def prove_cancelled(cycle: uint256, opening: Opening, receipt: CancelReceipt, hi
 def prove_struck(cycle: uint256, leaf: bytes32, path: DynArray[Step, 32]):
     """
     @notice A trade that was struck is under a root again; whoever showed it first is paid again
+    @dev Reverts: not_struck, wrong_proof, closed, amount_out_of_range.
+    @param cycle Its number
+    @param leaf Of the trade that was struck before
     @param path From the leaf to the root of the cycle's trades
     """
     assert self.struck[leaf] != 0, "not_struck"

@@ -140,7 +140,11 @@ def __init__(
 def admit_many(admissions: DynArray[Admission, 100], index: uint256, approvals: DynArray[eip712.Approval, 5]):
     """
     @notice Admit members; approved by the operator, who can make banks but no other role
+    @dev Reverts: closed, index_out_of_order, approvals_missing, role_needs_governance, no_key, unknown_role,
+         member_exists.
+    @param admissions Up to 100: id, key and roles
     @param index Next admission index, from 0
+    @param approvals The operator's
     """
     migration._check_open()
     assert index == self.next_admission, "index_out_of_order"
@@ -181,7 +185,11 @@ def rotate_key(
 def grant_roles(member: uint256, roles: uint256, index: uint256, approvals: DynArray[eip712.Approval, 5]):
     """
     @notice Set a member's whole role mask; approved by governance
+    @dev Reverts: closed, index_out_of_order, unknown_member, unknown_role, approvals_missing.
+    @param member Who gets them
+    @param roles The whole mask
     @param index Next grant index, from 0
+    @param approvals Governance's
     """
     migration._check_open()
     assert index == self.next_grant, "index_out_of_order"
@@ -198,7 +206,11 @@ def grant_roles(member: uint256, roles: uint256, index: uint256, approvals: DynA
 def freeze(member: uint256, frozen: bool, index: uint256, approvals: DynArray[eip712.Approval, 5]):
     """
     @notice Freeze or release a member; approved by the regulator
+    @dev Reverts: closed, index_out_of_order, unknown_member, approvals_missing.
+    @param member Who is frozen or released
+    @param frozen Whether it shall be
     @param index Next freeze index, from 0
+    @param approvals The regulator's
     """
     migration._check_open()
     assert index == self.next_freeze, "index_out_of_order"
@@ -356,6 +368,7 @@ def open():
 def are_members(members: DynArray[uint256, 100]) -> bool:
     """
     @notice Whether every id has been admitted
+    @param members Ids
     """
     for member: uint256 in members:
         if keys.live[member].x == 0:

@@ -171,7 +171,12 @@ def issue_period(
 ):
     """
     @notice The root of all receivables of a billing period; operator and checker approve the same digest
+    @dev Reverts: period_not_ascending, no_receivables, approvals_missing.
     @param period Ascending; periods without receivables may be left out
+    @param root Root of its receivables
+    @param count How many they are
+    @param operator_approvals The operator's
+    @param checker_approvals The checker's, over the same digest
     """
     assert period > self.last_period, "period_not_ascending"
     assert count != 0, "no_receivables"
@@ -188,7 +193,8 @@ def issue_period(
 def materialise_many(proven: DynArray[Proven, 20]):
     """
     @notice Bring receivables of issued periods onto the chain; anyone may, the proofs are all it takes
-    @dev A receivable's id is its leaf in the period's tree.
+    @dev A receivable's id is its leaf in the period's tree. Reverts: claimed_twice, not_whole_fen, wrong_proof.
+    @param proven Up to 20 receivables with their paths
     """
     for each: Proven in proven:
         self._materialise(each.receivable, each.proof)
@@ -200,6 +206,13 @@ def acknowledge_many(
 ):
     """
     @notice The debtor agrees to owe; one signature for many. It waives defences against later holders
+    @dev Reverts: deadline_passed, bad_signature, nonce_used, not_issued, not_the_debtor.
+    @param debtor Who owes
+    @param receivables Their ids
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
     """
     eip712._check_deadline(deadline)
     hashed: bytes32 = keccak256(abi_encode(receivables))
@@ -216,6 +229,12 @@ def acknowledge_many(
 def reject(receivable: bytes32, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice The debtor refuses a receivable it has not acknowledged
+    @dev Reverts: deadline_passed, not_issued, bad_signature, nonce_used.
+    @param receivable Its id
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
     """
     eip712._check_deadline(deadline)
     assert self.claim_of[receivable].state == ISSUED, "not_issued"
@@ -230,6 +249,13 @@ def reject(receivable: bytes32, nonce: uint256, deadline: uint256, r: uint256, s
 def set_listed(receivable: bytes32, listed: bool, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice The creditor puts an acknowledged receivable up for sale, or takes it back
+    @dev Reverts: deadline_passed, not_acknowledged, bad_signature, member_frozen, nonce_used.
+    @param receivable Its id
+    @param listed Whether it shall be for sale
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
     """
     eip712._check_deadline(deadline)
     before: uint256 = ACKNOWLEDGED if listed else LISTED
@@ -254,7 +280,15 @@ def finance(
 ):
     """
     @notice Delivery versus payment: the proceeds to the seller and the claim to the bank, or neither
+    @dev Reverts: deadline_passed, not_listed, advance_above_face, proceeds_out_of_range, not_whole_fen,
+         not_a_bank, bad_signature, member_frozen, nonce_used, insufficient_cash.
     @param offer Signed by the bank; the seller signs an acceptance of its digest
+    @param bank_r The bank's signature, and
+    @param bank_s its other half
+    @param seller_nonce Any number that the seller has not used here
+    @param seller_deadline The last second at which the acceptance counts
+    @param seller_r The seller's signature, and
+    @param seller_s its other half
     """
     eip712._check_deadline(offer.deadline)
     eip712._check_deadline(seller_deadline)
@@ -285,6 +319,14 @@ def finance(
 def repay(receivable: bytes32, amount: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice The debtor pays, in part or whole: the holder's advance first, then the seller's residual
+    @dev Reverts: deadline_passed, not_payable, not_whole_fen, overpaid, bad_signature, nonce_used,
+         insufficient_cash.
+    @param receivable Its id
+    @param amount Micro-yuan
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
     """
     eip712._check_deadline(deadline)
     claim: Claim = self.claim_of[receivable]

@@ -66,6 +66,8 @@ def __init__(disputes: address, operator_bond: uint256, challenge_bond: uint256)
 def disputable_root(cycle: uint256) -> bytes32:
     """
     @notice The root of the trades of a proposed cycle in its dispute window; reverts outside of it
+    @dev Reverts: cycle_not_proposed, dispute_window_over.
+    @param cycle Its number
     """
     assert cycle > escrow.applied_cycle and cycle <= self.proposed_cycle, "cycle_not_proposed"
     assert block.timestamp < self.backing_of[cycle].disputable_until_s, "dispute_window_over"
@@ -76,6 +78,9 @@ def disputable_root(cycle: uint256) -> bytes32:
 def open_challenge(cycle: uint256, member: uint256):
     """
     @notice Called by Disputes: the member's bond is locked, and the cycle waits
+    @dev Reverts: not_disputes, closed, amount_out_of_range, bond_missing.
+    @param cycle The one that is challenged
+    @param member Who challenges
     """
     assert msg.sender == DISPUTES, "not_disputes"
     migration._check_open()
@@ -87,6 +92,8 @@ def open_challenge(cycle: uint256, member: uint256):
 def close_challenge(cycle: uint256, challenger: uint256):
     """
     @notice Called by Disputes: the bond of a challenge goes back, or to the cycle's proposer
+    @dev Reverts: not_disputes, closed, amount_out_of_range.
+    @param cycle The one that was challenged
     @param challenger Who gets its bond back; 0 when the challenge was answered
     """
     assert msg.sender == DISPUTES, "not_disputes"
@@ -102,6 +109,8 @@ def close_challenge(cycle: uint256, challenger: uint256):
 def void(cycle: uint256, member: uint256):
     """
     @notice Called by Disputes: the cycle falls, and every later one; its proposer's bond, if still locked, is paid
+    @dev Reverts: not_disputes, closed, amount_out_of_range.
+    @param cycle The one that falls
     @param member Who is paid
     """
     assert msg.sender == DISPUTES, "not_disputes"

@@ -54,8 +54,13 @@ def commit(
 ):
     """
     @notice Bind the journal's head and the root of new trades; approved by the operator
+    @dev Reverts: closed, commit_out_of_order, wrong_previous, approvals_missing.
     @param index 1, 2, 3 ...
     @param previous The commitment before, 32 zero bytes for the first
+    @param journal_head The journal's
+    @param trade_root Root of the trades since the last
+    @param trade_count How many they are
+    @param approvals The operator's
     """
     migration._check_open()
     assert index == self.commit_index + 1, "commit_out_of_order"

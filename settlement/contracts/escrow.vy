@@ -103,6 +103,7 @@ latest: HashMap[uint256, uint256]
 def escrow_of(account: uint256) -> uint256:
     """
     @notice What an account can spend or owe from; account 0 is the guarantee fund
+    @param account A member, or 0 for the guarantee fund
     """
     cycle: uint256 = 0
     held: uint256 = 0
@@ -118,6 +119,7 @@ def escrow_of(account: uint256) -> uint256:
 def held_of(account: uint256) -> uint256:
     """
     @notice Credits of the account that were held back and not released yet
+    @param account A member, or 0 for the guarantee fund
     """
     return (self.latest[account] >> 96) & MAX_AMOUNT
 

@@ -41,6 +41,7 @@ former_keys_of: public(HashMap[uint256, bytes32])
 def key_of(member: uint256) -> Key:
     """
     @notice The live key, (0, 0) for nobody
+    @param member Whose key it is
     """
     return self.live[member]
 
@@ -50,6 +51,7 @@ def key_of(member: uint256) -> Key:
 def key_since(member: uint256) -> uint256:
     """
     @notice The second since which the live key holds, 0 for a member's first
+    @param member Whose key it is
     """
     return self.key_times[member] & LOW_64
 
@@ -62,6 +64,10 @@ def was_signed(
     """
     @notice Whether a key that was the member's at a time signed the digest
     @dev Reverts: wrong_key_history. A key counts 600 s earlier and longer than it held.
+    @param member Who is said to have signed
+    @param digest 32 bytes
+    @param r The signature, and
+    @param s its other half
     @param at_s Seconds since the epoch
     @param history The member's former keys, back to the one that held at that time; older ones as a hash
     """
@@ -97,6 +103,10 @@ def was_signed(
 def is_signed(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool:
     """
     @notice Whether the member's live key signed the digest
+    @param member Who is said to have signed
+    @param digest 32 bytes
+    @param r The signature, and
+    @param s its other half
     """
     return self._is_signed(member, digest, r, s)
 

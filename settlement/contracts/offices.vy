@@ -38,6 +38,8 @@ def has_approvals(role: uint256, digest: bytes32, approvals: DynArray[eip712.App
     """
     @notice Whether enough holders of the role, not frozen and in ascending order, signed the digest
     @param role One bit of the role mask
+    @param digest 32 bytes
+    @param approvals Signatures of holders of the role, in ascending order of members
     """
     return self._has_approvals(role, digest, approvals)
 
@@ -53,6 +55,11 @@ def both_approve(
 ) -> bool:
     """
     @notice Whether both roles approved the same digest
+    @param role One bit of the role mask
+    @param approvals Signatures of holders of the role, in ascending order of members
+    @param other_role Another bit
+    @param other_approvals Of the other role
+    @param digest 32 bytes
     """
     return self._has_approvals(role, digest, approvals) and self._has_approvals(other_role, digest, other_approvals)
 
@@ -62,6 +69,11 @@ def both_approve(
 def check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool:
     """
     @notice Revert unless the member signed an act that moves its assets, and may: it is not frozen
+    @dev Reverts: bad_signature, member_frozen.
+    @param member Who signed
+    @param digest 32 bytes
+    @param r The signature, and
+    @param s its other half
     @return Always true
     """
     self._check_mover(member, digest, r, s)
@@ -82,6 +94,15 @@ def check_sale(
 ) -> bool:
     """
     @notice Revert unless a bank signed the offer and the seller its acceptance, and both may move assets
+    @dev Reverts: not_a_bank, bad_signature, member_frozen.
+    @param bank Who offers
+    @param offer Digest of its offer
+    @param bank_r The bank's signature, and
+    @param bank_s its other half
+    @param seller Who accepts
+    @param acceptance Digest of the acceptance
+    @param seller_r The seller's signature, and
+    @param seller_s its other half
     @return Always true
     """
     assert self.roles_of[bank] & BANK != 0, "not_a_bank"
