@@ -29,13 +29,13 @@ ORIGINALS: dict[str, Any] = {}
 def _uint(number: int) -> Uint:
     made = _new(Uint)
     made._number = number
-    return made  # type: ignore[no-any-return]
+    return made  # type: ignore[no-any-return] # it was made a line above
 
 
 def _u256(number: int) -> U256:
     made = _new(U256)
     made._number = number
-    return made  # type: ignore[no-any-return]
+    return made  # type: ignore[no-any-return] # it was made a line above
 
 
 # -------------------------------------------------------------------------------------------------- numbers
@@ -75,7 +75,7 @@ def length(items: Any) -> Uint:
 def equal(self: Any, other: object) -> Any:
     kind = type(other)
     if kind is type(self):
-        return self._number == other._number  # type: ignore[attr-defined]
+        return self._number == other._number  # type: ignore[attr-defined] # it is of the same class
     if kind is int:
         return self._number == other
     return ORIGINALS["equal"](self, other)

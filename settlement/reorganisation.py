@@ -52,11 +52,11 @@ def unroll(connection: Connection, from_block: int) -> int:
 
 def _set_cycles_back(connection: Connection, left: Sequence[tuple[str, object]]) -> None:
     """Cycles as far as the events that are left carry them; parts that were sent are on their way again."""
-    for row in cycle_store.cycles_in(connection, "proposed", "applying", "applied"):
+    for row in cycle_store.cycles_in(connection, "proposed", "disputed", "applying", "applied"):
         state = row.state
         if state == "applied" and ("CycleApplied", row.cycle) not in left:
             state = "applying"
-        if state == "proposed" and ("Proposed", row.cycle) not in left:
+        if state in ("proposed", "disputed") and ("Proposed", row.cycle) not in left:
             state = "signed"
         if state != row.state:
             cycle_store.set_cycle(connection, row.cycle, state=state)

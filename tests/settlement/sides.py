@@ -137,7 +137,10 @@ class Anvil:
 
     def _come_back(self, state: str) -> None:
         self._begin(self.url.rsplit(":", 1)[1])
-        self.rpc.ask("anvil_loadState", state)
+        rpc = self.rpc
+        rpc.ask("anvil_loadState", state)
+        newest = rpc.ask("eth_getBlockByNumber", "latest", False)
+        rpc.ask("evm_setNextBlockTimestamp", int(newest["timestamp"], 16) + 1)  # its clock began anew
 
 
 @contextmanager
