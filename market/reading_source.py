@@ -1,4 +1,4 @@
-"""Files of readings as a stream of portions: CSV and Parquet by pyarrow's own readers, a few megabytes at a time."""
+"""Files of readings as a stream of portions: CSV and Parquet by pyarrow's own readers, some thousand rows at a time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ import pyarrow.parquet as pa_parquet
 
 from market.reading_rows import COLUMNS, CsvError, places_of
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 2**19
 
 
 class FileError(Exception):
