@@ -426,6 +426,32 @@ quarantined_readings = Table(
     Index(None, "slot_s"),
 )
 
+reading_disputes = Table(
+    "reading_disputes",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    Column("node_id", ForeignKey("meters.node_id"), nullable=False),
+    Column("slot_s", BigInteger, nullable=False),
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),  # the meter's owner
+    Column("version", SmallInteger, nullable=False),  # of the reading that it disputes
+    Index(None, "node_id", "slot_s"),
+    Index(None, "member_id"),
+)
+
+reading_dispute_steps = Table(
+    "reading_dispute_steps",
+    metadata,
+    Column("number", ForeignKey("reading_disputes.number"), primary_key=True),
+    Column("step", SmallInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    Column("act", String(10), nullable=False),  # opened, stood_by, corrected, appealed, upheld, overruled
+    Column("member_id", ForeignKey("members.member_id"), nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+    Column("export_lots", BigInteger),  # what the step says was metered; null: it says nothing of it
+    Column("import_lots", BigInteger),
+    Column("note", Text, nullable=False),
+    comment="What was said in disputes about readings; nothing is ever changed here",
+)
+
 cycles = Table(
     "cycles",
     metadata,

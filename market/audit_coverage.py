@@ -23,11 +23,16 @@ _ENTRY = "lets people in; what it is made from is secret, and no order or money 
 _REPEAT = "an answer kept for whoever asks twice; what was asked is not kept, and what it did is in other tables"
 _RULE = f"{_RECORD}; held to the journal: no order was taken where it forbids it"
 
+_SAID = f"{_RECORD}, shown to both sides; what is decided counts as a signed reading only"
 _COUNT = "how many signatures over readings there were; held to those that the meter signed itself"
 
 UNCOVERED: dict[str, dict[str, str]] = {
     "api_keys": dict.fromkeys(metadata.tables["api_keys"].c.keys(), _ENTRY),
     "area_meters": {"set_s": _TIME},
+    "challenges": {
+        **dict.fromkeys(("answer_outbox", "uphold_outbox"), f"{_RECORD}; what was sent is on the chain"),
+        "problem": _WORDS,
+    },
     "exits": {"tried_s": _TIME},
     "factors": dict.fromkeys(metadata.tables["factors"].c.keys(), _ENTRY),
     "halts": {
@@ -55,6 +60,8 @@ UNCOVERED: dict[str, dict[str, str]] = {
     "nodes": {"name": "of a node that is no meter: a label; a meter's is in the digests of its orders and readings"},
     "offers": {"made_s": "found when it falls on another day: the days until payment are part of the terms"},
     "outbox": {"call": "of a call that waits: the contract checks it, and once it is on the chain it is that call"},
+    "reading_disputes": dict.fromkeys(metadata.tables["reading_disputes"].c.keys(), _SAID),
+    "reading_dispute_steps": dict.fromkeys(metadata.tables["reading_dispute_steps"].c.keys(), _SAID),
     "reading_signatures": {"received_s": _TIME},
     "receivable_history": {"at_s": "when the calendar was looked at; of the chain's changes it is the block's time"},
     "receivables": {"changed_s": _TIME},

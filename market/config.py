@@ -85,7 +85,7 @@ class Settlement(_Section, frozen=True):
     """``reading_deadline_s`` counts from the end of the local day, ``correction_window_s`` from that deadline.
 
     ``operator_bond`` is locked out of the operator's escrow for each proposed cycle, ``challenge_bond`` out of the
-    member's for each challenge, CNY.
+    member's for each challenge, CNY. ``arbiter`` is the member who decides on disputed readings, 0: nobody.
 
     What comes in the ``late_readings_s`` after both is paid for in a later cycle; after that nothing is taken.
     """
@@ -96,6 +96,7 @@ class Settlement(_Section, frozen=True):
     dispute_window_s: _Seconds = 48 * 3600
     operator_bond: str = "0"
     challenge_bond: str = "0"
+    arbiter: int = 0
     commitment_every_s: _Count = 60
     commitment_trades: _Count = 10_000
 

@@ -67,7 +67,7 @@ def test_as_it_is_it_holds_and_is_witnessed(folder: Path) -> None:
     assert "UNWITNESSED" not in said.getvalue()
 
 
-NO_ROWS = ("challenges", "struck_trades", "void_cycles")
+NO_ROWS = ("challenges", "reading_dispute_steps", "reading_disputes", "struck_trades", "void_cycles")
 """Nobody disputes anything in this world."""
 
 
@@ -85,7 +85,7 @@ def test_another_value_is_found_wherever_it_is_claimed(mutant: Mutant, table: st
             assert found.table != "record", f"{cell}: {found}"
 
 
-@pytest.mark.parametrize("table", sorted(UNCOVERED))
+@pytest.mark.parametrize("table", sorted(UNCOVERED.keys() - set(NO_ROWS)))
 def test_what_is_said_not_to_be_covered_is_not(mutant: Mutant, table: str) -> None:
     for name in UNCOVERED[table]:
         cells = mutant.cells(metadata.tables[table].c[name])

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _journal_salts()
     _block_hashes()
     _disputes()
+    _reading_disputes()
 
 
 def _fills() -> None:
@@ -261,4 +262,35 @@ def _disputes() -> None:
         sa.ForeignKeyConstraint(["trade_id"], ["trades.trade_id"], name="fk_struck_trades_trade_id"),
         sa.PrimaryKeyConstraint("trade_id", name="pk_struck_trades"),
         comment="Trades that the chain has struck: no cycle, no debt and no receivable holds them",
+    )
+
+
+def _reading_disputes() -> None:
+    op.create_table(
+        "reading_disputes",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.Column("slot_s", sa.BigInteger(), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.SmallInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["node_id"], ["meters.node_id"], name="fk_reading_disputes_node_id"),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_reading_disputes_member_id"),
+        sa.PrimaryKeyConstraint("number", name="pk_reading_disputes"),
+    )
+    op.create_index("ix_reading_disputes_node_id_slot_s", "reading_disputes", ["node_id", "slot_s"])
+    op.create_index("ix_reading_disputes_member_id", "reading_disputes", ["member_id"])
+    op.create_table(
+        "reading_dispute_steps",
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("step", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("act", sa.String(length=10), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("at_s", sa.BigInteger(), nullable=False),
+        sa.Column("export_lots", sa.BigInteger()),
+        sa.Column("import_lots", sa.BigInteger()),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["number"], ["reading_disputes.number"], name="fk_reading_dispute_steps_number"),
+        sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_reading_dispute_steps_member_id"),
+        sa.PrimaryKeyConstraint("number", "step", name="pk_reading_dispute_steps"),
+        comment="What was said in disputes about readings; nothing is ever changed here",
     )
