@@ -9,7 +9,6 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
 from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +23,7 @@ from sqlalchemy import func, select
 from data import tables
 from data.database import open_database, reading, sqlite_url
 from settlement import audit, hexjson, proofs
-from tests.market.world import open_market
+from tests.market.world import neighbours, open_market, order
 from tests.settlement.chained_world import ChainedWorld, audit_terms, chained_world
 from tests.settlement.settlement_world import DAY, HOUR, Wish, start_of
 from verifier.chain import Known
@@ -120,13 +119,22 @@ def _in_a_process(work: Callable[[str, int], Started], folder: str, orders: int)
 
 
 def _fill(folder: str, orders: int) -> Started:
+    """Every second batch buys what the one before offered: two orders for each trade."""
+
     async def fill() -> None:
         database = open_database(sqlite_url(Path(folder) / "market.db"))
         async with open_market(Path(folder), database=database, limits=bench_restart.NO_LIMITS) as world:
-            await bench_restart.fill(world, orders)
+            people = await neighbours(world, capacity_kw="4000000")
+            for name in ("ann", "bo"):
+                await world.give(name, 10**15, 10**15)
+            for start in range(0, orders, bench_restart.BATCH):
+                at = start // bench_restart.BATCH
+                side = (("A1", "sell", "0.05", "0.30"), ("A2", "buy", "0.05", "0.55"))[at % 2]
+                slots = [bench_restart.SLOTS[(at // 2 + each) % 96] for each in range(bench_restart.BATCH)]
+                wanted = [order(f"o{start + each}", *side, slot) for each, slot in enumerate(slots)]
+                await world.context.sequencer.submit(bench_restart.job(world, people[at % 2], wanted))
 
-    with redirect_stdout(StringIO()):
-        asyncio.run(fill())
+    asyncio.run(fill())
     return Started(0, orders, 0, 0)
 
 

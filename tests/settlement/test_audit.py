@@ -166,7 +166,7 @@ def test_what_was_not_changed_is_not_objected_to(audited: Callable[[str], Contra
         "UPDATE blocks SET hash = zeroblob(32) WHERE number = 3",
         "DELETE FROM blocks WHERE number = 3",
         "UPDATE transactions SET position = position + 1 WHERE block = 3",
-        "UPDATE storage SET value = CAST(zeroblob(31) || x'01' AS BLOB) WHERE rowid_of_any",
+        "UPDATE storage SET value = CAST(zeroblob(31) || x'7e' AS BLOB) WHERE rowid_of_any",
     ],
 )
 def test_a_changed_chain_file_is_found(settled: ChainedWorld, tmp_path: Path, sql: str) -> None:
