@@ -10,6 +10,7 @@ import pytest
 from finance.trade_evidence import Source, TradeEvidence, trade_evidence
 from settlement import hexjson
 from tests.finance.ledger import Ledger
+from tests.market import documented
 from tests.settlement.chained_world import DISPUTE_WINDOW_S, ChainedWorld, chained_world
 from tests.settlement.settlement_world import CHECKER, DAY, OPERATOR, a_day_of_trading, after_window
 from tests.verifier.tampering import tampered
@@ -17,8 +18,6 @@ from verifier.chain import Known
 from verifier.document import MalformedError
 from verifier.files import verify
 from verifier.report import Report, Status
-
-BUYER, SELLER = 100, 102
 
 
 class Settled:
@@ -100,6 +99,10 @@ def test_a_court_gets_both_sides_and_everything_holds(settled: Settled, owed: in
         "claim_acknowledged",
     } <= codes(report, Status.HOLDS)
     assert "delivered" in codes(report, Status.BELIEVED)
+
+
+def test_the_file_is_as_the_openapi_document_says(settled: Settled, owed: int) -> None:
+    documented.check("GET", "/v1/trades/1/evidence", 200, "application/json", settled.file(owed))
 
 
 def test_one_side_gets_its_own_and_nothing_of_a_neighbour(settled: Settled, owed: int) -> None:

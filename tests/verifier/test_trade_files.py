@@ -12,6 +12,7 @@ import pytest
 
 from data.database import reading
 from settlement import hexjson, proofs, store
+from tests.market import documented
 from tests.settlement.chained_world import ChainedWorld, chained_world
 from tests.settlement.settlement_world import DAY, a_day_of_trading, start_of
 from tests.verifier.tampering import put, tampered
@@ -66,6 +67,13 @@ def test_every_field_changed_in_turn_is_refused(files: dict[str, Any], kind: str
         assert is_refused(document), place
         tried += 1
     assert tried > 300
+
+
+@pytest.mark.parametrize("kind", ["alone", "batch"])
+def test_the_file_is_as_the_openapi_document_says(files: dict[str, Any], kind: str) -> None:
+    documented.check("GET", "/v1/trades/1/proof", 200, "application/json", files[kind])
+    with pytest.raises(AssertionError):
+        documented.check("GET", "/v1/trades/1/proof", 200, "application/json", put(files[kind], ("side",), "buy"))
 
 
 def run(tmp_path: Path, file: Any, *arguments: str) -> int:
