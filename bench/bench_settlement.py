@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 import settlement_gas
+import settlement_latency
 import settlement_market
 import settlement_pipe
 from rich.console import Console
@@ -24,6 +25,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "commitments": lambda _: settlement_pipe.commitments_section,
     "cycle": lambda _: settlement_pipe.cycle_section,
     "growth": lambda _: settlement_pipe.growth_section,
+    "latency": lambda _: settlement_latency.section,
     "audit": lambda options: settlement_market.audit_section(options.trades),
     "restart": lambda options: settlement_market.restart_section(options.orders),
 }
