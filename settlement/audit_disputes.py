@@ -1,11 +1,12 @@
 """The audit of disputes: challenges, struck trades and void cycles are what the chain's events make them."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Row
 
-from settlement import dispute_store, store
+from settlement import calendar, dispute_store, store
 from settlement.audit_scene import Scene, Tick
 from settlement.chain import ChainEvent
 from settlement.contradiction import Contradiction, differs
@@ -80,9 +81,21 @@ def _void(scene: Scene, upto: int) -> Iterator[Contradiction]:
         key = f"{row.cycle} round {row.round}"
         if row.voided_s not in times:
             yield Contradiction("void_cycles", key, "voided_s", "is the time of no fall")
+        of_it = [each.round for each in dispute_store.void_rounds(scene.connection, row.cycle)]
+        if of_it != [*range(1, len(of_it) + 1)]:
+            yield Contradiction("void_cycles", key, "round", "are not 1, 2, 3 ...")
+        if (row.start_s, row.end_s) != _bounds(row.day, scene.terms.rules.time_zone):
+            yield Contradiction("void_cycles", key, "day, start_s, end_s", "do not belong together")
         roots = [each.arguments["trades_root"] for each in proposed if each.arguments["cycle"] == row.cycle]
         if roots and row.round <= len(roots) and row.trades_root not in roots:
             yield Contradiction("void_cycles", key, "trades_root", "was never proposed")
+
+
+def _bounds(day: str, time_zone: str) -> tuple[int, int] | None:
+    try:
+        return calendar.bounds(date.fromisoformat(day), time_zone)
+    except ValueError:
+        return None
 
 
 def _until(upto: int, *events: list[ChainEvent]) -> list[ChainEvent]:

@@ -238,7 +238,7 @@ def _cycles(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
 
 
 def _draft(scene: Scene) -> Iterator[Contradiction]:
-    """At most one cycle is being drafted, the next; whatever was computed belongs to it or to one that stands."""
+    """At most one cycle is being drafted, the next; all that was computed is of it, or of one that stands or fell."""
     count = audit_store.count(scene.connection, "cycles")
     rows = audit_store.draft(scene.connection)
     for row in rows:
@@ -246,7 +246,8 @@ def _draft(scene: Scene) -> Iterator[Contradiction]:
         for column, computed in {"cycle": count + 1, "end_s": end_s}.items():
             if getattr(row, column) != computed:
                 yield differs("drafts", row.cycle, column, stated=getattr(row, column), computed=computed)
-    strange = audit_store.settled_in(scene.connection) - {*range(1, count + 1), *(row.cycle for row in rows)}
+    waiting = [*rows, *dispute_store.waiting(scene.connection)]
+    strange = audit_store.settled_in(scene.connection) - {*range(1, count + 1), *(row.cycle for row in waiting)}
     if strange:
         yield Contradiction("cycles", str(min(strange)), "cycle", "has deliveries or lines, and is none")
 
