@@ -10,6 +10,7 @@ import commitments
 import eip712
 import escrow
 import escrow_seal
+import exits
 import migration
 
 initializes: eip712
@@ -17,6 +18,7 @@ initializes: migration
 initializes: escrow[migration := migration]
 initializes: commitments[eip712 := eip712, migration := migration]
 initializes: bonds[escrow := escrow, migration := migration]
+initializes: exits[eip712 := eip712, escrow := escrow, migration := migration]
 initializes: escrow_seal[bonds := bonds, eip712 := eip712, escrow := escrow, migration := migration]
 
 exports: (
@@ -36,6 +38,12 @@ exports: (
     escrow.held_of,
     escrow.total_held,
     escrow.applied_cycle,
+    exits.request_exit,
+    exits.exit,
+    exits.exit_of,
+    exits.applied_until_s,
+    exits.applied_at_s,
+    exits.HORIZON_S,
     commitments.commit,
     commitments.commit_index,
     commitments.commitment,
@@ -62,8 +70,6 @@ interface IMembers:
         other_approvals: DynArray[eip712.Approval, 5],
         digest: bytes32,
     ) -> bool: view
-    def is_frozen(member: uint256) -> bool: view
-    def has_successors() -> bool: view
 
 interface IPredecessor:
     def commit_index() -> uint256: view
@@ -99,16 +105,6 @@ struct Progress:
     collected: uint256
     credited: uint256
 
-struct Exit:
-    amount: uint256
-    requested_s: uint256
-    horizon_s: uint256
-
-
-event ExitRequested:
-    member: indexed(uint256)
-    amount: uint256
-    horizon_s: uint256
 
 event Proposed:
     cycle: indexed(uint256)
@@ -134,12 +130,8 @@ event CycleApplied:
 
 OPERATOR: constant(uint256) = 1
 CHECKER: constant(uint256) = 2
-EXIT_WITHOUT_OPERATOR_S: constant(uint256) = 14 * 86400
 
 ENTER: constant(bytes32) = keccak256("Enter(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)")
-REQUEST_EXIT: constant(bytes32) = keccak256(
-    "RequestExit(uint256 member,uint256 amount,uint256 nonce,uint256 deadline)"
-)
 PROPOSE: constant(bytes32) = keccak256(
     "Propose(uint256 cycle,uint256 startS,uint256 endS,bytes32 tradesRoot,bytes32 readingsRoot,bytes32 statementsRoot,bytes32 partsHash)"
 )
@@ -147,12 +139,7 @@ PROPOSE: constant(bytes32) = keccak256(
 MEMBERS: immutable(IMembers)
 CASH: immutable(ICash)
 DISPUTE_WINDOW_S: public(immutable(uint256))
-HORIZON_S: public(immutable(uint256))
 
-exit_of: public(HashMap[uint256, Exit])
-
-applied_until_s: public(uint256)
-applied_at_s: public(uint256)
 proposals: public(HashMap[uint256, Proposal])
 parts: HashMap[uint256, HashMap[uint256, Part]]
 progress: Progress
@@ -183,13 +170,12 @@ def __init__(
     eip712.__init__(salt)
     migration.__init__(predecessor)
     commitments.__init__(members)
+    exits.__init__(members, cash, dispute_window_s, horizon_s)
     escrow_seal.__init__(members, cash)
     bonds.__init__(disputes, operator_bond, challenge_bond)
     MEMBERS = IMembers(members)
     CASH = ICash(cash)
     DISPUTE_WINDOW_S = dispute_window_s
-    HORIZON_S = horizon_s
-    self.applied_at_s = block.timestamp
 
 
 # ---------------------------------------------------------------------------------------------- escrow
@@ -229,54 +215,6 @@ def enter_minted(entries: DynArray[Entry, 100]):
     migration._check_open()
     for entry: Entry in entries:
         escrow._enter(entry.member, entry.amount)
-
-
-@external
-def request_exit(member: uint256, amount: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
-    """
-    @notice Ask for escrow back; a later request replaces an earlier one. Until `exit` the money still settles
-    @dev Reverts: deadline_passed, closed, amount_out_of_range, bad_signature, member_frozen, nonce_used.
-    @param member Whose escrow it is
-    @param amount Micro-yuan
-    @param nonce Any number that the signer has not used here
-    @param deadline The last second at which the signature counts
-    @param r The signature, and
-    @param s its other half
-    """
-    eip712._check_deadline(deadline)
-    migration._check_open()
-    assert amount != 0, "amount_out_of_range"
-    digest: bytes32 = eip712._digest(keccak256(abi_encode(REQUEST_EXIT, member, amount, nonce, deadline)))
-    assert staticcall MEMBERS.check_mover(member, digest, r, s)
-    eip712._use_nonce(member, nonce)
-    horizon_s: uint256 = block.timestamp + HORIZON_S
-    self.exit_of[member] = Exit(amount=amount, requested_s=block.timestamp, horizon_s=horizon_s)
-    log ExitRequested(member=member, amount=amount, horizon_s=horizon_s)
-
-
-@external
-def exit(member: uint256):
-    """
-    @notice Pay out a requested exit, as far as escrow reaches, once all that was tradable at the request is applied
-    @dev Anyone may send it. When no cycle has been applied for 14 days it needs no operator; nor when successors of
-         these contracts are announced and the cycle of all that was tradable could have been applied. Reverts:
-         closed, exit_not_requested, exit_too_early, member_frozen, amount_out_of_range.
-    @param member Who asked
-    """
-    migration._check_open()
-    request: Exit = self.exit_of[member]
-    assert request.amount != 0, "exit_not_requested"
-    idle_since_s: uint256 = max(request.requested_s, self.applied_at_s)
-    is_due: bool = (
-        self.applied_until_s >= request.horizon_s or block.timestamp >= idle_since_s + EXIT_WITHOUT_OPERATOR_S
-    )
-    if not is_due and block.timestamp >= request.horizon_s + DISPUTE_WINDOW_S:
-        is_due = staticcall MEMBERS.has_successors()
-    assert is_due, "exit_too_early"
-    assert not staticcall MEMBERS.is_frozen(member), "member_frozen"
-    self.exit_of[member] = empty(Exit)
-    amount: uint256 = escrow._exit(member, request.amount)
-    extcall CASH.move(self._own_account(), member, amount)
 
 
 @external
@@ -443,9 +381,9 @@ def open():
     commitments.commitment = staticcall predecessor.commitment()
     escrow.applied_cycle = staticcall predecessor.applied_cycle()
     bonds.proposed_cycle = escrow.applied_cycle
-    self.applied_until_s = staticcall predecessor.applied_until_s()
-    bonds.proposed_until_s = self.applied_until_s
-    self.applied_at_s = block.timestamp
+    exits.applied_until_s = staticcall predecessor.applied_until_s()
+    bonds.proposed_until_s = exits.applied_until_s
+    exits.applied_at_s = block.timestamp
 
 
 # ------------------------------------------------------------------------------------------- internals
@@ -454,8 +392,8 @@ def open():
 @internal
 def _finish(cycle: uint256, end_s: uint256, progress: Progress):
     escrow._finish(cycle, progress.collected - progress.credited)
-    self.applied_until_s = end_s
-    self.applied_at_s = block.timestamp
+    exits.applied_until_s = end_s
+    exits.applied_at_s = block.timestamp
     self.proposals[cycle] = empty(Proposal)
     self.progress = empty(Progress)
     bonds._finish(cycle)

@@ -9,9 +9,10 @@ import pytest
 from settlement import acts, calls
 from settlement.acts import FUND, Delta
 from settlement.evm import TRANSACTION_GAS_CAP
-from tests.settlement.contract_bench import Bench
+from tests.settlement.contract_bench import CUSTODIAN, LATE_S, REGULATOR, Bench, sign
 
 ANNA, BORIS, CLARA, DAVID = 100, 101, 102, 103
+DAY_S = 86_400
 
 
 @cache
@@ -96,10 +97,30 @@ def test_nothing_is_released_between_the_parts_of_a_cycle() -> None:
     bench.do(acts.release([CLARA]))
 
 
+def test_a_frozen_member_settles_and_receives_but_withdraws_and_transfers_nothing() -> None:
+    bench = bench_with((ANNA, 100), (BORIS, 100))
+    bench.mint((ANNA, 50))
+    domain, once, again = bench.domain("Clearing"), bench.once(), bench.once()
+    asked = sign(ANNA, acts.request_exit_digest(domain, ANNA, 10, **once))
+    bench.do(acts.request_exit(ANNA, 10, asked, **once))
+    digest = acts.freeze_digest(bench.domain("Members"), ANNA, True, 0)
+    bench.do(acts.freeze(ANNA, True, 0, bench.approve(REGULATOR, digest)))
+    bench.settle(1, [Delta(ANNA, -30), Delta(BORIS, 30)])
+    bench.settle(2, [Delta(BORIS, -5), Delta(ANNA, 5)])
+    assert bench.escrow_of(ANNA) == 75
+    bench.now_s += 15 * DAY_S
+    assert bench.try_(acts.exit_escrow(ANNA)) == "member_frozen", "though nobody applied a cycle for 14 days"
+    asked = sign(ANNA, acts.request_exit_digest(domain, ANNA, 10, **again))
+    assert bench.try_(acts.request_exit(ANNA, 10, asked, **again)) == "member_frozen"
+    entering = sign(ANNA, acts.enter_digest(domain, ANNA, 10, **again))
+    assert bench.try_(acts.enter(ANNA, 10, entering, **again)) == "member_frozen"
+    paid = acts.Payout(ANNA, 10, b"\xaa" * 32, nonce=9, deadline_s=LATE_S)
+    digest = acts.burn_digest(bench.domain("Cash"), paid)
+    assert bench.try_(acts.burn(paid, sign(ANNA, digest), bench.approve(CUSTODIAN, digest))) == "member_frozen"
+    assert (bench.cash_of(ANNA), bench.escrow_of(ANNA)) == (50, 75)
+
+
 # ------------------------------------------------------------------------------------------ the default ladder
-
-
-DAY_S = 86_400
 
 
 def standing_of(bench: Bench, account: int) -> tuple[int, int, int]:
