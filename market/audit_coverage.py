@@ -33,7 +33,6 @@ UNCOVERED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("answer_outbox", "uphold_outbox"), f"{_RECORD}; what was sent is on the chain"),
         "problem": _WORDS,
     },
-    "challenges": dict.fromkeys(("answer_outbox", "uphold_outbox", "problem"), "the market's own note of what it did"),
     "exits": {"tried_s": _TIME},
     "factors": dict.fromkeys(metadata.tables["factors"].c.keys(), _ENTRY),
     "halts": {

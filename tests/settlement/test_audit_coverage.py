@@ -27,8 +27,10 @@ from settlement.blocks import Block
 from settlement.chain_audit import ContradictionError, verify_chain_file
 from settlement.compile import compiled
 from tests.databases import url_of
-from tests.settlement.chained_world import audit_terms
+from tests.settlement.chained_world import audit_terms, chained_world
 from tests.settlement.mutated import Mutant, Remembering
+from tests.settlement.settlement_world import a_day_of_trading
+from tests.settlement.test_disputed_cycle import fallen, propose
 from tests.settlement.whole_world import BEGUN, whole_world
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit_coverage.md"
@@ -90,6 +92,27 @@ def test_what_is_said_not_to_be_covered_is_not(mutant: Mutant, table: str) -> No
     for name in UNCOVERED[table]:
         cells = mutant.cells(metadata.tables[table].c[name])
         assert any(mutant.audited(cell) is None for cell in cells), f"{table}.{name} is covered after all"
+
+
+@pytest.fixture(scope="module")
+def disputed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mutant]:
+    """A day with a trade that was struck, before its cycle is drafted again."""
+    folder = tmp_path_factory.mktemp("disputed")
+    with chained_world(folder) as chained:
+        a_day_of_trading(chained.world)
+        propose(chained)
+        fallen(chained)
+        with Remembering(chained.chain_file, audit_terms().genesis.salt, compiled()) as chain:
+            mutant = Mutant(chained.url, chain, audit_terms(), lambda _: [])
+            yield mutant
+            mutant.close()
+
+
+@pytest.mark.parametrize("table", ["challenges", "struck_trades", "void_cycles"])
+def test_another_value_in_a_dispute_is_found(disputed: Mutant, table: str) -> None:
+    for name in audit_coverage.covered(table):
+        cells = list(disputed.cells(metadata.tables[table].c[name]))
+        assert cells and all(disputed.audited(cell) is not None for cell in cells), f"{table}.{name}"
 
 
 def test_the_page_is_the_lists() -> None:
