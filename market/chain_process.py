@@ -13,16 +13,21 @@ from settlement.chain import ChainUnavailableError
 from settlement.embedded import EmbeddedNode, start_embedded
 
 WATCH_S = 1.0
+ADDRESS = "chain.url"
+"""In the market's folder while its node runs: where a checker on this machine asks it (``jinsha checker --chain``)."""
 
 
 @contextmanager
 def embedded(folder: Path, terms: Config, clock: WallClock | ManualClock) -> Iterator["ChainProcess"]:
     log(logging.INFO, "starting_chain")
     node = ChainProcess(folder / "chain.db", terms.chain.chain_id, clock)
+    address = folder / ADDRESS
+    address.write_text(node.url, "ascii")
     try:
         yield node
     finally:
         log(logging.INFO, "stopping_chain")
+        address.unlink(missing_ok=True)
         node.stop()
 
 

@@ -5,7 +5,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from data.units import format_price
+from data.units import MICRO_PER_FEN, format_money, format_price
 from market.config import (
     INSTITUTIONS,
     ChainTerms,
@@ -89,6 +89,8 @@ def initialise(folder: Path, tariff: Tariff, chain_id: int) -> Config:
             reading_deadline_s=tariff.reading_deadline_hours * _HOUR_S,
             correction_window_s=tariff.correction_window_hours * _HOUR_S,
             dispute_window_s=tariff.dispute_window_hours * _HOUR_S,
+            operator_bond=format_money(tariff.operator_bond_fen * MICRO_PER_FEN),
+            challenge_bond=format_money(tariff.challenge_bond_fen * MICRO_PER_FEN),
         ),
         chain=ChainTerms(chain_id=chain_id, salt=secrets.token_hex(32)),
         institutions=institutions,

@@ -143,6 +143,7 @@ def settlement(f: Figures) -> Section:
         Row("refused by a contract", "被合约拒绝", _count(reverted), reverted == 0),
         Row("cash minted, burned", "资金铸入、销毁", f"{_cny(f.cash.minted)}, {_cny(f.cash.burned)}"),
         Row("held by members: free, in escrow", "成员余额：自由、托管", f"{_cny(f.cash.free)}, {_cny(f.cash.escrow)}"),
+        Row("locked as bonds", "锁定的保证金", _cny(f.cash.bonds)),
         Row("arrears", "欠款", _cny(f.cash.arrears), f.cash.arrears == 0),
         Row("money created or lost", "资金守恒差额", _cny(f.missing_micro), f.missing_micro == 0),
     ]

@@ -152,8 +152,8 @@ class Figures:
 
     @property
     def missing_micro(self) -> int:
-        """Money that is in the supply and in no account: nothing may ever be."""
-        return self.cash.minted - self.cash.burned - self.cash.free - self.cash.escrow
+        """Money that is in the supply and in no account, and no bond: nothing may ever be."""
+        return self.cash.minted - self.cash.burned - self.cash.free - self.cash.escrow - self.cash.bonds
 
     @property
     def cost_of_finance_fen(self) -> int:

@@ -201,12 +201,15 @@ def chain_acts(connection: Connection) -> list[Acts]:
 
 
 class Cash(NamedTuple):
-    """Micro-yuan: minted and burned by the custodian, free and in escrow with members and fund, missing."""
+    """Micro-yuan: minted and burned by the custodian, free and in escrow with members and fund, locked as bonds,
+    missing.
+    """
 
     minted: int
     burned: int
     free: int
     escrow: int
+    bonds: int
     arrears: int
 
 
@@ -216,7 +219,8 @@ def money(connection: Connection) -> Cash:
     c = cash.c
     query = select(func.sum(c.free_micro), func.sum(c.escrow_micro), func.sum(c.arrears_micro))
     free, escrow, arrears = (int(value or 0) for value in connection.execute(query).one())
-    return Cash(minted, burned, free, escrow, arrears)
+    locked, paid = (_sum_of_events(connection, "Clearing", event) for event in ("BondLocked", "BondPaid"))
+    return Cash(minted, burned, free, escrow, locked - paid, arrears)
 
 
 def _sum_of_events(connection: Connection, contract: str, event: str) -> int:

@@ -29,6 +29,9 @@ AT_ONCE = 12
 
 LEAST_ESCROW_FEN = 1000
 FUND_MEMBER = 0
+CYCLES_AT_ONCE = 1
+"""How many cycles wait for the end of their dispute windows at one time: only one day is traded."""
+
 ROLES = {"household": ("consumer", "producer"), "business": ("consumer", "producer"), "plant": ("producer", "consumer")}
 
 
@@ -176,7 +179,9 @@ def released_kw(rating_kw: str | None, tariff: Tariff) -> str | None:
 
 
 async def fund(town: Town) -> None:
-    """Escrow for all owners, credit for those on terms, cash for the banks, something in the guarantee fund."""
+    """Escrow for all owners, credit for those on terms, cash for the banks, something in the guarantee fund, and the
+    operator's bond for every cycle that may be open at once.
+    """
     tariff = town.tariff
     deposits = [
         Deposit(desk.member, escrow_fen_ceil(desk, tariff) * MICRO_PER_FEN, f"escrow {desk.owner.name}", True)
@@ -188,6 +193,10 @@ async def fund(town: Town) -> None:
     ]
     if tariff.guarantee_fund_fen:
         deposits.append(Deposit(FUND_MEMBER, tariff.guarantee_fund_fen * MICRO_PER_FEN, "guarantee fund", True))
+    if tariff.operator_bond_fen:
+        assert town.operator.member is not None, "institutions are members from genesis"
+        bonds_micro = CYCLES_AT_ONCE * tariff.operator_bond_fen * MICRO_PER_FEN
+        deposits.append(Deposit(town.operator.member, bonds_micro, "bonds of the operator", True))
     town.held_micro += sum(deposit.amount_micro for deposit in deposits)
     await institutions.deposit(town.custodian, deposits)
     limits = [(desk.member, credit_micro(desk, tariff)) for desk in town.desks if _buys_on_terms(desk)]

@@ -23,6 +23,7 @@ import aiohttp
 
 from data.units import format_instant
 from market import children, institutions, report, simulated_finance, simulated_town, simulated_trading
+from market.chain_process import ADDRESS
 from market.children import ChildDiedError, Children
 from market.client import Client, ClientError
 from market.institutions import StuckError
@@ -201,7 +202,8 @@ async def _start(options: Options, screen: Screen, running: Children, neighbourh
 
 async def _start_checker(options: Options, running: Children) -> None:
     key = options.work / "keys" / "checker.pem"
-    await running.start("checker", ["checker", "--server", options.server, "--key", str(key)])
+    chain = (options.work / ADDRESS).read_text("ascii")
+    await running.start("checker", ["checker", "--server", options.server, "--key", str(key), "--chain", chain])
 
 
 async def _wait_ready(operator: Client, screen: Screen) -> None:

@@ -58,6 +58,8 @@ class Tariff:
     reading_deadline_hours: int
     correction_window_hours: int
     dispute_window_hours: int
+    operator_bond_fen: int
+    challenge_bond_fen: int
     escrow_days: int
     credit_days: int
     guarantee_fund_fen: int
@@ -162,6 +164,8 @@ _SECTIONS: dict[str, dict[str, Reader]] = {
         "reading_deadline_hours": _whole(1),
         "correction_window_hours": _whole(0),
         "dispute_window_hours": _whole(0),
+        "operator_bond": _money,
+        "challenge_bond": _money,
     },
     "money": {"escrow_days": _whole(1), "credit_days": _whole(1), "guarantee_fund": _money},
 }
@@ -233,13 +237,16 @@ def read_tariff(path: Path) -> Tariff:
             raise NeighbourhoodError(f"{file}: {name}: unknown section (known: {', '.join(_SECTIONS)}, banks)")
     values = {name: _section(file, f"[{name}]", document.get(name), readers) for name, readers in _SECTIONS.items()}
     prices, fees, money = values["prices"], values["wheeling"], values["money"]
+    settlement = values["settlement"]
+    bonds = {f"{name}_fen": settlement.pop(name) for name in ("operator_bond", "challenge_bond")}
     _check_order(file, prices, fees)
     return Tariff(
         **values["market"],
         **{f"{name}_ticks": ticks for name, ticks in prices.items()},
         fee_ticks=(fees["transformer"], fees["feeder"], fees["substation"]),
         released_share_bp=values["grid"]["released_share"],
-        **values["settlement"],
+        **settlement,
+        **bonds,
         escrow_days=money["escrow_days"],
         credit_days=money["credit_days"],
         guarantee_fund_fen=money["guarantee_fund"],

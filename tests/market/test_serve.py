@@ -106,6 +106,7 @@ def test_an_odd_config_is_told_by_name(tmp_path: Path, old: str, new: str, said:
     file = tmp_path / "market.toml"
     text = file.read_text("utf-8")
     assert config.load(tmp_path) == terms and old in text
+    assert (terms.operator_bond_micro, terms.challenge_bond_micro) == (1_000_000_000, 10_000_000)
     file.write_text(text.replace(old, new, 1), "utf-8")
     if said == "prices":  # fine by itself; but not what the market began with
         assert config.load(tmp_path) != terms

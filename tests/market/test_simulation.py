@@ -6,6 +6,7 @@ The whole day is lived through by the demo; one order's life, on the real server
 import argparse
 import json
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 from rich.console import Console
 
 from data.units import parse_instant_s
-from market import simulated_town, simulated_trading, simulation
+from market import institutions, simulated_town, simulated_trading, simulation
 from market.client import Client
+from market.institutions import Deposit
 from market.neighbourhood import Neighbourhood, read_neighbourhood
 from market.simulated_finance import Owed, milestones, owed_of, terms_offered
 from market.simulated_screen import Screen
@@ -132,6 +134,21 @@ def test_escrow_covers_some_days_of_the_worst_and_is_whole_fen(sample: Neighbour
     worst = desk(sample, import_lots=100_001, export_lots=50_000)
     assert simulated_town.escrow_fen_ceil(worst, sample.tariff) == 242_912
     assert simulated_town.escrow_fen_ceil(desk(sample, import_lots=1, export_lots=0), sample.tariff) == 1000
+
+
+async def test_the_operator_holds_its_bond_before_anything_is_settled(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid_in: list[Deposit] = []
+
+    async def take(custodian: Client, deposits: Sequence[Deposit]) -> None:
+        paid_in.extend(deposits)
+
+    monkeypatch.setattr(institutions, "deposit", take)
+    town.operator = Client(None, "http://nowhere", 1)  # type: ignore[arg-type]
+    await simulated_town.fund(town)
+    assert [each.amount_micro for each in paid_in if each.member == 1 and each.to_escrow] == [1_000_000_000]
+    assert town.held_micro == sum(each.amount_micro for each in paid_in), "what the custodian says it holds"
 
 
 def test_the_day_is_read_out_slot_by_slot(town: Town) -> None:

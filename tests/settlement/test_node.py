@@ -203,3 +203,19 @@ def test_what_is_not_there_is_null(node: Node) -> None:
     assert rpc.ask("eth_getBlockByNumber", hex(2**70)) is None
     assert rpc.ask("eth_getCode", "0x" + "11" * 20) == "0x"
     assert rpc.ask("eth_getLogs", {"fromBlock": hex(2**70)}) == []
+
+
+def test_events_are_found_by_their_topics(node: Node, chain: RpcChain) -> None:
+    rpc = rpc_to(node)
+    logs = rpc.ask("eth_getLogs", {"fromBlock": "0x0"})
+    event, member = next(log["topics"] for log in logs if len(log["topics"]) == 2)
+
+    def found(*topics: object) -> list[object]:
+        return list(rpc.ask("eth_getLogs", {"fromBlock": "0x0", "topics": list(topics)}))
+
+    assert found() == logs
+    assert found(event) == [log for log in logs if log["topics"][0] == event]
+    assert found(member) == [], "it is no event"
+    assert found(None, member) == [log for log in logs if log["topics"][1:2] == [member]]
+    assert found([event, member], [member]) == [log for log in logs if log["topics"] == [event, member]]
+    assert found(event, member, None) == [], "no event here has three"
