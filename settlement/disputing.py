@@ -77,13 +77,13 @@ def _answer(connection: Connection, row: Row[Any], domain: Domain) -> Handled:
     problems += evidence_problems(evidence, domain)
     if problems:
         return _give_up(connection, row, "; ".join(problems))
-    history = history_back_to(_key_changes(connection, opening.half.member), opening.half.member, opening.half.placed_s)
+    history = history_back_to(key_changes(connection, opening.half.member), opening.half.member, opening.half.placed_s)
     sent = outbox.put(connection, dispute_acts.answer(opening, evidence, history))
     dispute_store.set_challenge(connection, row.number, answer_outbox=sent)
     return Handled(row.number, row.trade_id, "")
 
 
-def _key_changes(connection: Connection, member: int) -> list[ChainEvent]:
+def key_changes(connection: Connection, member: int) -> list[ChainEvent]:
     """What the mirrored chain says of a member's keys, in order."""
     found = []
     for row in store.key_event_rows(connection, member):

@@ -40,8 +40,7 @@ class KeyHistory(NamedTuple):
 
 def history_back_to(events: Iterable[ChainEvent], member: int, at_s: int) -> KeyHistory:
     """The member's former keys back to those that may have held at ``at_s``; ``events`` are the chain's, in order."""
-    mine = [each for each in events if each.contract == "Members" and each.arguments.get("member") == member]
-    keys = [_key(each) for each in mine if each.event in ("Admitted", "KeyRotated")]
+    keys = keys_of(events, member)
     before = bytes(32)
     first = 0
     # a key is left out when it had ended, grace and all, before the time
@@ -51,6 +50,12 @@ def history_back_to(events: Iterable[ChainEvent], member: int, at_s: int) -> Key
         before = keys[first].rolling_hash(before)
         first += 1
     return KeyHistory(before, keys[first:-1])
+
+
+def keys_of(events: Iterable[ChainEvent], member: int) -> list[FormerKey]:
+    """All keys that a member ever had, the live one last; ``events`` are the chain's, in order."""
+    mine = [each for each in events if each.contract == "Members" and each.arguments.get("member") == member]
+    return [_key(each) for each in mine if each.event in ("Admitted", "KeyRotated")]
 
 
 def _key(event: ChainEvent) -> FormerKey:

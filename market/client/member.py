@@ -16,7 +16,7 @@ from market.client.entry import Act, Method, OrderEntry
 from market.client.errors import Refused, RefusedError, refusal_of
 from market.client.line import HEARTBEAT_S
 from market.client.sending import REPEATABLE, Raw, Request, send
-from market.client.shapes import Facts, Placed
+from market.client.shapes import CancelReceipt, Facts, Placed
 from market.client.stream import Stream
 from settlement import acts, dispute_acts, hexjson, signatures
 from settlement.disputable import Disputable
@@ -229,6 +229,21 @@ class Client(OrderEntry):
         digest = dispute_acts.challenge_digest(domain, member, shown.cycle, opening.leaf, **once)
         body = {"nonce": nonce, "deadline": format_instant(deadline_s), "signature": self.sign(digest)}
         return str((await self.post(f"/v1/trades/{trade}/challenge", body))["challenge"])
+
+    async def prove_cancelled(self, trade: int, receipt: CancelReceipt) -> int:
+        """Strike an own trade that goes beyond a cancel receipt of its order. The cycle that falls with it.
+
+        Raises as ``log_in`` does.
+        """
+        answer = await self.post(f"/v1/trades/{trade}/wrongs/cancelled", msgspec.to_builtins(receipt))
+        return int(answer["cycle"])
+
+    async def prove_overlap(self, trade: int, other: int) -> int:
+        """Strike the later of two own trades that fill the same part of one order. The cycle that falls with it.
+
+        Raises as ``log_in`` does.
+        """
+        return int((await self.post(f"/v1/trades/{trade}/wrongs/overlap", {"other": other}))["cycle"])
 
     # -------------------------------------------------------------------------------------------- streams
 

@@ -93,6 +93,8 @@ class SyncClient:
     new_api_key = _of_client(Client.new_api_key)
     change_key = _of_client(Client.change_key)
     challenge = _of_client(Client.challenge)
+    prove_cancelled = _of_client(Client.prove_cancelled)
+    prove_overlap = _of_client(Client.prove_overlap)
     place = _of_client(Client.place)
     place_batch = _of_client(Client.place_batch)
     reduce = _of_client(Client.reduce)

@@ -12,7 +12,8 @@ from sqlalchemy import update
 from data import tables
 from data.database import reading
 from data.units import format_instant, parse_instant_s
-from market.client import Client
+from market.client import Client, RefusedError
+from market.client.shapes import CancelReceipt
 from market.genesis import genesis_of
 from market.settling import steps_of
 from settlement import acts, calls, custody_acts, cycle, cycle_store, outbox
@@ -71,8 +72,8 @@ class Disputed:
 
 
 @pytest.fixture
-async def disputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Disputed]:
-    """Ann bought of Bo; the day is over, read by nobody, and proposed."""
+async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Disputed]:
+    """Ann and Bo may trade; both and the operator have 2,000 yuan."""
     plain = worlds.config_of
 
     def config_of(*arguments: Any, **given: Any) -> Any:
@@ -88,21 +89,32 @@ async def disputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         chain = deploy_over(rpc, genesis_of(config_of()), b"\7" * 32)
         async with open_market(tmp_path, chain=chain) as world:
             disputed = Disputed(world)
-            await trade(disputed)
+            await begin(disputed)
             yield disputed
         own.submit(store.close).result()
 
 
-async def trade(disputed: Disputed) -> None:
+@pytest.fixture
+async def disputed(opened: Disputed) -> Disputed:
+    """Ann bought of Bo; the day is over, read by nobody, and proposed."""
+    ann, bo = opened.world.people["ann"], opened.world.people["bo"]
+    assert (await bo.place(order("s1", "A2", "sell", "3.00", "0.40"))).status == 201
+    assert (await ann.place_batch([order("b1", "A1", "buy", "2.00", "0.50")])).status == 200
+    await propose(opened)
+    return opened
+
+
+async def begin(disputed: Disputed) -> None:
     world = disputed.world
     ann, bo = await world.newcomer("ann"), await world.newcomer("bo")
     await world.connect(("A1", "A", "ann"), ("A2", "A", "bo"))
     fund(world, ann.member, bo.member, 1)
     disputed.settle(parse_instant_s(START))
     await world.context.learn()
-    assert (await bo.place(order("s1", "A2", "sell", "3.00", "0.40"))).status == 201
-    assert (await ann.place_batch([order("b1", "A1", "buy", "2.00", "0.50")])).status == 200
-    operator = await world.institution("operator")
+
+
+async def propose(disputed: Disputed) -> None:
+    operator = await disputed.world.institution("operator")
     moved = await operator.post("/v1/clock", {"now": SLOT})
     assert moved.status == 200
     disputed.settle(NOON_AFTER_S)
@@ -197,3 +209,80 @@ async def test_a_proposal_waits_for_the_operators_bond(disputed: Disputed) -> No
         assert cycle.propose_again(connection, 1, 1_000 * YUAN) == [1]
         again = cycle_store.cycle(connection, 1)
         assert again is not None and again.outbox_id == row.outbox_id + 1
+
+
+# --------------------------------------------------------------------------------------------- proven at once
+
+
+async def cancelled_sale(opened: Disputed) -> CancelReceipt:
+    """Bo sold 1.00 out of ``s1``, took the rest back, and sold 1.00 more out of ``s2``; his receipt for ``s1``."""
+    world, client = opened.world, await opened.client(opened.world.people["bo"])
+    ann, bo = world.people["ann"], world.people["bo"]
+    for name, energy in (("s1", "3.00"), ("s2", "1.00")):
+        assert (await bo.place(order(name, "A2", "sell", energy, "0.40"))).status == 201
+        assert (await ann.place(order(f"b-{name}", "A1", "buy", "1.00", "0.50"))).status == 201
+        if name == "s1":
+            taken_back = await client.cancel("s1")
+    assert taken_back.cancel_receipt is not None and taken_back.cancel_receipt.limit_lots == 100
+    return taken_back.cancel_receipt
+
+
+def falsify(opened: Disputed, trade: int, **columns: int) -> None:
+    """Let the operator's record say something else of a trade before anything of it is settled."""
+    with opened.world.context.database.begin() as connection:
+        wrong = update(tables.trades).where(tables.trades.c.trade_id == trade).values(columns)
+        assert connection.execute(wrong).rowcount == 1
+
+
+async def falls_and_is_settled_without(opened: Disputed, trades: int) -> None:
+    """The proof reaches the chain; round 2 has so many trades and is applied."""
+    opened.settle(NOON_AFTER_S)
+    assert await opened.state() == ("drafted", 2)
+    assert opened.escrow_yuan(1, opened.world.people["bo"].member) == [1_000, 3_000], "the bond is Bo's"
+    assert await opened.sign() == 200
+    opened.settle(NOON_AFTER_S)
+    assert await opened.state() == ("proposed", 2)
+    opened.settle(NOON_AFTER_S + WINDOW_S)
+    assert await opened.state() == ("applied", 2)
+    lines = (await opened.world.people["bo"].get("/v1/statements")).body["items"]
+    assert len([line for line in lines if line["kind"] == "energy"]) == trades
+
+
+async def test_a_trade_beyond_a_cancel_receipt_is_struck_by_the_receipt(opened: Disputed) -> None:
+    """The operator filled what Bo had taken back: its record says that his second sale was of ``s1``."""
+    receipt = await cancelled_sale(opened)
+    falsify(opened, 2, sell_order=1, sell_filled_before_lots=100)
+    await propose(opened)
+    client = await opened.client(opened.world.people["bo"])
+    lower = structs.replace(receipt, limit_lots=99)
+    for trade, shown, code in [
+        (1, receipt, "receipt_not_older"),
+        (2, structs.replace(receipt, limit_lots=200), "within_receipt"),
+        (2, lower, "bad_signature"),
+        (2, structs.replace(receipt, operator=2), "bad_signature"),
+        (2, structs.replace(receipt, order="00" * 32), "other_order"),
+    ]:
+        with pytest.raises(RefusedError, match=code):
+            await client.prove_cancelled(trade, shown)
+    with pytest.raises(RefusedError, match="other_order"):
+        await (await opened.client(opened.world.people["ann"])).prove_cancelled(2, receipt)
+    assert await client.prove_cancelled(2, receipt) == 1
+    await falls_and_is_settled_without(opened, trades=1)
+
+
+async def test_the_later_of_two_trades_over_the_same_part_of_an_order_is_struck(opened: Disputed) -> None:
+    """The operator filled the first 1.00 of Bo's order twice."""
+    ann, bo = opened.world.people["ann"], opened.world.people["bo"]
+    assert (await bo.place(order("s1", "A2", "sell", "3.00", "0.40"))).status == 201
+    for name in ("b1", "b2", "b3"):
+        assert (await ann.place(order(name, "A1", "buy", "1.00", "0.50"))).status == 201
+    falsify(opened, 2, sell_filled_before_lots=0)
+    await propose(opened)
+    client, buyer = await opened.client(bo), await opened.client(ann)
+    for trade, other, code in [(1, 3, "no_overlap"), (3, 2, "no_overlap"), (2, 2, "no_overlap"), (1, 9, "not_found")]:
+        with pytest.raises(RefusedError, match=code):
+            await client.prove_overlap(trade, other)
+    with pytest.raises(RefusedError, match="not_one_order"):
+        await buyer.prove_overlap(1, 2)
+    assert await client.prove_overlap(2, 1) == 1
+    await falls_and_is_settled_without(opened, trades=2)
