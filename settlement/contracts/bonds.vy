@@ -170,9 +170,7 @@ def _finish(cycle: uint256):
 def _lock(account: uint256, cycle: uint256, amount: uint256):
     if amount == 0:
         return
-    escrow._fold(account)
-    assert escrow.settled[account] >= amount, "bond_missing"
-    escrow.settled[account] -= amount
+    assert escrow._take(account, amount), "bond_missing"
     self.total_bonds += amount
     log BondLocked(account=account, cycle=cycle, amount=amount, escrow=escrow._holding(account))
 
@@ -184,10 +182,8 @@ def _pay(account: uint256, cycle: uint256, amount: uint256):
     """
     if amount == 0:
         return
-    escrow._fold(account)
     self.total_bonds -= amount
-    kept: uint256 = amount - escrow._pay_arrears(account, amount)
-    escrow.settled[account] += kept
+    escrow._give(account, amount)
     log BondPaid(
         account=account,
         cycle=cycle,

@@ -69,6 +69,8 @@ event Cured:
 
 FUND: constant(uint256) = 0
 MAX_AMOUNT: constant(uint256) = 2**96 - 1
+MARK: constant(uint256) = 1 << 192
+CYCLE_AT: constant(uint256) = 193
 
 MARGIN_CALL: constant(uint256) = 1
 SUSPENDED: constant(uint256) = 2
@@ -91,11 +93,12 @@ standings: HashMap[uint256, uint256]
 total_held: public(uint256)
 total_arrears: public(uint256)
 
-# what an account can spend, without the credit below
-settled: HashMap[uint256, uint256]
-# cycle << 192 | held << 96 | credit, in one slot so that 300 accounts always fit one transaction's gas:
-# the last cycle that named the account; what is held back for it; its credit of that cycle, which counts once applied
-latest: HashMap[uint256, uint256]
+# cycle << 193 | MARK | settled << 96 | credit, in one slot, for a cycle writes it once for each account that it names:
+# the last cycle that named the account; whether it owes or waits for something, so that who does neither costs no
+# second look; what it can spend; its credit of that cycle, which counts once the cycle is applied
+accounts: HashMap[uint256, uint256]
+# credits of the account that were held back
+helds: HashMap[uint256, uint256]
 
 
 @external
@@ -104,14 +107,12 @@ def escrow_of(account: uint256) -> uint256:
     """
     @notice What an account can spend or owe from; account 0 is the guarantee fund
     @param account A member, or 0 for the guarantee fund
+    @return Micro-yuan
     """
-    cycle: uint256 = 0
-    held: uint256 = 0
-    credit: uint256 = 0
-    cycle, held, credit = self._latest(account)
-    if cycle <= self.applied_cycle:
-        return self.settled[account] + credit
-    return self.settled[account]
+    packed: uint256 = self.accounts[account]
+    if packed >> CYCLE_AT <= self.applied_cycle:
+        return self._settled(packed) + (packed & MAX_AMOUNT)
+    return self._settled(packed)
 
 
 @external
@@ -120,8 +121,9 @@ def held_of(account: uint256) -> uint256:
     """
     @notice Credits of the account that were held back and not released yet
     @param account A member, or 0 for the guarantee fund
+    @return Micro-yuan
     """
-    return (self.latest[account] >> 96) & MAX_AMOUNT
+    return self.helds[account]
 
 
 @external
@@ -177,9 +179,7 @@ def _enter(member: uint256, amount: uint256):
     """
     @dev Money that reached this contract's account for a member; its arrears are paid first.
     """
-    self._fold(member)
-    kept: uint256 = amount - self._pay_arrears(member, amount)
-    self.settled[member] += kept
+    self._give(member, amount)
     log Entered(member=member, amount=amount, escrow=self._holding(member), arrears=self._arrears(member))
 
 
@@ -189,10 +189,38 @@ def _exit(member: uint256, wanted: uint256) -> uint256:
     @dev Take out what is wanted, as far as it is there; returns what was taken.
     """
     self._fold(member)
-    amount: uint256 = min(wanted, self.settled[member])
-    self.settled[member] -= amount
+    amount: uint256 = min(wanted, self._settled(self.accounts[member]))
+    self._take(member, amount)
     log Exited(member=member, amount=amount, escrow=self._holding(member))
     return amount
+
+
+@internal
+def _take(account: uint256, amount: uint256) -> bool:
+    """
+    @dev Take an amount out of what an account can spend; whether it was there. Nothing is taken when it was not.
+    """
+    self._fold(account)
+    packed: uint256 = self.accounts[account]
+    if self._settled(packed) < amount:
+        return False
+    self.accounts[account] = packed - (amount << 96)
+    return True
+
+
+@internal
+def _give(account: uint256, amount: uint256):
+    """
+    @dev Add to what an account can spend; its arrears are paid first.
+    """
+    self._fold(account)
+    kept: uint256 = amount
+    mark: uint256 = 0
+    if self.accounts[account] & MARK != 0:
+        kept -= self._pay_arrears(account, amount)
+        mark = self._mark(account)
+    packed: uint256 = self.accounts[account]
+    self._set(account, packed >> CYCLE_AT, mark, self._settled(packed) + kept, packed & MAX_AMOUNT)
 
 
 @internal
@@ -200,27 +228,16 @@ def _debit(cycle: uint256, account: uint256, owed: uint256) -> uint256:
     """
     @dev Take what is there, record the rest as arrears; returns what was taken.
     """
-    last_cycle: uint256 = 0
-    held: uint256 = 0
-    credit: uint256 = 0
-    last_cycle, held, credit = self._latest(account)
-    assert last_cycle != cycle, "account_twice"
-    available: uint256 = self.settled[account] + credit
+    packed: uint256 = self.accounts[account]
+    assert packed >> CYCLE_AT != cycle, "account_twice"
+    available: uint256 = self._settled(packed) + (packed & MAX_AMOUNT)
     taken: uint256 = min(owed, available)
-    standing: uint256 = self.standings[account]
+    mark: uint256 = packed & MARK
     if taken != owed:
-        standing = self._add_arrears(account, standing, owed - taken)
-    arrears: uint256 = standing & MAX_AMOUNT
-    self.settled[account] = available - taken
-    self._set_latest(account, cycle, held, 0)
-    log Settled(
-        cycle=cycle,
-        account=account,
-        delta=-convert(owed, int256),
-        escrow=available - taken,
-        arrears=arrears,
-        held=held,
-    )
+        self._add_arrears(account, owed - taken)
+        mark = MARK
+    self._set(account, cycle, mark, available - taken, 0)
+    self._log_settled(cycle, account, -convert(owed, int256), available - taken, mark)
     return taken
 
 
@@ -231,10 +248,11 @@ def _cover(cycle: uint256, short: uint256) -> uint256:
     """
     if short == 0:
         return 0
-    covered: uint256 = min(short, self.settled[FUND])
-    self.settled[FUND] -= covered
+    fund: uint256 = self._settled(self.accounts[FUND])
+    covered: uint256 = min(short, fund)
+    self.accounts[FUND] -= covered << 96
     log Covered(cycle=cycle, short=short, covered=covered)
-    log FundChanged(escrow=self.settled[FUND])
+    log FundChanged(escrow=fund - covered)
     return covered
 
 
@@ -243,29 +261,22 @@ def _credit(cycle: uint256, account: uint256, due: uint256, collected: uint256, 
     """
     @dev Pay in proportion to what was collected, rounded down, arrears first; returns what was paid.
     """
-    last_cycle: uint256 = 0
-    held: uint256 = 0
-    credit: uint256 = 0
-    last_cycle, held, credit = self._latest(account)
-    assert last_cycle != cycle, "account_twice"
+    packed: uint256 = self.accounts[account]
+    assert packed >> CYCLE_AT != cycle, "account_twice"
     paid: uint256 = due
     if collected != debited:
         paid = due * collected // debited
-        held += due - paid
+        self.helds[account] += due - paid
         self.total_held += due - paid
-    kept: uint256 = paid - self._pay_arrears(account, paid)
-    before: uint256 = self.settled[account] + credit
-    if credit != 0:
-        self.settled[account] = before
-    self._set_latest(account, cycle, held, kept)
-    log Settled(
-        cycle=cycle,
-        account=account,
-        delta=convert(due, int256),
-        escrow=before + kept,
-        arrears=self._arrears(account),
-        held=held,
-    )
+    kept: uint256 = paid
+    mark: uint256 = packed & MARK
+    if mark != 0:
+        kept -= self._pay_arrears(account, paid)
+    if mark != 0 or paid != due:
+        mark = self._mark(account)
+    before: uint256 = self._settled(packed) + (packed & MAX_AMOUNT)
+    self._set(account, cycle, mark, before, kept)
+    self._log_settled(cycle, account, convert(due, int256), before + kept, mark)
     return paid
 
 
@@ -276,8 +287,7 @@ def _finish(cycle: uint256, remainder: uint256):
     """
     self.applied_cycle = cycle
     if remainder != 0:
-        self.settled[FUND] += remainder
-        log FundChanged(escrow=self.settled[FUND])
+        self._add_to_fund(remainder)
 
 
 @internal
@@ -285,27 +295,32 @@ def _release(accounts: DynArray[uint256, 100]):
     """
     @dev Pay what is held back, when the fund covers all of it: then the order does not matter.
     """
-    assert self.settled[FUND] >= self.total_held, "fund_short"
+    assert self._settled(self.accounts[FUND]) >= self.total_held, "fund_short"
     for account: uint256 in accounts:
         self._fold(account)
-        cycle: uint256 = 0
-        amount: uint256 = 0
-        credit: uint256 = 0
-        cycle, amount, credit = self._latest(account)
+        amount: uint256 = self.helds[account]
         if amount != 0:
-            self._set_latest(account, cycle, 0, credit)
+            self.helds[account] = 0
             self.total_held -= amount
-            self.settled[FUND] -= amount
-            self.settled[account] += amount
+            self.accounts[FUND] -= amount << 96
+            packed: uint256 = self.accounts[account]
+            self._set(
+                account,
+                packed >> CYCLE_AT,
+                self._mark(account),
+                self._settled(packed) + amount,
+                packed & MAX_AMOUNT,
+            )
             log Released(account=account, amount=amount, escrow=self._holding(account))
-    log FundChanged(escrow=self.settled[FUND])
+    log FundChanged(escrow=self._settled(self.accounts[FUND]))
 
 
 @internal
-def _add_arrears(account: uint256, standing: uint256, amount: uint256) -> uint256:
+def _add_arrears(account: uint256, amount: uint256):
     """
-    @dev More arrears; the first call the margin. Returns what the account's slot holds now.
+    @dev More arrears; the first call the margin. The caller marks the account.
     """
+    standing: uint256 = self.standings[account]
     arrears: uint256 = (standing & MAX_AMOUNT) + amount
     assert arrears <= MAX_AMOUNT, "amount_out_of_range"
     self.total_arrears += amount
@@ -315,7 +330,6 @@ def _add_arrears(account: uint256, standing: uint256, amount: uint256) -> uint25
         changed = deadline_s << 104 | MARGIN_CALL << 96 | amount
         log MarginCalled(account=account, arrears=amount, deadline_s=deadline_s)
     self.standings[account] = changed
-    return changed
 
 
 @internal
@@ -334,9 +348,16 @@ def _pay_arrears(account: uint256, amount: uint256) -> uint256:
         log Cured(account=account)
     else:
         self.standings[account] = standing - repaid
-    self.settled[FUND] += repaid
-    log FundChanged(escrow=self.settled[FUND])
+    self._add_to_fund(repaid)
     return repaid
+
+
+@internal
+def _add_to_fund(amount: uint256):
+    packed: uint256 = self.accounts[FUND]
+    fund: uint256 = self._settled(packed) + amount
+    self._set(FUND, packed >> CYCLE_AT, packed & MARK, fund, packed & MAX_AMOUNT)
+    log FundChanged(escrow=fund)
 
 
 @internal
@@ -344,9 +365,9 @@ def _take_over(account: uint256, amount: uint256, held: uint256, standing: uint2
     """
     @dev An account as the predecessor had it, which counts every one once.
     """
-    self.settled[account] = amount
-    self._set_latest(account, 0, held, 0)
+    self.helds[account] = held
     self.standings[account] = standing
+    self._set(account, 0, self._mark(account), amount, 0)
     self.total_held += held
     self.total_arrears += standing & MAX_AMOUNT
 
@@ -356,13 +377,20 @@ def _fold(account: uint256):
     """
     @dev Move a credit of an applied cycle to what is settled; one of the cycle being applied stays where it is.
     """
-    cycle: uint256 = 0
+    packed: uint256 = self.accounts[account]
+    credit: uint256 = packed & MAX_AMOUNT
+    if credit != 0 and packed >> CYCLE_AT <= self.applied_cycle:
+        self._set(account, packed >> CYCLE_AT, packed & MARK, self._settled(packed) + credit, 0)
+
+
+@internal
+def _log_settled(cycle: uint256, account: uint256, delta: int256, holding: uint256, mark: uint256):
+    arrears: uint256 = 0
     held: uint256 = 0
-    credit: uint256 = 0
-    cycle, held, credit = self._latest(account)
-    if credit != 0 and cycle <= self.applied_cycle:
-        self.settled[account] += credit
-        self._set_latest(account, cycle, held, 0)
+    if mark != 0:
+        arrears = self._arrears(account)
+        held = self.helds[account]
+    log Settled(cycle=cycle, account=account, delta=delta, escrow=holding, arrears=arrears, held=held)
 
 
 @internal
@@ -374,17 +402,28 @@ def _arrears(account: uint256) -> uint256:
 @internal
 @view
 def _holding(account: uint256) -> uint256:
-    return self.settled[account] + (self.latest[account] & MAX_AMOUNT)
+    """
+    @dev All that the account has, the credit of a cycle being applied included.
+    """
+    packed: uint256 = self.accounts[account]
+    return self._settled(packed) + (packed & MAX_AMOUNT)
 
 
 @internal
 @view
-def _latest(account: uint256) -> (uint256, uint256, uint256):
-    packed: uint256 = self.latest[account]
-    return packed >> 192, (packed >> 96) & MAX_AMOUNT, packed & MAX_AMOUNT
+def _mark(account: uint256) -> uint256:
+    if self.standings[account] == 0 and self.helds[account] == 0:
+        return 0
+    return MARK
 
 
 @internal
-def _set_latest(account: uint256, cycle: uint256, held: uint256, credit: uint256):
-    assert held <= MAX_AMOUNT and credit <= MAX_AMOUNT, "amount_out_of_range"
-    self.latest[account] = cycle << 192 | held << 96 | credit
+@pure
+def _settled(packed: uint256) -> uint256:
+    return (packed >> 96) & MAX_AMOUNT
+
+
+@internal
+def _set(account: uint256, cycle: uint256, mark: uint256, settled: uint256, credit: uint256):
+    assert settled <= MAX_AMOUNT and credit <= MAX_AMOUNT, "amount_out_of_range"
+    self.accounts[account] = cycle << CYCLE_AT | mark | settled << 96 | credit

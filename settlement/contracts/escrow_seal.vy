@@ -147,14 +147,10 @@ def _check_imported():
 @internal
 @view
 def _row(account: uint256) -> Row:
-    cycle: uint256 = 0
-    held: uint256 = 0
-    credit: uint256 = 0
-    cycle, held, credit = escrow._latest(account)
-    kept: uint256 = escrow.settled[account] + credit
+    kept: uint256 = escrow._holding(account)
     if account == escrow.FUND:
         kept += bonds.total_bonds
-    return Row(account=account, escrow=kept, held=held, standing=escrow.standings[account])
+    return Row(account=account, escrow=kept, held=escrow.helds[account], standing=escrow.standings[account])
 
 
 @internal
