@@ -148,6 +148,7 @@ async def neighbours_join(town: Town) -> None:
         Deposit(ids[1], 100 * YUAN, "B-2", True),
         Deposit(ids[2], 10 * YUAN, "B-3", True),
         Deposit(ids[3], 1000 * YUAN, "B-4", False),
+        Deposit(1, 1000 * YUAN, "B-0", True),  # the bond of the operator
     ]
     await institutions.deposit(town.custodian, deposits)
     await institutions.set_credit_limits(town.bank, [(ids[0], 500 * YUAN)])
@@ -300,7 +301,7 @@ async def fang_pays_when_it_is_due(town: Town, receivable: dict[str, Any]) -> No
     due_s = parse_instant_s(f"{receivable['due_day']}T02:00:00Z")
     await institutions.move_clock(town.operator, due_s)
     await institutions.until_idle(town.operator)
-    await institutions.attest_balance(town.custodian, 1120 * YUAN + 2679 * 10_000)
+    await institutions.attest_balance(town.custodian, 2120 * YUAN + 2679 * 10_000)
     await institutions.deposit(town.custodian, [Deposit(_id(town.fang), 2679 * 10_000, "B-5", False)])
     await institutions.until_idle(town.operator)
     domain, nonce, deadline_s = (await town.fang.facts()).domain("Receivables"), new_nonce(), due_s + 3600
