@@ -5,6 +5,7 @@ relayer, and so its own contracts. anvil comes from npm into the project's own c
 its tests are skipped, except where the environment says CI: there they must run.
 """
 
+import gzip
 import itertools
 import os
 import re
@@ -98,10 +99,10 @@ class Anvil:
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self._begin('0')}"
 
-    def _begin(self, port: str) -> str:
+    def _begin(self, port: str, *more: str) -> str:
         """Start it; the port on which it listens."""
         settings = SETTINGS | {"--port": port, "--chain-id": str(self._chain_id)}
-        command = [str(installed_anvil()), "--disable-min-priority-fee", "--enable-tx-gas-limit", *self._options]
+        command = [str(installed_anvil()), "--disable-min-priority-fee", "--enable-tx-gas-limit", *self._options, *more]
         command += [each for pair in settings.items() for each in pair]
         said = self._folder / "output.txt"
         with said.open("wb") as output:
@@ -117,6 +118,7 @@ class Anvil:
         return JsonRpc(HttpPost(self.url))
 
     def kill(self) -> None:
+        self.rpc.ask("evm_setAutomine", False)  # what comes after the dump is in no block, so nobody counts on it
         self._last = self.rpc.ask("anvil_dumpState")
         self.end()
 
@@ -136,9 +138,11 @@ class Anvil:
         self._come_back(self._kept)
 
     def _come_back(self, state: str) -> None:
-        self._begin(self.url.rsplit(":", 1)[1])
+        """With its state from the first answer on: a node with another one would be another chain."""
+        file = self._folder / "state.json"
+        file.write_bytes(gzip.decompress(bytes.fromhex(state.removeprefix("0x"))))
+        self._begin(self.url.rsplit(":", 1)[1], "--load-state", str(file))
         rpc = self.rpc
-        rpc.ask("anvil_loadState", state)
         newest = rpc.ask("eth_getBlockByNumber", "latest", False)
         rpc.ask("evm_setNextBlockTimestamp", int(newest["timestamp"], 16) + 1)  # its clock began anew
 
