@@ -202,7 +202,13 @@ async def _send_proof(context: Context, shown: Disputable, prove: Callable[[Conn
     return answer
 
 
-@operation(wire.Page[ChallengeShown], who=MEMBER, scope="read", path={"number": Number}, refuses=("404 not_found",))
+@operation(
+    wire.Page[ChallengeShown],
+    who=MEMBER,
+    scope="read",
+    path={"number": Number},
+    refuses=("400 bad_number", "404 not_found"),
+)
 async def show_challenges(request: web.Request) -> web.Response:
     """The challenges of a cycle, oldest first, those of rounds that fell included."""
     context, member = request.app[CONTEXT], require(request, scope="read")

@@ -37,7 +37,7 @@ from market.serving import Parts, assemble
 from market.settings import Limits, Server, Streams
 from matching.order import Level, Side, Tif
 from settlement import merkle, signatures
-from settlement.chain import CONTRACTS, Chain
+from settlement.chain import CONTRACTS, BlockHeader, Chain, Head
 from settlement.intents import LOGIN, ORDER_BATCH, RECEIPT, Domain, OrderIntent
 from settlement.jwk import to_jwk
 from settlement.officer import Officer
@@ -59,6 +59,12 @@ class NamedChain:
 
     def domain(self, contract: str) -> Domain:
         return Domain(self.chain_id, self.addresses[contract], SALT)
+
+    def headers(self, _first: int, _last: int) -> list[BlockHeader]:
+        return []
+
+    def head(self) -> Head:
+        return Head(0, bytes(32), 0)
 
 
 def config_of(
