@@ -41,7 +41,7 @@ from settlement.chain import CONTRACTS, BlockHeader, Chain, Head
 from settlement.intents import LOGIN, ORDER_BATCH, RECEIPT, Domain, OrderIntent
 from settlement.jwk import to_jwk
 from settlement.officer import Officer
-from tests.databases import url_of
+from tests.databases import made
 from tests.market import documented
 
 START = "2026-07-01T00:00:00Z"
@@ -321,7 +321,7 @@ async def open_market(
     failures: list[str] = []
     parts = Parts(
         config_of(limits, **server),
-        database or open_database(url_of(folder)),
+        database or open_database(made(folder)),
         clock or ManualClock(parse_instant_s(now)),
         chain or NamedChain(),  # type: ignore[arg-type]
         Officer(INSTITUTIONS["operator"], KEYS["operator"]),

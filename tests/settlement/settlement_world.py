@@ -42,7 +42,7 @@ from settlement.officer import Officer
 from settlement.reading_leaf import reading_leaf, signing_digest
 from settlement.rules import SettlementRules
 from settlement.trade_leaf import batch_digest
-from tests.databases import url_of
+from tests.databases import made
 
 OPERATOR, CHECKER, METER_OPERATOR, CUSTODIAN, GRID = 1, 2, 3, 4, 5
 INSTITUTIONS = (OPERATOR, CHECKER, METER_OPERATOR, CUSTODIAN, GRID, 6, 7)
@@ -332,7 +332,7 @@ class World:
 
 def new_world(folder: Path, domain: Domain = DOMAIN) -> World:
     """A populated market in a fresh database."""
-    database = open_database(url_of(folder))
+    database = open_database(made(folder))
     bring_forward(database)
     world = World(database, domain)
     world.populate()
