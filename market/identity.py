@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from market.problems import Problem, ProblemError, refuse
+from market.problems import Problem, ProblemError, not_found, refuse
 from market.scopes import FOR_ADMITTED, Scope, scopes_of
 from market.second_factor import Attempts
 from market.tokens import API_KEY_PREFIX, FRESH_S, ApiKey, Session, hash_of, new_id, new_token
@@ -321,6 +321,14 @@ def known(request: web.Request) -> Access | None:
         if access is not None:
             request[_ACCESS] = access
     return access
+
+
+def named(request: web.Request) -> Member:
+    """The member whom the path names. Raises ProblemError 404 ``not_found``."""
+    member = request.app[DIRECTORY].named(request.match_info["member"])
+    if member is None:
+        raise not_found("member")
+    return member
 
 
 def require_fresh(request: web.Request) -> Session:

@@ -16,10 +16,10 @@ from market.admission import put_admissions
 from market.config import INSTITUTIONS
 from market.context import CONTEXT, Context
 from market.decision_store import AFTER, BEFORE, Decision
-from market.identity import Member, require, require_fresh
+from market.identity import Member, named, require, require_fresh
 from market.openapi.fields import PAGE, Instant, Number
 from market.openapi.operation import operation
-from market.problems import not_found, refuse
+from market.problems import refuse
 from market.routes.members import STATUSES, MemberState, Roles, Status, check_roles
 
 OVERSEERS = ("operator", "regulator", "checker")
@@ -92,7 +92,7 @@ async def admit(request: web.Request) -> web.Response:
     operator, context = require(request, "operator", scope="office"), request.app[CONTEXT]
     body = await wire.read(request, AdmissionBody)
     checked = tuple(decision_store.Check(each.what, each.how) for each in body.checked)
-    member = _named(context, request)
+    member = named(request)
     decision = Decision(member.member_id, "admitted", context.clock.now_s(), operator.member_id, body.record, checked)
 
     def write(connection: Connection) -> None:
@@ -182,7 +182,7 @@ async def set_roles(request: web.Request) -> web.Response:
 
 def _ordinary(context: Context, request: web.Request) -> Member:
     """A member that is no institution. Raises ProblemError."""
-    member = _named(context, request)
+    member = named(request)
     if member.member_id in INSTITUTIONS.values():
         raise refuse(409, "institution", "institutions are appointed by governance, not by the operator")
     return member
@@ -265,13 +265,6 @@ async def show_all(request: web.Request) -> web.Response:
         for row in rows
     ]
     return wire.reply(wire.page(items, rows[-1].member_id if len(rows) == limit else None))
-
-
-def _named(context: Context, request: web.Request) -> Member:
-    member = context.directory.named(request.match_info["member"])
-    if member is None:
-        raise not_found("member")
-    return member
 
 
 def routes() -> list[web.RouteDef]:

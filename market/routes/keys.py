@@ -8,7 +8,7 @@ from aiohttp import web
 from market import key_store, wire
 from market.config import INSTITUTIONS
 from market.context import CONTEXT, Context
-from market.identity import Member, require, require_fresh
+from market.identity import Member, named, require, require_fresh
 from market.key_store import Rotation
 from market.openapi.fields import Instant, Number, Signature, choice
 from market.openapi.operation import MEMBER, operation
@@ -79,7 +79,7 @@ async def rotate(request: web.Request) -> web.Response:
     """Change one's key. All sessions end, and API keys too unless they are to be kept; open orders stay."""
     context, member = request.app[CONTEXT], require(request, scope="identity")
     require_fresh(request)
-    if _named(context, request) != member:
+    if named(request) != member:
         raise not_found("member")
     body = await wire.read(request, RotationBody)
     rotation = _checked(context, member, body)
@@ -121,7 +121,7 @@ def _checked(context: Context, member: Member, body: RotationBody) -> Rotation:
 async def show(request: web.Request) -> web.Response:
     """A member's keys, the oldest first, to itself and to those who oversee."""
     context, asking = request.app[CONTEXT], require(request, scope="read")
-    member = _named(context, request)
+    member = named(request)
     if asking.member_id != member.member_id and not asking.roles & OVERSEERS:
         raise not_found("member")
     wire.query(request)
@@ -138,13 +138,6 @@ async def show(request: web.Request) -> web.Response:
         for row in rows
     ]
     return wire.reply(KeysAnswer(items))
-
-
-def _named(context: Context, request: web.Request) -> Member:
-    member = context.directory.named(request.match_info["member"])
-    if member is None:
-        raise not_found("member")
-    return member
 
 
 def routes() -> list[web.RouteDef]:

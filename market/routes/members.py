@@ -10,7 +10,7 @@ from market import decision_store, member_store, wire
 from market.admission import put_admissions
 from market.context import CONTEXT, Context
 from market.decision_store import DECISIONS, Check, Decision
-from market.identity import Member, require
+from market.identity import Member, named, require
 from market.member_store import Registration
 from market.openapi.fields import Instant, Number, choice
 from market.openapi.operation import ANYONE, MEMBER, operation
@@ -154,7 +154,7 @@ async def register_admitted(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """A member to itself, and to those who oversee."""
     context, asking = request.app[CONTEXT], require(request, scope="read")
-    member = _named(context, request)
+    member = named(request)
     oversees = bool(asking.roles & {"operator", "regulator", "checker"})
     if asking.member_id != member.member_id and not oversees:
         raise not_found("member")
@@ -190,13 +190,6 @@ def _decision(each: Decision, oversees: bool) -> DecisionBody:
         record=each.note if is_record and oversees else None,
         checked=list(each.checked) if is_record and oversees else None,
     )
-
-
-def _named(context: Context, request: web.Request) -> Member:
-    member = context.directory.named(request.match_info["member"])
-    if member is None:
-        raise not_found("member")
-    return member
 
 
 def _fresh_key(context: Context, jwk: Jwk, field: str) -> PublicKey:

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 from data.units import format_instant
 from market import key_recovery_store, wire
 from market.config import INSTITUTIONS
-from market.context import CONTEXT, Context
-from market.identity import Member, require
+from market.context import CONTEXT
+from market.identity import Member, named, require
 from market.key_recovery_store import Pending
 from market.openapi.fields import Instant, Number, Signature
 from market.openapi.operation import MEMBER, operation
@@ -68,7 +68,7 @@ class RecoveryAnswer(msgspec.Struct, frozen=True):
 async def propose(request: web.Request) -> web.Response:
     """Begin the seven days after which this key is the member's, unless its live key vetoes."""
     governance, context = require(request, "governance", scope="office"), request.app[CONTEXT]
-    member = _named(context, request)
+    member = named(request)
     if member.member_id in INSTITUTIONS.values():
         raise refuse(409, "institution_key", "keys of institutions are fixed in market.toml")
     if member.status == "pending":
@@ -108,7 +108,7 @@ async def propose(request: web.Request) -> web.Response:
 async def veto(request: web.Request) -> web.Response:
     """One's key is not lost: end a proposed recovery."""
     member, context = require(request, scope="identity"), request.app[CONTEXT]
-    if _named(context, request) != member:
+    if named(request) != member:
         raise not_found("member")
     body = await wire.read(request, VetoBody)
     deadline_s = wire.instant_s(body.deadline, "deadline")
@@ -136,7 +136,7 @@ async def veto(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """Whether another key is proposed for a member: to itself, to governance, and to those who oversee."""
     asking, context = require(request, scope="read"), request.app[CONTEXT]
-    member = _named(context, request)
+    member = named(request)
     if asking.member_id != member.member_id and not asking.roles & (OVERSEERS | {"governance"}):
         raise not_found("member")
     wire.query(request)
@@ -151,13 +151,6 @@ def _shown(connection: Connection, member: Member) -> RecoveryAnswer:
 def shown(pending: Pending | None) -> PendingShown | None:
     """A pending recovery as it is answered."""
     return None if pending is None else PendingShown(to_jwk(pending.key), format_instant(pending.vetoable_until_s))
-
-
-def _named(context: Context, request: web.Request) -> Member:
-    member = context.directory.named(request.match_info["member"])
-    if member is None:
-        raise not_found("member")
-    return member
 
 
 def routes() -> list[web.RouteDef]:
