@@ -36,6 +36,9 @@ CALL_GAS = 2**24
 """Every call's gas limit: the most that Osaka lets one transaction have. Gas costs nothing here."""
 
 MINED_WITHIN_S = 120
+STALE_AFTER_S = 2.0
+"""A number that is used without a receipt in sight for so long was used by another transaction."""
+
 LOGS_BLOCKS = 1_000
 """Blocks that one question about events spans: Besu's default bound is 5,000."""
 _POLL_FIRST_S, _POLL_MOST_S = 0.01, 1.0
@@ -310,9 +313,26 @@ def _check_refused(rpc: JsonRpc, refused: Sequence[bytes], first: Failure) -> No
     if "nonce" not in first.message.lower():
         raise ChainRefusedError(message)
     used = _number(rpc.ask("eth_getTransactionCount", Account.recover_transaction(missing[0]), "latest"))
-    if stale := [keccak(each) for each in missing if number_of(each) < used]:
+    taken = [keccak(each) for each in missing if number_of(each) < used]
+    if stale := _without_receipt(rpc, taken):
         raise StaleTransactionError(message, stale)
-    raise ChainUnavailableError(f"{message}; the chain does not have what goes before it")
+    if len(taken) < len(missing):
+        raise ChainUnavailableError(f"{message}; the chain does not have what goes before it")
+
+
+def _without_receipt(rpc: JsonRpc, hashes: Sequence[bytes]) -> list[bytes]:
+    """Those of some transactions with used numbers that were not it; the others are on the chain.
+
+    A node may count a transaction some time before it shows its receipt (anvil does). Signed anew, what only seems to
+    be lost would happen twice, so it is asked for until ``STALE_AFTER_S`` have passed.
+    """
+    deadline, pause_s = time.monotonic() + STALE_AFTER_S, _POLL_FIRST_S
+    while hashes and time.monotonic() < deadline:
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _POLL_MOST_S)
+        receipts = ask_receipts(rpc, hashes)
+        hashes = [each for each, receipt in zip(hashes, receipts, strict=True) if receipt is None]
+    return list(hashes)
 
 
 def ask_receipts(rpc: JsonRpc, hashes: Sequence[bytes]) -> list[dict[str, Any] | None]:

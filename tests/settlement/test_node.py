@@ -3,8 +3,9 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,10 @@ from settlement.chain import (
 from settlement.chain_store import ChainFileError, ChainReader, ChainStore
 from settlement.deploy import DeploymentError, deploy_over
 from settlement.event_proof import EventNotProvableError
+from settlement.jsonrpc import Failure, JsonRpc, Request
 from settlement.node import Node
 from settlement.node_methods import answer
-from settlement.rpc import RpcChain, sign_transaction
+from settlement.rpc import RpcChain, sign_transaction, submit_raw
 from tests.settlement.chain_bench import RELAYER_KEY, chain_on, commit_calls, live_one_life, node_on, rpc_to
 from tests.settlement.contract_bench import CHAIN_ID, RELAYER, START_S, genesis
 
@@ -87,6 +89,34 @@ def test_a_number_used_by_another_transaction_is_told_apart(node: Node, chain: R
     with pytest.raises(StaleTransactionError) as caught:
         chain.send([raw, other])
     assert len(caught.value.hashes) == 1
+
+
+class _SlowReceipts(JsonRpc):
+    """A node that refuses what it has already, and shows receipts only when it has been asked some times."""
+
+    def __init__(self, node: Node, hidden: int) -> None:
+        super().__init__(lambda body: answer(node, body))
+        self._hidden = hidden
+
+    def batch(self, requests: Sequence[Request]) -> list[Any]:
+        if {each.method for each in requests} == {"eth_sendRawTransaction"}:
+            return [Failure(-32003, "nonce too low", "") for _ in requests]
+        if {each.method for each in requests} == {"eth_getTransactionReceipt"} and self._hidden:
+            self._hidden -= 1
+            return [None for _ in requests]
+        return super().batch(requests)
+
+
+def test_what_is_counted_before_its_receipt_shows_is_not_taken_for_lost(
+    node: Node, chain: RpcChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed anew it would happen twice."""
+    raw = chain.sign(commit_calls(chain, 2))
+    chain.send(raw)
+    submit_raw(_SlowReceipts(node, hidden=3), raw)
+    monkeypatch.setattr("settlement.rpc.STALE_AFTER_S", 0.05)
+    with pytest.raises(StaleTransactionError):
+        submit_raw(_SlowReceipts(node, hidden=1_000), raw)
 
 
 def test_a_number_too_high_only_waits(chain: RpcChain) -> None:
