@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN, format_money
 from finance import period_store, store
+from finance.listing import Viewer
 from finance.receivable import (
     AcknowledgedReceivable,
     Act,
@@ -25,7 +26,6 @@ from finance.receivable import (
     check_transition,
 )
 from finance.rows import claim_of, restore
-from finance.store import Viewer
 from settlement import acts, merkle, outbox, signatures
 from settlement import store as settlement_store
 from settlement.acts import Offer

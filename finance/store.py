@@ -6,8 +6,7 @@ Queries about billing periods are in ``period_store.py``. Receivables of a perio
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import (
@@ -18,28 +17,23 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
-    false,
     func,
     insert,
-    or_,
     select,
     update,
 )
 
 from data.tables import cash, chain_events, offers, outbox, receivable_history, receivable_trades, receivables, trades
-from finance.receivable import GRACE_DAYS, Standing, State
+from finance.listing import DRAFTED, Viewer, stands
+from finance.receivable import Standing
 from settlement.store import chunks
-
-_ENDED = (State.SETTLED, State.REJECTED)
-_DRAFTED = "drafted"
-
 
 # ------------------------------------------------------------------------------------------- one receivable
 
 
 def receivable(connection: Connection, receivable_id: bytes) -> Row[Any] | None:
     """One issued receivable, with the state and refusal of its last act in the outbox."""
-    query = _with_act().where(receivables.c.receivable_id == receivable_id, receivables.c.state != _DRAFTED)
+    query = with_act().where(receivables.c.receivable_id == receivable_id, receivables.c.state != DRAFTED)
     return connection.execute(query).first()
 
 
@@ -47,12 +41,13 @@ def receivables_by_id(connection: Connection, receivable_ids: Sequence[bytes]) -
     """Those of some receivables that are issued, by id."""
     found = {}
     for chunk in chunks(receivable_ids):
-        query = _with_act().where(receivables.c.receivable_id.in_(chunk), receivables.c.state != _DRAFTED)
+        query = with_act().where(receivables.c.receivable_id.in_(chunk), receivables.c.state != DRAFTED)
         found.update({row.receivable_id: row for row in connection.execute(query)})
     return found
 
 
-def _with_act() -> Select[Any]:
+def with_act() -> Select[Any]:
+    """Receivables, each with kind, state and refusal of its last act in the outbox."""
     act = (outbox.c.state.label("act_state"), outbox.c.refusal.label("act_refusal"), outbox.c.call.label("act_call"))
     return select(receivables, *act).outerjoin(outbox, outbox.c.outbox_id == receivables.c.act_outbox)
 
@@ -130,81 +125,12 @@ def free_cash_micro(connection: Connection, member: int) -> int:
 # ------------------------------------------------------------------------------------------ many receivables
 
 
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who asks: a party sees its own; a bank also what is listed, and what it holds; an overseer sees all."""
-
-    member: int
-    is_bank: bool = False
-    is_overseer: bool = False
-
-    def may_see(self, row: Row[Any]) -> bool:
-        """Whether one row of ``receivables`` is shown."""
-        if row.state == _DRAFTED:
-            return False
-        own = self.member in (row.creditor, row.debtor, row.holder)
-        return own or self.is_overseer or (self.is_bank and row.state == State.LISTED)
-
-    @property
-    def clause(self) -> ColumnElement[bool]:
-        """The same as a condition on ``receivables``."""
-        parties = (receivables.c.creditor, receivables.c.debtor, receivables.c.holder)
-        allowed = [party == self.member for party in parties]
-        if self.is_bank:
-            allowed.append(receivables.c.state == State.LISTED)
-        shown = receivables.c.state != _DRAFTED
-        return shown if self.is_overseer else shown & or_(false(), *allowed)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What is asked for; None leaves it open. ``updated_after_s`` includes its own second, so that none is missed."""
-
-    state: str | None = None
-    standing: Standing | None = None
-    creditor: int | None = None
-    debtor: int | None = None
-    holder: int | None = None
-    updated_after_s: int | None = None
-
-    def clauses(self, today: date) -> list[ColumnElement[bool]]:
-        columns = ("state", "creditor", "debtor", "holder")
-        asked: list[ColumnElement[bool]] = [
-            receivables.c[name] == getattr(self, name) for name in columns if getattr(self, name) is not None
-        ]
-        if self.updated_after_s is not None:
-            asked.append(receivables.c.changed_s >= self.updated_after_s)
-        if self.standing is not None:
-            asked.append(_stands(self.standing, today))
-        return asked
-
-
-def _stands(asked: Standing, today: date) -> ColumnElement[bool]:
-    ended = receivables.c.state.in_(_ENDED)
-    grace_over = receivables.c.due_day < (today - timedelta(days=GRACE_DAYS)).isoformat()
-    due = receivables.c.due_day <= today.isoformat()
-    return {
-        Standing.RUNNING: ~ended & ~due,
-        Standing.DUE: ~ended & due & ~grace_over,
-        Standing.OVERDUE: ~ended & grace_over,
-        Standing.ENDED: ended,
-    }[asked]
-
-
-def list_receivables(
-    connection: Connection, viewer: Viewer, asked: Filter, today: date, *, after: int, limit: int
-) -> Sequence[Row[Any]]:
-    """What a viewer may see, the longest unchanged first, from the one whose latest change is after ``after`` on."""
-    query = _with_act().where(viewer.clause, *asked.clauses(today), receivables.c.change > after)
-    return connection.execute(query.order_by(receivables.c.change).limit(limit)).all()
-
-
 def fallen_due(connection: Connection, standing: Standing, today: date) -> Sequence[Row[Any]]:
     """The receivables that stand so today and whose history does not say it yet."""
     said = exists().where(
         receivable_history.c.receivable_id == receivables.c.receivable_id, receivable_history.c.after == standing
     )
-    query = select(receivables).where(receivables.c.state != _DRAFTED, _stands(standing, today), ~said)
+    query = select(receivables).where(receivables.c.state != DRAFTED, stands(standing, today), ~said)
     return connection.execute(query.order_by(receivables.c.number)).all()
 
 

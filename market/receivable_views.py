@@ -12,10 +12,10 @@ from data.units import FEN_DECIMALS, UnitError, format_instant, format_steps, pa
 from finance import offer
 from finance.book import RefusedError, Word, is_on_its_way
 from finance.calendar import DayCount
+from finance.listing import Viewer
 from finance.offer import OfferError, Terms
 from finance.offers import QuotedTerms
 from finance.receivable import IllegalTransitionError, Standing, State, standing
-from finance.store import Viewer
 from market import wire
 from market.context import Context
 from market.identity import Member

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Row
 from finance import store
 from finance.book import Book, Word
 from finance.evidence import Evidence, evidence_of
+from finance.listing import Filter, Viewer
+from finance.listing_store import list_receivables
 from finance.receivable import Standing, State
-from finance.store import Filter, Viewer
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import require
@@ -101,7 +102,7 @@ async def show_all(request: web.Request) -> web.Response:
     asked, limit, after = _filter(parameters), wire.page_limit(parameters), wire.cursor(parameters)
     today = today_of(context)
     rows = await context.read(
-        lambda connection: store.list_receivables(connection, viewer, asked, today, after=after, limit=limit)
+        lambda connection: list_receivables(connection, viewer, asked, today, after=after, limit=limit)
     )
     last = rows[-1].change if len(rows) == limit else None
     return wire.reply(wire.page([receivable_body(row, viewer, today) for row in rows], last))

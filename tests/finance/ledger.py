@@ -22,10 +22,11 @@ from data.units import MICRO_PER_CNY, MICRO_PER_FEN
 from finance import mirror as finance_mirror
 from finance import periods, store
 from finance.book import Book, Word
+from finance.listing import Filter, Viewer
+from finance.listing_store import list_receivables
 from finance.offer import Quote
 from finance.offers import OfferBook
 from finance.period import Billing
-from finance.store import Viewer
 from settlement import acts, calendar, cycle_store, drafting, mirror, outbox, signatures
 from settlement.acts import Admission, Mint, Offer, Role
 from settlement.chain_store import ChainStore
@@ -199,9 +200,7 @@ class Ledger:
 
     def receivables(self, period: int | None = None) -> list[Row[Any]]:
         with reading(self.database) as connection:
-            seen = store.list_receivables(
-                connection, Viewer(1, is_overseer=True), store.Filter(), DAY, after=-1, limit=1_000
-            )
+            seen = list_receivables(connection, Viewer(1, is_overseer=True), Filter(), DAY, after=-1, limit=1_000)
         return sorted((row for row in seen if period in (None, row.period)), key=lambda row: row.number)
 
     def receivable(self, receivable_id: bytes) -> Row[Any]:

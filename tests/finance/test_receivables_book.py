@@ -12,11 +12,12 @@ from data.units import MICRO_PER_FEN
 from finance import mirror, periods, store
 from finance.book import RefusedError
 from finance.calendar import DayCount
+from finance.listing import Filter, Viewer
+from finance.listing_store import list_receivables
 from finance.mirror import MirrorError
 from finance.offer import OfferError, Quote
 from finance.receivable import ChainState, IllegalTransitionError, Standing
 from finance.rows import claim_of
-from finance.store import Filter, Viewer
 from settlement import acts, calls, merkle
 from settlement.chain import ChainEvent
 from settlement.writer import Writer
@@ -439,7 +440,7 @@ ALL = Filter()
 
 def seen(ledger: Ledger, viewer: Viewer, asked: Filter = ALL, after: int = -1, limit: int = 100) -> list[int]:
     with reading(ledger.database) as connection:
-        rows = store.list_receivables(connection, viewer, asked, date(2026, 8, 3), after=after, limit=limit)
+        rows = list_receivables(connection, viewer, asked, date(2026, 8, 3), after=after, limit=limit)
     assert all(viewer.may_see(row) for row in rows)
     return [row.number for row in rows]
 
