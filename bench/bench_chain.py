@@ -14,13 +14,15 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from rich.console import Console
 
-from settlement import acts, merkle, signatures
-from settlement.acts import Admission, Approval, Commitment, Delta, Mint, Offer, Receivable, Role
+from settlement import acts, merkle, receivable_acts, sale_acts, signatures
+from settlement.acts import Admission, Approval, Commitment, Delta, Mint, Role
 from settlement.chain import Call
 from settlement.chain_audit import verify_chain_file
 from settlement.deploy import Genesis, deploy
 from settlement.embedded import start_embedded
+from settlement.receivable_acts import Receivable
 from settlement.rpc import RpcChain
+from settlement.sale_acts import Offer
 from settlement.writer import CALLS_IN_ROUND
 
 YUAN, DAY_S, LATE_S = 1_000_000, 86_400, 10**10
@@ -108,12 +110,14 @@ class Day:
         buyers, sellers = self.members[1 : 1 + BUYERS], self.members[1 + BUYERS :]
         pairs = [(sellers[at % len(sellers)], buyers[at % BUYERS]) for at in range(count)]
         owed = [Receivable(1, seller, buyer, 100 * YUAN, 60, 1, 61, word, word) for seller, buyer in pairs]
-        ids = [acts.receivable_id(each) for each in owed]
+        ids = [receivable_acts.receivable_id(each) for each in owed]
         root = merkle.root(ids)
-        digest = acts.issue_period_digest(domain, 1, root, count)
-        self.do("issue a period", [acts.issue_period(1, root, count, approve(1, digest), approve(2, digest))])
+        digest = receivable_acts.issue_period_digest(domain, 1, root, count)
+        self.do(
+            "issue a period", [receivable_acts.issue_period(1, root, count, approve(1, digest), approve(2, digest))]
+        )
         proven = [(each, merkle.path(ids, at)) for at, each in enumerate(owed)]
-        batches = [acts.materialise_many(proven[at : at + 20]) for at in range(0, count, 20)]
+        batches = [receivable_acts.materialise_many(proven[at : at + 20]) for at in range(0, count, 20)]
         self.do("materialise 20", batches)
         self.do("acknowledge (one debtor)", [self._acknowledge(buyer, owed, ids) for buyer in buyers])
         numbered = list(enumerate(zip(owed, ids, strict=True), 1000))
@@ -124,25 +128,25 @@ class Day:
     def _acknowledge(self, buyer: int, owed: Sequence[Receivable], ids: Sequence[bytes]) -> Call:
         own = [the_id for each, the_id in zip(owed, ids, strict=True) if each.debtor == buyer]
         once = {"nonce": 1, "deadline_s": LATE_S}
-        digest = acts.acknowledge_many_digest(self.chain.domain("Receivables"), buyer, own, **once)
-        return acts.acknowledge_many(buyer, own, sign(buyer, digest), **once)
+        digest = receivable_acts.acknowledge_many_digest(self.chain.domain("Receivables"), buyer, own, **once)
+        return receivable_acts.acknowledge_many(buyer, own, sign(buyer, digest), **once)
 
     def _list(self, seller: int, the_id: bytes, nonce: int) -> Call:
         once = {"nonce": nonce, "deadline_s": LATE_S}
-        digest = acts.set_listed_digest(self.chain.domain("Receivables"), the_id, seller, True, **once)
-        return acts.set_listed(the_id, True, sign(seller, digest), **once)
+        digest = receivable_acts.set_listed_digest(self.chain.domain("Receivables"), the_id, seller, True, **once)
+        return receivable_acts.set_listed(the_id, True, sign(seller, digest), **once)
 
     def _finance(self, seller: int, the_id: bytes, nonce: int) -> Call:
         domain = self.chain.domain("Receivables")
         offer = Offer(the_id, BANK, 80 * YUAN, 78 * YUAN, nonce, LATE_S)
-        accepted = acts.acceptance_digest(domain, offer, seller, nonce=10**6 + nonce, deadline_s=LATE_S)
-        signed = sign(BANK, acts.offer_digest(domain, offer)), sign(seller, accepted)
-        return acts.finance(offer, *signed, seller_nonce=10**6 + nonce, seller_deadline_s=LATE_S)
+        accepted = sale_acts.acceptance_digest(domain, offer, seller, nonce=10**6 + nonce, deadline_s=LATE_S)
+        signed = sign(BANK, sale_acts.offer_digest(domain, offer)), sign(seller, accepted)
+        return sale_acts.finance(offer, *signed, seller_nonce=10**6 + nonce, seller_deadline_s=LATE_S)
 
     def _repay(self, buyer: int, the_id: bytes, nonce: int) -> Call:
         once = {"nonce": nonce, "deadline_s": LATE_S}
-        digest = acts.repay_digest(self.chain.domain("Receivables"), the_id, buyer, 100 * YUAN, **once)
-        return acts.repay(the_id, 100 * YUAN, sign(buyer, digest), **once)
+        digest = receivable_acts.repay_digest(self.chain.domain("Receivables"), the_id, buyer, 100 * YUAN, **once)
+        return receivable_acts.repay(the_id, 100 * YUAN, sign(buyer, digest), **once)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from finance.offer import OfferError, Quote, parse_rate_ppm, terms_of
 from finance.offers import QuotedTerms
 from finance.periods import published_period
 from finance.receivable import ChainState, State
-from settlement import acts, calendar, signatures
+from settlement import calendar, sale_acts, signatures
 from settlement import store as settlement_store
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.chain import ChainEvent
@@ -204,7 +204,7 @@ def audit_offers(connection: Connection, keys: KeyHistory, domain: Domain, time_
         column = _offer_problem(offer, faces[offer.receivable_id], time_zone)
         if column is not None:
             yield Contradiction("offers", str(offer.offer_id), column, "it is not what the quote comes to")
-        digest = acts.offer_digest(domain, chain_offer(offer))
+        digest = sale_acts.offer_digest(domain, chain_offer(offer))
         if not any(signatures.is_signed(key, digest, offer.signature) for key in keys.all_of(offer.bank)):
             yield Contradiction("offers", str(offer.offer_id), "signature", f"it is not that of bank {offer.bank}")
 

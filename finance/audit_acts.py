@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from finance import mirror, period_store, store
 from finance.book import chain_offer
 from finance.receivable import Act, ChainState, Standing, State
-from settlement import abi, acts, calendar, signatures
+from settlement import abi, calendar, receivable_acts, signatures
 from settlement import store as settlement_store
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.chain import ChainEvent
@@ -56,7 +56,7 @@ def _periods(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
         if row.root == EMPTY_ROOT:
             yield from _unsigned(row)
             continue
-        digest = acts.issue_period_digest(domain, row.period, row.root, period_store.count_of(row))
+        digest = receivable_acts.issue_period_digest(domain, row.period, row.root, period_store.count_of(row))
         for role in ("operator", "checker"):
             signature = getattr(row, f"{role}_signature")
             keys = scene.keys.all_of(getattr(scene.terms, role))

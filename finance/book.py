@@ -26,11 +26,11 @@ from finance.receivable import (
     check_transition,
 )
 from finance.rows import claim_of, restore
-from settlement import acts, merkle, outbox, signatures
+from settlement import merkle, outbox, receivable_acts, sale_acts, signatures
 from settlement import store as settlement_store
-from settlement.acts import Offer
 from settlement.chain import Call
 from settlement.intents import Domain
+from settlement.sale_acts import Offer
 
 MOST_AT_ONCE = 100
 """The contract's bound on receivables under one acknowledgement."""
@@ -84,10 +84,10 @@ class Book:
     def acknowledge(self, connection: Connection, word: Word, receivable_ids: Sequence[bytes], now_s: int) -> None:
         """The debtor agrees to owe up to 100 receivables; what is not on the chain yet is brought there first."""
         _check_named(receivable_ids)
-        digest = acts.acknowledge_many_digest(
+        digest = receivable_acts.acknowledge_many_digest(
             self.domain, word.member, receivable_ids, nonce=word.nonce, deadline_s=word.deadline_s
         )
-        call = acts.acknowledge_many(
+        call = receivable_acts.acknowledge_many(
             word.member, receivable_ids, word.signature, nonce=word.nonce, deadline_s=word.deadline_s
         )
         rows = _visible(connection, word.viewer, receivable_ids)
@@ -103,10 +103,10 @@ class Book:
 
     def reject(self, connection: Connection, word: Word, receivable_id: bytes, reason: str, *, now_s: int) -> None:
         """The debtor says that it does not owe this, and why."""
-        digest = acts.reject_digest(
+        digest = receivable_acts.reject_digest(
             self.domain, receivable_id, word.member, nonce=word.nonce, deadline_s=word.deadline_s
         )
-        call = acts.reject(receivable_id, word.signature, nonce=word.nonce, deadline_s=word.deadline_s)
+        call = receivable_acts.reject(receivable_id, word.signature, nonce=word.nonce, deadline_s=word.deadline_s)
         rows = _visible(connection, word.viewer, [receivable_id])
         if _is_repeat(rows, call):
             return
@@ -125,8 +125,8 @@ class Book:
         terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
         rows = _visible(connection, word.viewer, [receivable_id])
         check_actor(claim_of(rows[0]), Act.REPAY, word.member)
-        digest = acts.repay_digest(self.domain, receivable_id, word.member, amount_micro, **terms)
-        call = acts.repay(receivable_id, amount_micro, word.signature, **terms)
+        digest = receivable_acts.repay_digest(self.domain, receivable_id, word.member, amount_micro, **terms)
+        call = receivable_acts.repay(receivable_id, amount_micro, word.signature, **terms)
         if _is_repeat(rows, call):
             return
         value = restore(rows[0])
@@ -144,8 +144,8 @@ class Book:
         """The creditor puts an acknowledged receivable up for sale, or takes it back."""
         act = Act.LIST if listed else Act.WITHDRAW
         terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
-        digest = acts.set_listed_digest(self.domain, receivable_id, word.member, listed, **terms)
-        call = acts.set_listed(receivable_id, listed, word.signature, **terms)
+        digest = receivable_acts.set_listed_digest(self.domain, receivable_id, word.member, listed, **terms)
+        call = receivable_acts.set_listed(receivable_id, listed, word.signature, **terms)
         rows = _visible(connection, word.viewer, [receivable_id])
         if _is_repeat(rows, call):
             return
@@ -164,8 +164,8 @@ class Book:
             refuse("not_found", "there is no such offer")
         on_chain = chain_offer(offer)
         terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
-        digest = acts.acceptance_digest(self.domain, on_chain, word.member, **terms)
-        call = acts.finance(
+        digest = sale_acts.acceptance_digest(self.domain, on_chain, word.member, **terms)
+        call = sale_acts.finance(
             on_chain,
             offer.signature,
             word.signature,
@@ -273,6 +273,6 @@ def _materialisations(connection: Connection, rows: Sequence[Row[Any]]) -> list[
         for under in [leaves[row.period]]
     ]
     return [
-        acts.materialise_many(proven[start : start + MATERIALISED_AT_ONCE])
+        receivable_acts.materialise_many(proven[start : start + MATERIALISED_AT_ONCE])
         for start in range(0, len(proven), MATERIALISED_AT_ONCE)
     ]

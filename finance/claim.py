@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from data.units import MICRO_PER_FEN
 from finance.calendar import epoch_day
-from settlement import acts, merkle
+from settlement import merkle, receivable_acts
 from settlement.delivery import Delivery
 from settlement.trade_leaf import TradeRecord, trade_leaf
 
@@ -34,9 +34,9 @@ class Claim(NamedTuple):
         return self.face_fen * MICRO_PER_FEN
 
     @property
-    def on_chain(self) -> acts.Receivable:
+    def on_chain(self) -> receivable_acts.Receivable:
         """The same content in the contract's units."""
-        return acts.Receivable(
+        return receivable_acts.Receivable(
             self.period,
             self.creditor,
             self.debtor,
@@ -51,7 +51,7 @@ class Claim(NamedTuple):
     @property
     def receivable_id(self) -> bytes:
         """32 bytes: the leaf under the root of its period."""
-        return acts.receivable_id(self.on_chain)
+        return receivable_acts.receivable_id(self.on_chain)
 
 
 class TermsTrade(NamedTuple):

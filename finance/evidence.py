@@ -17,7 +17,7 @@ from finance import period_store, store
 from finance.claim import TermsTrade, trades_root
 from finance.period import Pair
 from finance.rows import claim_of
-from settlement import acts, merkle
+from settlement import merkle, receivable_acts
 from settlement import store as settlement_store
 from settlement.contradiction import Contradiction
 from settlement.hexjson import Hex
@@ -138,7 +138,10 @@ def verify_evidence(
     """
     content, name = evidence.content, evidence.receivable_id.hex()
     problems = []
-    if acts.receivable_id(acts.Receivable(*msgspec.structs.astuple(content))) != evidence.receivable_id:
+    if (
+        receivable_acts.receivable_id(receivable_acts.Receivable(*msgspec.structs.astuple(content)))
+        != evidence.receivable_id
+    ):
         problems.append(("receivable_id", "it is not the hash of the content"))
     if merkle.climb(evidence.receivable_id, list(evidence.path)) != period_root:
         problems.append(("path", "it does not stand under the period's root on the chain"))

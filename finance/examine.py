@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from finance.claim import TermsTrade, terms_trade
 from finance.published import PublishedPeriod, carried_after, verify_period, verify_succession
-from settlement import acts, hexjson
+from settlement import hexjson, receivable_acts
 from settlement.checker import PeriodVerdict
 from settlement.contradiction import Contradiction, differs
 from settlement.examine_cycle import CycleExaminer, SettledTrade
@@ -27,7 +27,7 @@ class PeriodExaminer:
         Raises msgspec.DecodeError on JSON that is no period.
         """
         published = hexjson.load(payload, PublishedPeriod)
-        digest = acts.issue_period_digest(domain, published.period, published.root, published.count)
+        digest = receivable_acts.issue_period_digest(domain, published.period, published.root, published.count)
         return PeriodVerdict(self.examine(published, cycles.settled, cycles.days), digest)
 
     def examine(

@@ -1,8 +1,8 @@
 """A bank's offers: computed from its quote by the same arithmetic on both sides, signed over amounts, kept until taken.
 
-The bank computes ``offer.terms_of`` itself and signs ``acts.offer_digest`` over what comes out; the market computes it
-again from the quote and checks the signature over its own figures. Interest runs from today, by the market's clock and
-calendar, to the due day.
+The bank computes ``offer.terms_of`` itself and signs ``sale_acts.offer_digest`` over what comes out; the market
+computes it again from the quote and checks the signature over its own figures. Interest runs from today, by the
+market's clock and calendar, to the due day.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from finance.book import RefusedError, Word, check_signature, refuse
 from finance.calendar import days_between
 from finance.offer import Quote, Terms, format_rate, terms_of
 from finance.receivable import Act, State, check_transition
-from settlement import acts, calendar
-from settlement.acts import Offer
+from settlement import calendar, sale_acts
 from settlement.intents import Domain
+from settlement.sale_acts import Offer
 
 MOST_OPEN = 10
 """So many open offers a bank may have on one receivable."""
@@ -81,7 +81,7 @@ class OfferBook:
             deadline_s=word.deadline_s,
         )
         try:
-            check_signature(connection, word.member, acts.offer_digest(self.domain, offer), word.signature)
+            check_signature(connection, word.member, sale_acts.offer_digest(self.domain, offer), word.signature)
         except RefusedError as error:
             reason = (
                 f"{error}: an advance of {terms.advance_fen} fen and proceeds of {terms.proceeds_fen} fen, "

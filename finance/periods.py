@@ -24,7 +24,7 @@ from finance import period_store
 from finance.period import Billing, Draft, bundle, draft
 from finance.published import PublishedPeriod, PublishedRemainder, publish_receivable
 from finance.rows import claim_of
-from settlement import acts, calendar, cycle_store, outbox, signatures
+from settlement import calendar, cycle_store, outbox, receivable_acts, signatures
 from settlement.acts import Approval
 from settlement.hexjson import Hex
 from settlement.intents import Domain
@@ -47,7 +47,7 @@ def close_due(
             return None
         drafted, row = _draft(connection, span, billing)
     if drafted.issues:
-        digest = acts.issue_period_digest(domain, drafted.period, drafted.root, len(drafted.issues))
+        digest = receivable_acts.issue_period_digest(domain, drafted.period, drafted.root, len(drafted.issues))
         row |= {"state": "drafted", "operator_signature": operator.approve(digest).signature}
     else:
         row |= {"state": "issued", "operator_signature": b""}
@@ -158,10 +158,10 @@ def accept_signature(
     if row.state not in ("drafted", "refused"):
         return None if row.checker_signature == signature else "already_signed"
     count = period_store.count_of(row)
-    if not signatures.is_signed(key, acts.issue_period_digest(domain, number, row.root, count), signature):
+    if not signatures.is_signed(key, receivable_acts.issue_period_digest(domain, number, row.root, count), signature):
         return "bad_signature"
     approvals = [Approval(operator, row.operator_signature)], [Approval(checker, signature)]
-    outbox.put(connection, acts.issue_period(number, row.root, count, *approvals))
+    outbox.put(connection, receivable_acts.issue_period(number, row.root, count, *approvals))
     period_store.set_period(connection, number, state="signed", checker_signature=signature, refusal=None)
     return None
 

@@ -48,10 +48,10 @@ class ChainState(IntEnum):
     ISSUED = 1
     ACKNOWLEDGED = 2
     LISTED = 3
-    FINANCED = 4
-    PARTLY_PAID = 5
-    SETTLED = 6
-    REJECTED = 7
+    FINANCED = 5
+    PARTLY_PAID = 7
+    SETTLED = 12
+    REJECTED = 13
 
     @property
     def state(self) -> State:

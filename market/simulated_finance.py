@@ -28,9 +28,9 @@ from market.institutions import POLL_S, Deposit, StuckError
 from market.simulated_town import AT_ONCE, Town
 from market.simulated_trading import Step
 from market.tariff import Bank, Tariff
-from settlement import acts
-from settlement.acts import Offer
+from settlement import receivable_acts, sale_acts
 from settlement.calendar import bounds, day_of, start_of
+from settlement.sale_acts import Offer
 
 ACKNOWLEDGED_AT_ONCE = 100
 LEAST_SOLD_FEN = 5000
@@ -152,7 +152,7 @@ async def acknowledge(town: Town, step: Step) -> list[Owed]:
 async def _acknowledge(client: Client, owed: Sequence[Owed], deadline_s: int) -> None:
     assert client.member is not None
     domain, nonce = (await client.facts()).domain("Receivables"), new_nonce()
-    digest = acts.acknowledge_many_digest(
+    digest = receivable_acts.acknowledge_many_digest(
         domain, client.member, [each.id for each in owed], nonce=nonce, deadline_s=deadline_s
     )
     body = {"receivables": [each.receivable for each in owed]}
@@ -167,7 +167,9 @@ async def put_up(town: Town, acknowledged: Sequence[Owed], step: Step) -> list[O
     async def one(owed: Owed) -> None:
         client, nonce = town.client_of(owed.creditor), new_nonce()
         domain = (await client.facts()).domain("Receivables")
-        digest = acts.set_listed_digest(domain, owed.id, owed.creditor, True, nonce=nonce, deadline_s=deadline_s)
+        digest = receivable_acts.set_listed_digest(
+            domain, owed.id, owed.creditor, True, nonce=nonce, deadline_s=deadline_s
+        )
         path = f"/v1/receivables/{owed.receivable}/list"
         await client.post(path, _signed(client, digest, nonce, deadline_s))
         step(1, f"{len(worth)} of {len(acknowledged)} receivables are worth selling")
@@ -214,7 +216,7 @@ async def _offer(client: Client, bank: Bank, owed: Owed, *, today: date, deadlin
         nonce,
         deadline_s,
     )
-    digest = acts.offer_digest((await client.facts()).domain("Receivables"), offer)
+    digest = sale_acts.offer_digest((await client.facts()).domain("Receivables"), offer)
     body = {
         "receivable": owed.receivable,
         "advance_rate": bank.advance_rate,
@@ -257,7 +259,7 @@ async def _accept(client: Client, offer: dict[str, Any], deadline_s: int) -> Non
     )
     nonce = new_nonce()
     domain = (await client.facts()).domain("Receivables")
-    digest = acts.acceptance_digest(domain, signed, client.member, nonce=nonce, deadline_s=deadline_s)
+    digest = sale_acts.acceptance_digest(domain, signed, client.member, nonce=nonce, deadline_s=deadline_s)
     await client.post(f"/v1/offers/{offer['offer']}/accept", _signed(client, digest, nonce, deadline_s))
 
 
@@ -302,7 +304,9 @@ async def _bring_money(town: Town, due: Sequence[Owed], due_day: date) -> None:
 async def _repay(client: Client, owed: Owed, deadline_s: int) -> None:
     nonce, amount_micro = new_nonce(), owed.face_fen * MICRO_PER_FEN
     domain = (await client.facts()).domain("Receivables")
-    digest = acts.repay_digest(domain, owed.id, owed.debtor, amount_micro, nonce=nonce, deadline_s=deadline_s)
+    digest = receivable_acts.repay_digest(
+        domain, owed.id, owed.debtor, amount_micro, nonce=nonce, deadline_s=deadline_s
+    )
     body = {"amount": format_money(amount_micro)}
     path = f"/v1/receivables/{owed.receivable}/repay"
     await client.post(path, body | _signed(client, digest, nonce, deadline_s))

@@ -124,3 +124,18 @@ def climb(leaf_hash: bytes, siblings: Path) -> bytes:
     for on_left, sibling in siblings:
         current = node(sibling, current) if on_left else node(current, sibling)
     return current
+
+
+def rest(leaves: Sequence[bytes], count: int) -> list[bytes]:
+    """What completes the first ``count`` leaves to the root over all: the subtrees to their right, from below upward.
+
+    Whoever holds the whole subtrees of the first ``count`` (as ``RootStream`` does) climbs with these to the root, and
+    so knows that they are its first leaves. Empty when there are no others.
+    """
+    assert 0 < count <= len(leaves), f"the first {count} of {len(leaves)} leaves"
+    level, position, found = list(leaves), count - 1, []
+    while len(level) > 1:
+        if position % 2 == 0 and position + 1 < len(level):
+            found.append(level[position + 1])
+        level, position = _parents(level), position // 2
+    return found

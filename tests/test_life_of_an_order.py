@@ -25,7 +25,7 @@ from market.children import Children
 from market.client import Client, Placed, Refused, jwk_of, new_nonce
 from market.institutions import Deposit, GridNode, Newcomer, NewMeter, Reading
 from matching.order import Level, Side, Tif
-from settlement import acts, hexjson, signatures
+from settlement import hexjson, receivable_acts, sale_acts, signatures
 from settlement.chain_file import FileChain
 from settlement.compile import compiled
 from settlement.intents import RECEIPT, OrderIntent
@@ -253,24 +253,26 @@ async def fang_acknowledges(town: Town, receivable: dict[str, Any]) -> None:
     """The contract checks the debtor's signature; only then may it be listed."""
     domain, nonce, deadline_s = (await town.fang.facts()).domain("Receivables"), new_nonce(), _soon()
     named = bytes.fromhex(receivable["receivable"])
-    digest = acts.acknowledge_many_digest(domain, _id(town.fang), [named], nonce=nonce, deadline_s=deadline_s)
+    digest = receivable_acts.acknowledge_many_digest(
+        domain, _id(town.fang), [named], nonce=nonce, deadline_s=deadline_s
+    )
     body = {"receivables": [named.hex()], **_signed(town.fang, digest, nonce, deadline_s)}
     await town.fang.post("/v1/receivables/acknowledge", body)
     await _until_state(town.he, receivable, "acknowledged")
     nonce = new_nonce()
-    digest = acts.set_listed_digest(domain, named, _id(town.he), True, nonce=nonce, deadline_s=deadline_s)
+    digest = receivable_acts.set_listed_digest(domain, named, _id(town.he), True, nonce=nonce, deadline_s=deadline_s)
     await town.he.post(f"/v1/receivables/{named.hex()}/list", _signed(town.he, digest, nonce, deadline_s))
     await _until_state(town.he, receivable, "listed")
 
 
-async def a_bank_offers_on_it(town: Town, receivable: dict[str, Any]) -> acts.Offer:
+async def a_bank_offers_on_it(town: Town, receivable: dict[str, Any]) -> sale_acts.Offer:
     """90 % in advance at 3.6 % a year for the days left; both sides compute the same proceeds to the fen."""
     [seen] = await town.bank.items("/v1/receivables", state="listed")
     days = days_between(date(2026, 7, 4), date.fromisoformat(seen["due_day"]))
     quote = Quote(parse_rate_ppm("0.90"), parse_rate_ppm("0.036"), DayCount("360"), 0)
     terms = terms_of(2679, quote, days)
     assert terms.advance_fen == 2411  # 26.79 x 0.90, rounded down
-    offer = acts.Offer(
+    offer = sale_acts.Offer(
         bytes.fromhex(seen["receivable"]),
         _id(town.bank),
         terms.advance_fen * 10_000,
@@ -278,18 +280,18 @@ async def a_bank_offers_on_it(town: Town, receivable: dict[str, Any]) -> acts.Of
         new_nonce(),
         _soon(),
     )
-    digest = acts.offer_digest((await town.bank.facts()).domain("Receivables"), offer)
+    digest = sale_acts.offer_digest((await town.bank.facts()).domain("Receivables"), offer)
     body = {"receivable": seen["receivable"], "advance_rate": "0.90", "rate": "0.036", "days_basis": "360", "fee": "0"}
     await town.bank.post("/v1/offers", body | _signed(town.bank, digest, offer.nonce, offer.deadline_s))
     return offer
 
 
-async def he_takes_the_money(town: Town, offer: acts.Offer) -> None:
+async def he_takes_the_money(town: Town, offer: sale_acts.Offer) -> None:
     """Money one way and the claim the other in one transaction, or neither."""
     [made] = await town.he.items("/v1/offers", receivable=offer.receivable_id.hex())
     nonce, deadline_s = new_nonce(), _soon()
     domain = (await town.he.facts()).domain("Receivables")
-    digest = acts.acceptance_digest(domain, offer, _id(town.he), nonce=nonce, deadline_s=deadline_s)
+    digest = sale_acts.acceptance_digest(domain, offer, _id(town.he), nonce=nonce, deadline_s=deadline_s)
     await town.he.post(f"/v1/offers/{made['offer']}/accept", _signed(town.he, digest, nonce, deadline_s))
     await _until_state(town.he, {"receivable": offer.receivable_id.hex()}, "financed")
     assert _micro((await town.he.get("/v1/account"))["cash"]) == offer.proceeds_micro
@@ -306,7 +308,9 @@ async def fang_pays_when_it_is_due(town: Town, receivable: dict[str, Any]) -> No
     await institutions.until_idle(town.operator)
     domain, nonce, deadline_s = (await town.fang.facts()).domain("Receivables"), new_nonce(), due_s + 3600
     named, amount_micro = bytes.fromhex(receivable["receivable"]), 2679 * 10_000
-    digest = acts.repay_digest(domain, named, _id(town.fang), amount_micro, nonce=nonce, deadline_s=deadline_s)
+    digest = receivable_acts.repay_digest(
+        domain, named, _id(town.fang), amount_micro, nonce=nonce, deadline_s=deadline_s
+    )
     body = {"amount": "26.79", **_signed(town.fang, digest, nonce, deadline_s)}
     await town.fang.post(f"/v1/receivables/{named.hex()}/repay", body)
     await _until_state(town.he, receivable, "settled")

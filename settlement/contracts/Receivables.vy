@@ -4,7 +4,7 @@
 @notice A receivable can only come from a period's root, which operator and checker signed; a (creditor, debtor,
         terms, period) is claimed once; nothing is financed before its debtor acknowledged it; cash in = the holder's
         advance, then the seller's residual. Every change of state is an event with actor, before and after.
-        States: 1 issued, 2 acknowledged, 3 listed, 4 financed, 5 partly paid, 6 settled, 7 rejected.
+        States: 1 issued, 2 acknowledged, 3 listed, 5 financed, 7 partly paid, 12 settled, 13 rejected.
 """
 
 import eip712
@@ -115,10 +115,10 @@ ABSENT: constant(uint256) = 0
 ISSUED: constant(uint256) = 1
 ACKNOWLEDGED: constant(uint256) = 2
 LISTED: constant(uint256) = 3
-FINANCED: constant(uint256) = 4
-PARTLY_PAID: constant(uint256) = 5
-SETTLED: constant(uint256) = 6
-REJECTED: constant(uint256) = 7
+FINANCED: constant(uint256) = 5
+PARTLY_PAID: constant(uint256) = 7
+SETTLED: constant(uint256) = 12
+REJECTED: constant(uint256) = 13
 
 NOBODY: constant(uint256) = 0
 MICRO_PER_FEN: constant(uint256) = 10_000

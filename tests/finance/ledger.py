@@ -27,8 +27,8 @@ from finance.listing_store import list_receivables
 from finance.offer import Quote
 from finance.offers import OfferBook
 from finance.period import Billing
-from settlement import acts, calendar, cycle_store, drafting, mirror, outbox, signatures
-from settlement.acts import Admission, Mint, Offer, Role
+from settlement import acts, calendar, cycle_store, drafting, mirror, outbox, receivable_acts, sale_acts, signatures
+from settlement.acts import Admission, Mint, Role
 from settlement.chain_store import ChainStore
 from settlement.compile import compiled
 from settlement.deploy import Genesis, contract_addresses, deploy_over
@@ -38,6 +38,7 @@ from settlement.node import Node
 from settlement.node_methods import answer
 from settlement.officer import Officer
 from settlement.rpc import RpcChain
+from settlement.sale_acts import Offer
 from settlement.writer import Writer
 from tests.databases import copy_database, url_of
 from tests.settlement.settlement_world import (
@@ -166,7 +167,7 @@ class Ledger:
         with self.database.begin() as connection:
             published = periods.published_period(connection, number)
             if published is not None and digest is None:
-                digest = acts.issue_period_digest(self.domain, number, published.root, published.count)
+                digest = receivable_acts.issue_period_digest(self.domain, number, published.root, published.count)
             signature = signatures.sign(key_of(CHECKER), digest or bytes(32))
             return periods.accept_signature(
                 connection,
@@ -232,20 +233,25 @@ class Ledger:
 
     def acknowledge(self, member: int, *ids: bytes, **changed: Any) -> Word:
         word = self.word(
-            member, lambda **terms: acts.acknowledge_many_digest(self.domain, member, ids, **terms), **changed
+            member,
+            lambda **terms: receivable_acts.acknowledge_many_digest(self.domain, member, ids, **terms),
+            **changed,
         )
         with self.database.begin() as connection:
             self.book.acknowledge(connection, word, ids, self.now_s)
         return word
 
     def reject(self, member: int, receivable_id: bytes, reason: str) -> None:
-        word = self.word(member, lambda **terms: acts.reject_digest(self.domain, receivable_id, member, **terms))
+        word = self.word(
+            member, lambda **terms: receivable_acts.reject_digest(self.domain, receivable_id, member, **terms)
+        )
         with self.database.begin() as connection:
             self.book.reject(connection, word, receivable_id, reason, now_s=self.now_s)
 
     def set_listed(self, member: int, receivable_id: bytes, listed: bool = True) -> None:
         word = self.word(
-            member, lambda **terms: acts.set_listed_digest(self.domain, receivable_id, member, listed, **terms)
+            member,
+            lambda **terms: receivable_acts.set_listed_digest(self.domain, receivable_id, member, listed, **terms),
         )
         with self.database.begin() as connection:
             self.book.set_listed(connection, word, receivable_id, listed=listed, now_s=self.now_s)
@@ -253,7 +259,8 @@ class Ledger:
     def repay(self, member: int, receivable_id: bytes, amount_fen: int) -> None:
         amount_micro = amount_fen * MICRO_PER_FEN
         word = self.word(
-            member, lambda **terms: acts.repay_digest(self.domain, receivable_id, member, amount_micro, **terms)
+            member,
+            lambda **terms: receivable_acts.repay_digest(self.domain, receivable_id, member, amount_micro, **terms),
         )
         with self.database.begin() as connection:
             self.book.repay(connection, word, receivable_id, amount_fen, now_s=self.now_s)
@@ -265,7 +272,7 @@ class Ledger:
 
         def digest_of(nonce: int, deadline_s: int) -> bytes:
             amounts = (advance_fen * MICRO_PER_FEN, proceeds_fen * MICRO_PER_FEN)
-            return acts.offer_digest(self.domain, Offer(receivable_id, bank, *amounts, nonce, deadline_s))
+            return sale_acts.offer_digest(self.domain, Offer(receivable_id, bank, *amounts, nonce, deadline_s))
 
         word = self.word(bank, digest_of, **changed)
         with self.database.begin() as connection:
@@ -282,7 +289,7 @@ class Ledger:
         amounts = (row.advance_fen * MICRO_PER_FEN, row.proceeds_fen * MICRO_PER_FEN)
         signed = Offer(row.receivable_id, row.bank, *amounts, row.nonce, row.expires_s)
         word = self.word(
-            member, lambda **terms: acts.acceptance_digest(self.domain, signed, member, **terms), **changed
+            member, lambda **terms: sale_acts.acceptance_digest(self.domain, signed, member, **terms), **changed
         )
         with self.database.begin() as connection:
             self.book.accept(connection, word, offer_id, self.now_s)

@@ -18,7 +18,7 @@ from finance import audit, examine, periods, store
 from finance.calendar import DayCount
 from finance.evidence import Evidence, evidence_of, verify_evidence
 from finance.offer import Quote
-from settlement import acts, cycle_store, hexjson, publish_store, signatures
+from settlement import cycle_store, hexjson, publish_store, receivable_acts, signatures
 from settlement import store as settlement_store
 from settlement.audit_scene import Scene
 from settlement.contradiction import Contradiction
@@ -163,7 +163,7 @@ def test_the_examiner_gives_the_digest_to_sign_or_the_contradiction(ledger: Ledg
     for member, signature in signed:
         assert signature is not None
         assert signatures.is_signed(signatures.public_key(key_of(member)), verdict.digest, signature)
-    assert verdict.digest == acts.issue_period_digest(ledger.domain, 1, first.root, 2)
+    assert verdict.digest == receivable_acts.issue_period_digest(ledger.domain, 1, first.root, 2)
     for wrong in (
         first,
         msgspec.structs.replace(second, root=Hex(bytes(32))),

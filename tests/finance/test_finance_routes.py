@@ -24,8 +24,8 @@ from market.feed import Feed
 from market.identity import Directory
 from market.scopes import SCOPES
 from market.sequencer import Sequencer
-from settlement import acts, calendar, hexjson
-from settlement.acts import Offer
+from settlement import calendar, hexjson, receivable_acts, sale_acts
+from settlement.sale_acts import Offer
 from tests.finance.ledger import (
     BANK,
     FACTORY,
@@ -107,7 +107,7 @@ class Served:
     async def acknowledge(self, name: str) -> Any:
         ids = [bytes.fromhex(name)]
         body = self.signed(
-            FACTORY, lambda **terms: acts.acknowledge_many_digest(self.ledger.domain, FACTORY, ids, **terms)
+            FACTORY, lambda **terms: receivable_acts.acknowledge_many_digest(self.ledger.domain, FACTORY, ids, **terms)
         )
         answer = await self.post(FACTORY, "/v1/receivables/acknowledge", {"receivables": [name], **body})
         self.ledger.sync()
@@ -116,7 +116,9 @@ class Served:
     async def list_for_sale(self, name: str, *, listed: bool = True) -> Any:
         body = self.signed(
             PLANT,
-            lambda **terms: acts.set_listed_digest(self.ledger.domain, bytes.fromhex(name), PLANT, listed, **terms),
+            lambda **terms: receivable_acts.set_listed_digest(
+                self.ledger.domain, bytes.fromhex(name), PLANT, listed, **terms
+            ),
         )
         path = f"/v1/receivables/{name}/{'list' if listed else 'withdraw'}"
         answer = await self.post(PLANT, path, body)
@@ -134,7 +136,7 @@ class Served:
         def digest_of(nonce: int, deadline_s: int) -> bytes:
             amounts = (terms.advance_fen * MICRO_PER_FEN, terms.proceeds_fen * MICRO_PER_FEN)
             offer = Offer(bytes.fromhex(item["receivable"]), bank, *amounts, nonce, deadline_s)
-            return acts.offer_digest(self.ledger.domain, offer)
+            return sale_acts.offer_digest(self.ledger.domain, offer)
 
         body = {"receivable": item["receivable"], **quoted, **self.signed(bank, digest_of)}
         return await self.post(bank, "/v1/offers", body, expected)
@@ -148,14 +150,18 @@ class Served:
             offer["nonce"],
             parse_instant_s(offer["deadline"]),
         )
-        body = self.signed(PLANT, lambda **terms: acts.acceptance_digest(self.ledger.domain, on_chain, PLANT, **terms))
+        body = self.signed(
+            PLANT, lambda **terms: sale_acts.acceptance_digest(self.ledger.domain, on_chain, PLANT, **terms)
+        )
         return await self.post(PLANT, f"/v1/offers/{offer['offer']}/accept", body, expected)
 
     async def repay(self, name: str, amount: str, expected: int = 202) -> Any:
         amount_micro = parse_money_fen(amount) * MICRO_PER_FEN if expected == 202 else 10_000
         body = self.signed(
             FACTORY,
-            lambda **terms: acts.repay_digest(self.ledger.domain, bytes.fromhex(name), FACTORY, amount_micro, **terms),
+            lambda **terms: receivable_acts.repay_digest(
+                self.ledger.domain, bytes.fromhex(name), FACTORY, amount_micro, **terms
+            ),
         )
         return await self.post(FACTORY, f"/v1/receivables/{name}/repay", {"amount": amount, **body}, expected)
 
@@ -290,7 +296,9 @@ async def test_refusals_have_their_status_their_code_and_the_field_at_fault(serv
     (name,) = await served.ids(FACTORY)
 
     def acknowledgement(member: int = FACTORY, **changed: Any) -> Json:
-        digest_of = partial(acts.acknowledge_many_digest, served.ledger.domain, FACTORY, [bytes.fromhex(name)])
+        digest_of = partial(
+            receivable_acts.acknowledge_many_digest, served.ledger.domain, FACTORY, [bytes.fromhex(name)]
+        )
         return {"receivables": [name], **served.signed(member, digest_of, **changed)}
 
     path, passed = "/v1/receivables/acknowledge", {"deadline_s": served.ledger.now_s - 1}
@@ -351,7 +359,7 @@ async def test_a_debtor_rejects_with_its_reason(served: Served) -> None:
     (name,) = await served.ids(FACTORY)
     receivable_id = bytes.fromhex(name)
     body = served.signed(
-        FACTORY, lambda **terms: acts.reject_digest(served.ledger.domain, receivable_id, FACTORY, **terms)
+        FACTORY, lambda **terms: receivable_acts.reject_digest(served.ledger.domain, receivable_id, FACTORY, **terms)
     )
     path = f"/v1/receivables/{name}/reject"
     await served.post(FACTORY, path, body | {"reason": "x" * 501}, 400)

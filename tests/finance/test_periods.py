@@ -15,7 +15,7 @@ from finance.mirror import MirrorError
 from finance.period import Billing, Pair
 from finance.published import PublishedPeriod, carried_after, verify_period, verify_succession
 from finance.rows import claim_of
-from settlement import acts, cycle_store, merkle, store
+from settlement import cycle_store, merkle, receivable_acts, store
 from settlement.chain import ChainEvent
 from tests.finance.ledger import CHECKER, FACTORY, HOME, NEXT_DAY, PLANT, SHOP, Ledger, a_day_on_terms
 from tests.settlement.settlement_world import DAY, Wish, start_of
@@ -219,9 +219,9 @@ def test_a_trade_is_claimed_once_in_the_database_and_a_pair_once_on_the_chain(le
         row = connection.execute(select(tables.receivable_trades)).first()
         connection.execute(insert(tables.receivable_trades), {**row._mapping, "receivable_id": second.receivable_id})
     leaves = [first.receivable_id, second.receivable_id]
-    call = acts.materialise(claim_of(first).on_chain, merkle.path(leaves, 0))
-    again = acts.materialise(claim_of(first).on_chain, merkle.path(leaves, 0))
-    dearer = acts.materialise(claim_of(first)._replace(face_fen=71).on_chain, merkle.path(leaves, 0))
+    call = receivable_acts.materialise(claim_of(first).on_chain, merkle.path(leaves, 0))
+    again = receivable_acts.materialise(claim_of(first).on_chain, merkle.path(leaves, 0))
+    dearer = receivable_acts.materialise(claim_of(first)._replace(face_fen=71).on_chain, merkle.path(leaves, 0))
     receipts = ledger.chain.send(ledger.chain.sign([dearer, call, again]))
     assert [receipt.refusal for receipt in receipts] == ["wrong_proof", "", "claimed_twice"]
     ledger.pull()
@@ -231,10 +231,10 @@ def test_a_trade_is_claimed_once_in_the_database_and_a_pair_once_on_the_chain(le
 
 def test_a_root_that_only_the_operator_signed_is_not_issued_on_the_chain(ledger: Ledger) -> None:
     root = b"\7" * 32
-    digest = acts.issue_period_digest(ledger.domain, 1, root, 1)
+    digest = receivable_acts.issue_period_digest(ledger.domain, 1, root, 1)
     alone = [ledger.world.operator.approve(digest)]
     forged = [alone[0]._replace(member=CHECKER)]
-    calls = [acts.issue_period(1, root, 1, alone, checkers) for checkers in ([], alone, forged)]
+    calls = [receivable_acts.issue_period(1, root, 1, alone, checkers) for checkers in ([], alone, forged)]
     receipts = ledger.chain.send(ledger.chain.sign(calls))
     assert {receipt.refusal for receipt in receipts} == {"approvals_missing"}
 

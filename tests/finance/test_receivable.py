@@ -116,7 +116,9 @@ def test_a_mirrored_event_must_be_a_step_of_the_table() -> None:
 
 
 def test_the_chain_numbers_its_states_from_one() -> None:
-    assert [(number.value, number.state) for number in ChainState] == list(enumerate(State, 1))
+    assert [(number.value, number.state) for number in ChainState] == list(
+        zip((1, 2, 3, 5, 7, 12, 13), State, strict=True)
+    )
 
 
 @pytest.mark.parametrize("stranger", [BANK, PLANT, 0])

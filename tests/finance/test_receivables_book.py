@@ -18,7 +18,7 @@ from finance.mirror import MirrorError
 from finance.offer import OfferError, Quote
 from finance.receivable import ChainState, IllegalTransitionError, Standing
 from finance.rows import claim_of
-from settlement import acts, calls, merkle
+from settlement import acts, calls, merkle, receivable_acts
 from settlement.chain import ChainEvent
 from settlement.writer import Writer
 from tests.finance.ledger import (
@@ -187,15 +187,21 @@ def test_only_the_debtor_acknowledges_and_strangers_see_nothing(
 
 
 def test_a_signature_over_anything_else_is_refused_before_it_is_sent(ledger: Ledger, owed: bytes) -> None:
-    good = ledger.word(FACTORY, lambda **terms: acts.acknowledge_many_digest(ledger.domain, FACTORY, [owed], **terms))
-    forged = ledger.word(SHOP, lambda **terms: acts.acknowledge_many_digest(ledger.domain, FACTORY, [owed], **terms))
+    good = ledger.word(
+        FACTORY, lambda **terms: receivable_acts.acknowledge_many_digest(ledger.domain, FACTORY, [owed], **terms)
+    )
+    forged = ledger.word(
+        SHOP, lambda **terms: receivable_acts.acknowledge_many_digest(ledger.domain, FACTORY, [owed], **terms)
+    )
     elsewhere = ledger.chain.domain("Clearing")
     for word in (
         replace(good, nonce=good.nonce + 1),
         replace(good, deadline_s=good.deadline_s + 1),
         replace(good, signature=bytes(64)),
         replace(good, signature=forged.signature),
-        ledger.word(FACTORY, lambda **terms: acts.acknowledge_many_digest(elsewhere, FACTORY, [owed], **terms)),
+        ledger.word(
+            FACTORY, lambda **terms: receivable_acts.acknowledge_many_digest(elsewhere, FACTORY, [owed], **terms)
+        ),
     ):
         with ledger.database.begin() as connection, pytest.raises(RefusedError) as refused:
             ledger.book.acknowledge(connection, word, [owed], ledger.now_s)
@@ -379,10 +385,10 @@ def test_a_crash_between_chain_and_mirror_loses_nothing_and_repeats_nothing(ledg
 def test_what_another_relayer_brought_to_the_chain_is_mirrored_too(ledger: Ledger, owed: bytes) -> None:
     listed(ledger, owed)
     word = ledger.word(
-        FACTORY, lambda **terms: acts.repay_digest(ledger.domain, owed, FACTORY, 70 * MICRO_PER_FEN, **terms)
+        FACTORY, lambda **terms: receivable_acts.repay_digest(ledger.domain, owed, FACTORY, 70 * MICRO_PER_FEN, **terms)
     )
     terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
-    call = acts.repay(owed, 70 * MICRO_PER_FEN, word.signature, **terms)
+    call = receivable_acts.repay(owed, 70 * MICRO_PER_FEN, word.signature, **terms)
     assert ledger.chain.send(ledger.chain.sign([call]))[0].succeeded
     assert ledger.pull() == 1
     assert ledger.receivable(owed).state == "settled"
@@ -392,7 +398,7 @@ def test_what_another_relayer_brought_onto_the_chain_is_not_brought_again(ledger
     claims = [claim_of(row) for row in ledger.receivables()]
     place = next(n for n, claim in enumerate(claims) if claim.receivable_id == owed)
     proof = merkle.path([claim.receivable_id for claim in claims], place)
-    ledger.chain.send(ledger.chain.sign([acts.materialise(claims[place].on_chain, proof)]))
+    ledger.chain.send(ledger.chain.sign([receivable_acts.materialise(claims[place].on_chain, proof)]))
     assert ledger.pull() == 0
     ledger.acknowledge(FACTORY, owed)
     assert ledger.queued() == ["Receivables.acknowledge_many"]
@@ -401,7 +407,7 @@ def test_what_another_relayer_brought_onto_the_chain_is_not_brought_again(ledger
 
 
 def test_an_event_that_no_rule_leads_to_stops_the_mirror(ledger: Ledger, owed: bytes) -> None:
-    arguments: dict[str, int | bytes | bool] = {"receivable": owed, "actor": PLANT, "before": 1, "after": 4}
+    arguments: dict[str, int | bytes | bool] = {"receivable": owed, "actor": PLANT, "before": 1, "after": 5}
     event = ChainEvent(99, 0, ledger.now_s, bytes(32), "Receivables", "Changed", arguments)
     for wrong in (arguments, arguments | {"before": 2, "after": 3}, arguments | {"receivable": bytes(32), "after": 2}):
         changed = ChainEvent(99, 0, event.block_s, event.transaction_hash, "Receivables", "Changed", wrong)

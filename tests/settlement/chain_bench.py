@@ -6,14 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from settlement import acts, calls, hexjson, merkle
-from settlement.acts import Admission, Commitment, Delta, Mint, Receivable, Role
+from settlement import acts, calls, hexjson, merkle, receivable_acts, sale_acts
+from settlement.acts import Admission, Commitment, Delta, Mint, Role
 from settlement.chain import Call, Chain, ChainEvent
 from settlement.chain_store import ChainStore
 from settlement.deploy import deploy_over
 from settlement.jsonrpc import JsonRpc
 from settlement.node import Node
 from settlement.node_methods import answer
+from settlement.receivable_acts import Receivable
 from settlement.rpc import RpcChain
 from tests.settlement.contract_bench import (
     CHAIN_ID,
@@ -155,27 +156,29 @@ class _Life:
     def sell_and_repay(self) -> None:
         domain = self.chain.domain("Receivables")
         owed = Receivable(1, BORIS, ANNA, 100 * YUAN, 60, 20_000, 20_060, b"\4" * 32, b"\5" * 32)
-        leaves = [acts.receivable_id(owed), merkle.leaf(b"another")]
+        leaves = [receivable_acts.receivable_id(owed), merkle.leaf(b"another")]
         root, the_id = merkle.root(leaves), leaves[0]
-        digest = acts.issue_period_digest(domain, 1, root, 2)
-        issuing = acts.issue_period(1, root, 2, self.approve(OPERATOR, digest), self.approve(CHECKER, digest))
+        digest = receivable_acts.issue_period_digest(domain, 1, root, 2)
+        issuing = receivable_acts.issue_period(
+            1, root, 2, self.approve(OPERATOR, digest), self.approve(CHECKER, digest)
+        )
         once = {"nonce": 2**200 + 7, "deadline_s": LATE_S}
-        agreed = sign(ANNA, acts.acknowledge_many_digest(domain, ANNA, [the_id], **once))
-        listed = sign(BORIS, acts.set_listed_digest(domain, the_id, BORIS, True, **once))
-        offer = acts.Offer(the_id, BANK, 80 * YUAN, 78 * YUAN, 1, LATE_S)
-        signed = sign(BANK, acts.offer_digest(domain, offer))
-        accepted = sign(BORIS, acts.acceptance_digest(domain, offer, BORIS, nonce=9, deadline_s=LATE_S))
-        financing = acts.finance(offer, signed, accepted, seller_nonce=9, seller_deadline_s=LATE_S)
+        agreed = sign(ANNA, receivable_acts.acknowledge_many_digest(domain, ANNA, [the_id], **once))
+        listed = sign(BORIS, receivable_acts.set_listed_digest(domain, the_id, BORIS, True, **once))
+        offer = sale_acts.Offer(the_id, BANK, 80 * YUAN, 78 * YUAN, 1, LATE_S)
+        signed = sign(BANK, sale_acts.offer_digest(domain, offer))
+        accepted = sign(BORIS, sale_acts.acceptance_digest(domain, offer, BORIS, nonce=9, deadline_s=LATE_S))
+        financing = sale_acts.finance(offer, signed, accepted, seller_nonce=9, seller_deadline_s=LATE_S)
         repay = {"nonce": 3, "deadline_s": LATE_S}
-        paid = sign(ANNA, acts.repay_digest(domain, the_id, ANNA, 100 * YUAN, **repay))
+        paid = sign(ANNA, receivable_acts.repay_digest(domain, the_id, ANNA, 100 * YUAN, **repay))
         assert self.do(
             issuing,
-            acts.materialise(owed, merkle.path(leaves, 0)),
+            receivable_acts.materialise(owed, merkle.path(leaves, 0)),
             financing,
-            acts.acknowledge_many(ANNA, [the_id], agreed, **once),
-            acts.set_listed(the_id, True, listed, **once),
+            receivable_acts.acknowledge_many(ANNA, [the_id], agreed, **once),
+            receivable_acts.set_listed(the_id, True, listed, **once),
             financing,
-            acts.repay(the_id, 100 * YUAN, paid, **repay),
+            receivable_acts.repay(the_id, 100 * YUAN, paid, **repay),
         ) == ["", "", "not_listed", "", "", "", ""]
         balances = [self.ask(calls.balance_of(member)) for member in (ANNA, BORIS, BANK)]
         assert balances == [20 * YUAN, 98 * YUAN, 102 * YUAN]

@@ -5,13 +5,15 @@ from typing import NamedTuple
 
 import pytest
 
-from settlement import acts, calls, merkle
-from settlement.acts import Offer, Receivable, Role
+from settlement import calls, merkle, receivable_acts, sale_acts
+from settlement.acts import Role
 from settlement.chain import Call
+from settlement.receivable_acts import Receivable
+from settlement.sale_acts import Offer
 from tests.settlement.contract_bench import CHECKER, LATE_S, OPERATOR, YUAN, Bench, sign
 
 SELLER, FACTORY, BANK, OTHER = 100, 101, 102, 103
-ISSUED, ACKNOWLEDGED, LISTED, FINANCED, PARTLY_PAID, SETTLED, REJECTED = range(1, 8)
+ISSUED, ACKNOWLEDGED, LISTED, FINANCED, PARTLY_PAID, SETTLED, REJECTED = 1, 2, 3, 5, 7, 12, 13
 FEN = 10_000
 FACE = 100 * YUAN
 
@@ -37,32 +39,34 @@ class Sale(Bench):
             Receivable(1, creditor, FACTORY, FACE, 60, 20_000, 20_060, b"\5" * 32, bytes([creditor]) * 32)
             for creditor in (SELLER, OTHER, 110, 111, 112)
         ]
-        self.ids = [acts.receivable_id(each) for each in self.receivables]
+        self.ids = [receivable_acts.receivable_id(each) for each in self.receivables]
         self.first = self.ids[0]
         self.do(self.issuing(1))
 
     def issuing(self, period: int, *, checker: int = CHECKER, count: int = 5) -> Call:
         root = merkle.root(self.ids)
-        digest = acts.issue_period_digest(self.domain("Receivables"), period, root, count)
-        return acts.issue_period(period, root, count, self.approve(OPERATOR, digest), self.approve(checker, digest))
+        digest = receivable_acts.issue_period_digest(self.domain("Receivables"), period, root, count)
+        return receivable_acts.issue_period(
+            period, root, count, self.approve(OPERATOR, digest), self.approve(checker, digest)
+        )
 
     def materialise(self, index: int) -> None:
-        self.do(acts.materialise(self.receivables[index], merkle.path(self.ids, index)))
+        self.do(receivable_acts.materialise(self.receivables[index], merkle.path(self.ids, index)))
 
     def acknowledging(self, *ids: bytes, debtor: int = FACTORY, by: int = FACTORY) -> Call:
         once = self.once()
-        digest = acts.acknowledge_many_digest(self.domain("Receivables"), debtor, ids, **once)
-        return acts.acknowledge_many(debtor, ids, sign(by, digest), **once)
+        digest = receivable_acts.acknowledge_many_digest(self.domain("Receivables"), debtor, ids, **once)
+        return receivable_acts.acknowledge_many(debtor, ids, sign(by, digest), **once)
 
     def listing(self, receivable: bytes, listed: bool = True, by: int = SELLER) -> Call:
         once = self.once()
-        digest = acts.set_listed_digest(self.domain("Receivables"), receivable, SELLER, listed, **once)
-        return acts.set_listed(receivable, listed, sign(by, digest), **once)
+        digest = receivable_acts.set_listed_digest(self.domain("Receivables"), receivable, SELLER, listed, **once)
+        return receivable_acts.set_listed(receivable, listed, sign(by, digest), **once)
 
     def rejecting(self, receivable: bytes, by: int = FACTORY) -> Call:
         once = self.once()
-        digest = acts.reject_digest(self.domain("Receivables"), receivable, FACTORY, **once)
-        return acts.reject(receivable, sign(by, digest), **once)
+        digest = receivable_acts.reject_digest(self.domain("Receivables"), receivable, FACTORY, **once)
+        return receivable_acts.reject(receivable, sign(by, digest), **once)
 
     def offer(self, advance: int = 80 * YUAN, proceeds: int = 78 * YUAN, bank: int = BANK) -> Offer:
         return Offer(self.first, bank, advance, proceeds, self.nonce(), LATE_S)
@@ -70,14 +74,14 @@ class Sale(Bench):
     def financing(self, offer: Offer, *, bank: int = BANK, seller: int = SELLER, accepted: Offer | None = None) -> Call:
         """The offer's sale; signers other than bank and seller, or an acceptance of another offer, must not do."""
         domain, nonce = self.domain("Receivables"), self.nonce()
-        acceptance = acts.acceptance_digest(domain, accepted or offer, SELLER, nonce=nonce, deadline_s=LATE_S)
-        signatures = sign(bank, acts.offer_digest(domain, offer)), sign(seller, acceptance)
-        return acts.finance(offer, *signatures, seller_nonce=nonce, seller_deadline_s=LATE_S)
+        acceptance = sale_acts.acceptance_digest(domain, accepted or offer, SELLER, nonce=nonce, deadline_s=LATE_S)
+        signatures = sign(bank, sale_acts.offer_digest(domain, offer)), sign(seller, acceptance)
+        return sale_acts.finance(offer, *signatures, seller_nonce=nonce, seller_deadline_s=LATE_S)
 
     def repaying(self, micro: int, by: int = FACTORY) -> Call:
         once = self.once()
-        digest = acts.repay_digest(self.domain("Receivables"), self.first, FACTORY, micro, **once)
-        return acts.repay(self.first, micro, sign(by, digest), **once)
+        digest = receivable_acts.repay_digest(self.domain("Receivables"), self.first, FACTORY, micro, **once)
+        return receivable_acts.repay(self.first, micro, sign(by, digest), **once)
 
     def claim(self, receivable: bytes | None = None) -> Claim:
         return Claim(*self.view(calls.claim_of(receivable or self.first)))
@@ -116,29 +120,33 @@ def test_a_period_needs_operator_and_checker_and_comes_once(sale: Sale) -> None:
 
 
 def test_every_receivable_of_the_tree_materialises_with_its_proof(sale: Sale) -> None:
-    sale.do(acts.materialise_many([(each, merkle.path(sale.ids, at)) for at, each in enumerate(sale.receivables)]))
+    sale.do(
+        receivable_acts.materialise_many(
+            [(each, merkle.path(sale.ids, at)) for at, each in enumerate(sale.receivables)]
+        )
+    )
     assert [event["receivable"] for event in sale.named("Materialised")] == sale.ids
     assert sale.claim(sale.ids[4]) == Claim(ISSUED, 112, FACTORY, 112, FACE, 0, 0)
 
 
 def test_what_is_not_under_the_root_does_not_materialise(sale: Sale) -> None:
     receivable, proof = sale.receivables[0], merkle.path(sale.ids, 0)
-    assert sale.try_(acts.materialise(receivable._replace(face_micro=2 * FACE), proof)) == "wrong_proof"
-    assert sale.try_(acts.materialise(receivable._replace(period=2), proof)) == "wrong_proof"
-    assert sale.try_(acts.materialise(receivable, merkle.path(sale.ids, 1))) == "wrong_proof"
-    assert sale.try_(acts.materialise(receivable, [])) == "wrong_proof"
-    assert sale.try_(acts.materialise(receivable._replace(face_micro=FACE + 1), proof)) == "not_whole_fen"
+    assert sale.try_(receivable_acts.materialise(receivable._replace(face_micro=2 * FACE), proof)) == "wrong_proof"
+    assert sale.try_(receivable_acts.materialise(receivable._replace(period=2), proof)) == "wrong_proof"
+    assert sale.try_(receivable_acts.materialise(receivable, merkle.path(sale.ids, 1))) == "wrong_proof"
+    assert sale.try_(receivable_acts.materialise(receivable, [])) == "wrong_proof"
+    assert sale.try_(receivable_acts.materialise(receivable._replace(face_micro=FACE + 1), proof)) == "not_whole_fen"
     assert sale.claim().state == 0
 
 
 def test_a_receivable_is_claimed_once(sale: Sale) -> None:
     sale.materialise(0)
-    assert sale.try_(acts.materialise(sale.receivables[0], merkle.path(sale.ids, 0))) == "claimed_twice"
+    assert sale.try_(receivable_acts.materialise(sale.receivables[0], merkle.path(sale.ids, 0))) == "claimed_twice"
     twin = sale.receivables[0]._replace(salt=b"\x09" * 32, face_micro=FACE + FEN)
-    sale.ids = [acts.receivable_id(twin)]
+    sale.ids = [receivable_acts.receivable_id(twin)]
     sale.do(sale.issuing(2, count=1))
-    assert sale.try_(acts.materialise(twin._replace(period=2), [])) == "wrong_proof"
-    assert sale.try_(acts.materialise(twin, [])) == "claimed_twice"
+    assert sale.try_(receivable_acts.materialise(twin._replace(period=2), [])) == "wrong_proof"
+    assert sale.try_(receivable_acts.materialise(twin, [])) == "claimed_twice"
 
 
 # --------------------------------------------------------------------------------------------- acknowledging

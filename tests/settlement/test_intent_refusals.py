@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from settlement import acts, recovery_acts
+from settlement import acts, receivable_acts, recovery_acts
 from settlement.chain import Call
 from settlement.intents import Domain
 from tests.settlement.contract_bench import CHAIN_ID, CUSTODIAN, GOVERNANCE, LATE_S, Bench, high_s, public, sign
@@ -64,7 +64,9 @@ def request_exit(bench: Bench, domain: Domain, word: Word, nonce: int, deadline_
 
 def acknowledge(bench: Bench, domain: Domain, word: Word, nonce: int, deadline_s: int) -> Call:
     once = {"nonce": nonce, "deadline_s": deadline_s}
-    return acts.acknowledge_many(ANNA, [], word(acts.acknowledge_many_digest(domain, ANNA, [], **once)), **once)
+    return receivable_acts.acknowledge_many(
+        ANNA, [], word(receivable_acts.acknowledge_many_digest(domain, ANNA, [], **once)), **once
+    )
 
 
 ACTS: list[tuple[str, Act]] = [
