@@ -137,8 +137,8 @@ def split_part(
 
 def transfer_part_digest(domain: Domain, owner: int, transfer: Transfer, *, nonce: int, deadline_s: int) -> bytes:
     """Signed by the part's owner."""
-    receivable_id, *rest = transfer
-    return digest_of(TRANSFER_PART, domain, receivable_id, owner, *rest, nonce, deadline_s)
+    receivable_id, part, amount_micro, to = transfer
+    return digest_of(TRANSFER_PART, domain, receivable_id, owner, part, amount_micro, to, nonce, deadline_s)
 
 
 def transfer_part(transfer: Transfer, signature: bytes, *, nonce: int, deadline_s: int) -> Call:
@@ -162,8 +162,8 @@ def merge_parts(receivable_id: bytes, part: int, other: int, signature: bytes, *
 
 def pledge_part_digest(domain: Domain, owner: int, pledge: Pledge, *, nonce: int, deadline_s: int) -> bytes:
     """Signed by the part's owner."""
-    receivable_id, *rest = pledge
-    return digest_of(PLEDGE_PART, domain, receivable_id, owner, *rest, nonce, deadline_s)
+    receivable_id, part, pledgee, registration = pledge
+    return digest_of(PLEDGE_PART, domain, receivable_id, owner, part, pledgee, registration, nonce, deadline_s)
 
 
 def pledge_part(pledge: Pledge, signature: bytes, *, nonce: int, deadline_s: int) -> Call:
