@@ -2,22 +2,25 @@
 
 ``tables.py`` says what the tables are now, the revisions say how they became so; a test holds the two equal. Forward
 only, all revisions in one transaction: after a failure the database is what it was. To go back, restore a backup.
+
+Most starts of a server find nothing to do, so Alembic is loaded only where there is: a revision's file begins with its
+number, and what a database is of stands in one row.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, column, inspect, table
 
 from data.database import reading
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _FIRST = "0001"
 _TABLE_OF_THE_FIRST = "journal"
 """There since the first release, which kept no revision."""
@@ -43,6 +46,8 @@ def bring_forward(database: Engine) -> Forwarded | None:
     with reading(database) as connection:
         if _revision(connection) == newest:
             return None
+    from alembic import command
+
     with _rebuildable(database) as connection, connection.begin():
         config = _config(connection)
         before = standing(connection)
@@ -63,7 +68,9 @@ def standing(connection: Connection) -> str | None:
 
 def _revision(connection: Connection) -> str | None:
     """What the database says it is. Raises SchemaError when this release does not know it."""
-    revision = MigrationContext.configure(connection).get_current_revision()
+    kept = table("alembic_version", column("version_num"))
+    is_kept = inspect(connection).has_table(kept.name)
+    revision: str | None = connection.execute(kept.select()).scalar() if is_kept else None
     if revision is not None and revision not in _known():
         raise SchemaError(
             f"the database is of schema {revision} and this release knows none after {_newest()}: "
@@ -72,16 +79,18 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
 @cache
 def _known() -> frozenset[str]:
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    return frozenset(file.name[: len(_FIRST)] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def _newest() -> str:

@@ -21,8 +21,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from market import entry, wire
-from market.connections import Doors
 from market.desk import STALE, Ask, Frames, Reply, encode, frame, key_of, sent
+from market.doors import Doors
 from market.entry import OneOrder, OrderBatch
 from market.forwarding import Forwarder
 from market.identity import token_of

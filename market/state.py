@@ -13,7 +13,6 @@ from market.identity import Member
 from market.records import Batch, MeterRecord, NodeRecord, OrderRecord, TradeRecord
 from market.risk import Exposures, Stake
 from market.timing import Timing
-from matching.engine import Engine
 from matching.order import (
     Accepted,
     Amended,
@@ -46,6 +45,8 @@ class MarketState:
         collar: Collar | None = None,
     ) -> None:
         self.rules, self.timing, self.members = rules, timing, members
+        from matching.engine import Engine  # a compiler comes with it, which a gateway does not need
+
         self.engine = Engine(rules)
         self.exposures = Exposures(shortfall_ticks)
         self.open: dict[int, OrderRecord] = {}

@@ -1,37 +1,24 @@
-"""The embedded chain as a process of its own, so that contract work never stalls orders.
+"""The embedded chain, started as a process of its own, so that contract work never stalls orders.
 
-``python -m settlement.embedded --file chain.db`` serves JSON-RPC on 127.0.0.1 and says where in its first line on
-standard output: ``{"port": 41234}``, or ``{"refused": "why"}``. It stops on SIGTERM and, when it was started by
-``start_embedded``, as soon as the one who started it is gone. Ctrl-C in a terminal is for the server, not for it.
+The process is ``settlement/embedded_node.py``: it brings the Ethereum specification with it, which the one who starts
+it need not load.
 """
 
-import argparse
-import asyncio
 import json
 import select
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from aiohttp import web
-
 from settlement.chain import ChainUnavailableError
-from settlement.chain_store import ChainFileError, ChainStore
-from settlement.evm import collect_garbage_rarely
-from settlement.node import Node
-from settlement.node_methods import answer
 
 CHAIN_ID = 6_658_873
 """A chain id for markets that run their own chain; the genesis salt keeps their intents apart."""
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
-_LARGEST_BODY = 64 * 1024 * 1024
 
 Clock = Literal["wall", "manual"]
 
@@ -73,7 +60,7 @@ def start_embedded(
     ChainUnavailableError when it does not start, with its reason: the file is in use, or is another chain's.
     """
     options = {"--file": file, "--chain-id": chain_id, "--clock": clock, "--genesis-s": genesis_s, "--port": port}
-    command = [sys.executable, "-m", "settlement.embedded", "--with-parent"]
+    command = [sys.executable, "-m", "settlement.embedded_node", "--with-parent"]
     process = subprocess.Popen(
         [*command, *(str(each) for pair in options.items() for each in pair)],
         stdin=subprocess.PIPE,
@@ -89,90 +76,3 @@ def start_embedded(
         node.stop()
         raise ChainUnavailableError(f"the embedded chain did not start: {said['refused']}")
     return node
-
-
-# --------------------------------------------------------------------------------------------- the process
-
-
-def application(node: Node, on_bug: Callable[[], None]) -> web.Application:
-    """The HTTP side of a node: one address that takes JSON-RPC.
-
-    ``on_bug`` is called when a request could not be answered at all: memory and file may then disagree.
-    """
-
-    async def handle(request: web.Request) -> web.Response:
-        # a page in a browser can send us neither this content type nor this host name without asking first
-        if request.content_type != "application/json" or request.url.host not in ("127.0.0.1", "localhost"):
-            return web.Response(status=415, text="JSON-RPC as application/json, to 127.0.0.1")
-        body = await request.read()
-        try:
-            return web.Response(body=answer(node, body), content_type="application/json")
-        except Exception:
-            on_bug()
-            raise
-
-    app = web.Application(client_max_size=_LARGEST_BODY)
-    app.router.add_post("/", handle)
-    return app
-
-
-async def _serve(node: Node, port: int, with_parent: bool) -> bool:
-    """Answer until told to stop; False when a bug stopped it."""
-    stopped, failed = asyncio.Event(), asyncio.Event()
-
-    def give_up() -> None:
-        failed.set()
-        stopped.set()
-
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    if with_parent:
-        # the parent holds the other end: nothing is ever written, so readable means gone
-        loop.add_reader(sys.stdin.fileno(), stopped.set)
-    runner = web.AppRunner(application(node, give_up), access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        _say({"port": runner.addresses[0][1]})
-        await stopped.wait()
-    finally:
-        await runner.cleanup()
-    return not failed.is_set()
-
-
-def _say(line: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
-def _wall_clock_s() -> int:
-    return int(time.time())
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the node until it is told to stop: 0; 1 when it could not start, 2 when a bug stopped it."""
-    parser = argparse.ArgumentParser(prog="python -m settlement.embedded", description="The embedded chain's node.")
-    parser.add_argument("--file", type=Path, required=True, help="the chain's file; begun when it is not there")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
-    parser.add_argument("--chain-id", type=int, default=CHAIN_ID)
-    parser.add_argument("--genesis-s", type=int, default=0, help="time of a new chain's first block")
-    parser.add_argument("--clock", choices=("wall", "manual"), default="wall")
-    parser.add_argument("--with-parent", action="store_true", help="stop when standard input closes")
-    options = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        store = ChainStore(options.file, options.chain_id, options.genesis_s)
-    except ChainFileError as error:
-        _say({"refused": str(error)})
-        return 1
-    collect_garbage_rarely()
-    try:
-        node = Node(store, options.chain_id, _wall_clock_s if options.clock == "wall" else None)
-        return 0 if asyncio.run(_serve(node, options.port, options.with_parent)) else 2
-    finally:
-        store.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,11 +9,10 @@ from typing import Annotated
 
 from aiohttp import web
 
-from data import frames, store
+from data import store
 from data.export import Format, encode
-from data.frames import FilterError, Market
 from data.store import Question
-from market.context import CONTEXT
+from market.context import CONTEXT, Context
 from market.files import send_file
 from market.identity import Member, require
 from market.openapi.fields import Day, Instant, choice
@@ -47,19 +46,21 @@ async def export(request: web.Request) -> web.StreamResponse:
     parameters = query(request, "format", "day", "start", "end", "member", "meter", "names")
     chosen, with_names = _format(parameters), _with_names(parameters, member)
     context = request.app[CONTEXT]
-    market = Market(context.database, context.config.market.time_zone)
-    pieces = await context.in_thread(_begin, market, question, chosen, with_names, parameters)
+    pieces = await context.in_thread(_begin, context, question, chosen, with_names, parameters)
     return await send_file(request, pieces, f"{question.name}.{chosen}", chosen.content_type)
 
 
 def _begin(
-    market: Market, question: Question, chosen: Format, with_names: bool, parameters: dict[str, str]
+    context: Context, question: Question, chosen: Format, with_names: bool, parameters: dict[str, str]
 ) -> Iterator[bytes]:
+    from data import frames  # pandas comes with it: the first export pays for it, not every start of a server
+
+    market = frames.Market(context.database, context.config.market.time_zone)
     naming = store.names_of(market.database) if with_names else store.pseudonyms_of(market.database)
     wanted = {name: parameters[name] for name in ("day", "start", "end", "member", "meter") if name in parameters}
     try:
         filters = frames.filters_of(market, question, naming, **wanted)
-    except FilterError as error:
+    except frames.FilterError as error:
         raise refuse(400, "bad_filter", str(error)) from error
     return encode(store.batches(market.database, question, filters, naming), question.schema, chosen)
 

@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, Table, insert, inspect, select, text
 
 from data import schema
@@ -145,3 +146,10 @@ def test_a_reference_left_behind_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="without members"):
         bring_forward(database)
     database.dispose()
+
+
+def test_a_revision_is_known_by_its_file() -> None:
+    """What is known without Alembic is what Alembic would walk through."""
+    with open_database("sqlite://").connect() as connection:
+        scripts = ScriptDirectory.from_config(schema._config(connection)).walk_revisions()
+    assert {script.revision for script in scripts} == schema._known()
