@@ -13,20 +13,11 @@ from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN, format_money
 from finance import period_store, store
+from finance.life import AcknowledgedReceivable, FinancedReceivable, IssuedReceivable, Sale, Signed
 from finance.listing import Viewer
-from finance.receivable import (
-    AcknowledgedReceivable,
-    Act,
-    FinancedReceivable,
-    IssuedReceivable,
-    Offered,
-    Signed,
-    State,
-    check_actor,
-    check_transition,
-)
+from finance.receivable import Act, State, check_actor, check_transition
 from finance.rows import claim_of, restore
-from settlement import merkle, outbox, receivable_acts, sale_acts, signatures
+from settlement import calendar, merkle, outbox, receivable_acts, sale_acts, signatures
 from settlement import store as settlement_store
 from settlement.chain import Call
 from settlement.intents import Domain
@@ -78,6 +69,7 @@ class Book:
     """
 
     domain: Domain
+    time_zone: str
 
     # ------------------------------------------------------------------------------------------- the debtor
 
@@ -132,7 +124,7 @@ class Book:
         value = restore(rows[0])
         if not isinstance(value, AcknowledgedReceivable | FinancedReceivable):
             _explain(rows[0], Act.REPAY)
-        value.repay(Signed(receivable_id, word.member), amount_fen)
+        value.repay(Signed(receivable_id, word.member), amount_fen, calendar.day_of(now_s, self.time_zone))
         _check_word(connection, word, digest, now_s)
         if store.free_cash_micro(connection, word.member) < amount_micro:
             refuse("insufficient_cash", f"{format_money(amount_micro)} CNY are more than you hold outside escrow")
@@ -152,7 +144,7 @@ class Book:
         value, signed = restore(rows[0]), Signed(receivable_id, word.member)
         if not isinstance(value, AcknowledgedReceivable):
             _explain(rows[0], act)
-        _ = value.show(signed) if listed else value.withdraw(signed)
+        _ = value.show(signed, calendar.day_of(now_s, self.time_zone)) if listed else value.withdraw(signed)
         _check_word(connection, word, digest, now_s)
         _send(connection, rows, act, call)
 
@@ -177,8 +169,8 @@ class Book:
         value = restore(row)
         if not isinstance(value, AcknowledgedReceivable):
             _explain(row, Act.FINANCE)
-        offered = Offered(row.receivable_id, offer.bank, offer.advance_fen, offer.proceeds_fen)
-        value.finance(offered, Signed(row.receivable_id, word.member))
+        sale = Sale(row.receivable_id, offer.bank, offer.advance_fen, offer.proceeds_fen)
+        value.finance(sale, Signed(row.receivable_id, word.member))
         if offer.state != "open" or offer.expires_s < now_s:
             refuse("not_open", "the offer has lapsed")
         _check_word(connection, word, digest, now_s)

@@ -7,12 +7,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, false, or_
 
 from data.tables import receivables
-from finance.receivable import GRACE_DAYS, Standing, State
+from finance.receivable import ENDED, GRACE_DAYS, Standing, State
 
 DRAFTED = "drafted"
 """The state of receivables whose period is not issued yet: nobody is shown them."""
-
-_ENDED = (State.SETTLED, State.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class Filter:
 
 def stands(asked: Standing, today: date) -> ColumnElement[bool]:
     """Where a receivable stands with the calendar, as a condition."""
-    ended = receivables.c.state.in_(_ENDED)
+    ended = receivables.c.state.in_(sorted(ENDED))
     grace_over = receivables.c.due_day < (today - timedelta(days=GRACE_DAYS)).isoformat()
     due = receivables.c.due_day <= today.isoformat()
     return {

@@ -1,9 +1,9 @@
 """What a bank's offer on a receivable comes to, to the fen.
 
 ``advance = face x advance rate`` rounded down; ``discount = advance x rate x days / year`` rounded up;
-``proceeds = advance - discount - fee``: what the seller gets today. At maturity the holder is paid the advance first,
-then the seller gets the residual, ``face - advance``. Bank and market compute the same figures from the same quote,
-because both run this module; the signed offer then holds amounts, never rates.
+``proceeds = advance - discount - fee``: what the seller gets today. What happens at maturity is in ``waterfall.py``.
+Bank and market compute the same figures from the same quote, because both run this module; the signed offer then holds
+amounts, never rates.
 
 Rates are decimal strings outside ("0.90", "0.0435" a year) and whole parts per million inside.
 """
@@ -44,14 +44,6 @@ class Terms(NamedTuple):
     fee_fen: int
     proceeds_fen: int
     residual_fen: int
-
-
-class Shares(NamedTuple):
-    """How one payment is shared: the holder first, the seller from what is left, and what nobody is owed."""
-
-    holder_fen: int
-    seller_fen: int
-    excess_fen: int
 
 
 def parse_rate_ppm(text: str) -> int:
@@ -102,19 +94,3 @@ def yearly_cost_ppm_ceil(terms: Terms, days: int) -> int:
     """What the seller pays for its money as a simple yearly rate on the proceeds, ACT/365, rounded up: for display."""
     cost = terms.discount_fen + terms.fee_fen
     return -(-cost * PPM * DayCount.ACT_365F.year_days // (terms.proceeds_fen * days))
-
-
-def overdue_interest_fen_ceil(unpaid_fen: int, rate_ppm: int, days_late: int, day_count: DayCount) -> int:
-    """Interest on what is unpaid after the due day; none while it is not late."""
-    return interest_fen_ceil(unpaid_fen, rate_ppm, max(0, days_late), day_count)
-
-
-def share_payment(face_fen: int, advance_fen: int, paid_fen: int, payment_fen: int) -> Shares:
-    """How a payment on a receivable is shared, after ``paid_fen`` was paid before.
-
-    The holder's advance is filled first; nothing goes to the seller while the holder is due. ``advance_fen`` is 0 for
-    a receivable that was never financed: then all is the seller's. The three shares sum to the payment.
-    """
-    holder = min(payment_fen, max(0, advance_fen - paid_fen))
-    seller = min(payment_fen - holder, face_fen - max(paid_fen, advance_fen))
-    return Shares(holder, seller, payment_fen - holder - seller)

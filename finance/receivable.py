@@ -1,29 +1,30 @@
-"""A receivable's life: its states, who may do what in which, and values that cannot be built out of turn.
+"""A receivable's states, and the table of who may do what in which; ``life.py`` has the values that obey it.
 
 ::
 
-    issued -> acknowledged <-> listed -> financed -> partly_paid -> settled
-       |           |              |          |                        ^
-    rejected       +--------------+----------+---- paid in full ------+
+    issued -> acknowledged <-> listed <-> reserved -> financed -> due -> partly_paid -> settled
+       |            |             |           (listed -> financed: a direct sale)
+       |            +-> disputed <+-> back, or void
+       +-> rejected | cancelled
+    due, partly_paid -> overdue -> recourse -> overdue (bought back) | defaulted -> written_off -> settled
 
 ``TRANSITIONS`` is the whole table; what is not in it raises ``IllegalTransitionError``. The same table stands in the
 ``Receivables`` contract, whose events move the database; here it decides what is worth sending, and why not.
-
-An ``AcknowledgedReceivable`` can only be built from the issued one and its debtor's acknowledgement, a
-``FinancedReceivable`` only from an acknowledged, listed one, a bank's offer and the seller's acceptance. *Due* and
-*overdue* are no states: they follow from the due day and today (``standing``).
+What is unfinanced is simply paid: acknowledged -> due -> settled. *Pledged* and *frozen* are flags beside the state.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, NoReturn
 
 from finance.claim import Claim
-from finance.offer import Shares, share_payment
 
 GRACE_DAYS = 3
 """Days after the due day on which a payment is still no delay (an assumption)."""
+
+DEFAULT_DAYS = 30
+"""Days after the due day before which nobody declares a default (an assumption)."""
 
 
 class State(StrEnum):
@@ -32,14 +33,27 @@ class State(StrEnum):
     ISSUED = "issued"
     ACKNOWLEDGED = "acknowledged"
     LISTED = "listed"
+    RESERVED = "reserved"
     FINANCED = "financed"
+    DUE = "due"
     PARTLY_PAID = "partly_paid"
+    OVERDUE = "overdue"
+    RECOURSE = "recourse"
+    DEFAULTED = "defaulted"
+    WRITTEN_OFF = "written_off"
     SETTLED = "settled"
     REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    DISPUTED = "disputed"
+    VOID = "void"
 
     @property
     def ended(self) -> bool:
-        return self in {State.SETTLED, State.REJECTED}
+        """Nothing follows: nobody is owed anything on it any more."""
+        return self in ENDED
+
+
+ENDED = frozenset({State.SETTLED, State.REJECTED, State.CANCELLED, State.VOID})
 
 
 class ChainState(IntEnum):
@@ -48,10 +62,19 @@ class ChainState(IntEnum):
     ISSUED = 1
     ACKNOWLEDGED = 2
     LISTED = 3
+    RESERVED = 4
     FINANCED = 5
+    DUE = 6
     PARTLY_PAID = 7
+    OVERDUE = 8
+    RECOURSE = 9
+    DEFAULTED = 10
+    WRITTEN_OFF = 11
     SETTLED = 12
     REJECTED = 13
+    CANCELLED = 14
+    DISPUTED = 15
+    VOID = 16
 
     @property
     def state(self) -> State:
@@ -59,14 +82,34 @@ class ChainState(IntEnum):
 
 
 class Act(StrEnum):
-    """What moves a receivable."""
+    """What moves a receivable, or its parts."""
 
     ACKNOWLEDGE = "acknowledge"
     REJECT = "reject"
+    CANCEL = "cancel"
     LIST = "list"
     WITHDRAW = "withdraw"
+    RESERVE = "reserve"
+    UNRESERVE = "unreserve"
     FINANCE = "finance"
+    FALL_DUE = "fall_due"
+    FALL_OVERDUE = "fall_overdue"
     REPAY = "repay"
+    DEMAND = "demand"
+    BUY_BACK = "buy_back"
+    DECLARE_DEFAULT = "declare_default"
+    WRITE_OFF = "write_off"
+    DISPUTE = "dispute"
+    WITHDRAW_DISPUTE = "withdraw_dispute"
+    CONCEDE = "concede"
+    DECIDE = "decide"
+    COMPENSATE = "compensate"
+    SPLIT = "split"
+    TRANSFER = "transfer"
+    MERGE = "merge"
+    PLEDGE = "pledge"
+    RELEASE = "release"
+    FREEZE = "freeze"
 
 
 class Party(StrEnum):
@@ -74,35 +117,75 @@ class Party(StrEnum):
 
     CREDITOR = "creditor"
     DEBTOR = "debtor"
+    HOLDER = "holder"  # any owner of the holder's claim
+    MAJORITY = "majority holder"  # more than half of the holder's claim; of the residual, when there is none
+    OWNER = "owner of the part"
+    PLEDGEE = "pledgee of the part"
+    REGULATOR = "regulator"
+    SALES = "sale contract"
+    ANYONE = "calendar"  # whoever sends it: only the day decides
 
 
 class Rule(NamedTuple):
-    """From which states an act moves a receivable, to which, by whose signature."""
+    """From which states an act moves a receivable, to which each, by whose word."""
 
-    before: frozenset[State]
-    after: frozenset[State]
+    moves: Mapping[State, frozenset[State]]
     by: Party
 
 
+def _rule(by: Party, *moves: tuple[str, str]) -> Rule:
+    """``("issued listed", "void")``: from each of these to one of those; ``=`` stands for the state itself."""
+    found: dict[State, frozenset[State]] = {}
+    for before, after in moves:
+        for state in map(State, before.split()):
+            found[state] = frozenset(state if each == "=" else State(each) for each in after.split())
+    return Rule(found, by)
+
+
+_LATE = "overdue recourse defaulted written_off"
+_SOLD = f"financed due partly_paid {_LATE}"
+
 TRANSITIONS: dict[Act, Rule] = {
-    Act.ACKNOWLEDGE: Rule(frozenset({State.ISSUED}), frozenset({State.ACKNOWLEDGED}), Party.DEBTOR),
-    Act.REJECT: Rule(frozenset({State.ISSUED}), frozenset({State.REJECTED}), Party.DEBTOR),
-    Act.LIST: Rule(frozenset({State.ACKNOWLEDGED}), frozenset({State.LISTED}), Party.CREDITOR),
-    Act.WITHDRAW: Rule(frozenset({State.LISTED}), frozenset({State.ACKNOWLEDGED}), Party.CREDITOR),
-    Act.FINANCE: Rule(frozenset({State.LISTED}), frozenset({State.FINANCED}), Party.CREDITOR),
-    Act.REPAY: Rule(
-        frozenset({State.ACKNOWLEDGED, State.LISTED, State.FINANCED, State.PARTLY_PAID}),
-        frozenset({State.PARTLY_PAID, State.SETTLED}),
+    Act.ACKNOWLEDGE: _rule(Party.DEBTOR, ("issued", "acknowledged")),
+    Act.REJECT: _rule(Party.DEBTOR, ("issued", "rejected")),
+    Act.CANCEL: _rule(Party.CREDITOR, ("issued", "cancelled")),
+    Act.LIST: _rule(Party.CREDITOR, ("acknowledged", "listed")),
+    Act.WITHDRAW: _rule(Party.CREDITOR, ("listed", "acknowledged")),
+    Act.RESERVE: _rule(Party.SALES, ("listed", "reserved")),
+    Act.UNRESERVE: _rule(Party.SALES, ("reserved", "listed")),
+    Act.FINANCE: _rule(Party.CREDITOR, ("listed reserved", "financed")),
+    Act.FALL_DUE: _rule(Party.ANYONE, ("acknowledged listed financed", "due")),
+    Act.FALL_OVERDUE: _rule(Party.ANYONE, ("due partly_paid", "overdue")),
+    Act.REPAY: _rule(
         Party.DEBTOR,
+        ("acknowledged listed financed due partly_paid", "partly_paid settled"),
+        (_LATE, "= settled"),
     ),
+    Act.DEMAND: _rule(Party.HOLDER, ("overdue", "recourse")),
+    Act.BUY_BACK: _rule(Party.CREDITOR, ("recourse", "overdue")),
+    Act.DECLARE_DEFAULT: _rule(Party.MAJORITY, ("overdue recourse", "defaulted")),
+    Act.WRITE_OFF: _rule(Party.MAJORITY, ("defaulted", "written_off")),
+    Act.DISPUTE: _rule(Party.DEBTOR, ("acknowledged listed", "disputed")),
+    Act.WITHDRAW_DISPUTE: _rule(Party.DEBTOR, ("disputed", "acknowledged")),
+    Act.CONCEDE: _rule(Party.CREDITOR, ("disputed", "void")),
+    Act.DECIDE: _rule(Party.REGULATOR, ("disputed", "acknowledged void")),
+    Act.COMPENSATE: _rule(Party.CREDITOR, (f"{_SOLD} settled", "=")),
+    Act.SPLIT: _rule(Party.OWNER, (f"acknowledged {_SOLD}", "=")),
+    Act.TRANSFER: _rule(Party.OWNER, (f"acknowledged {_SOLD}", "=")),
+    Act.MERGE: _rule(Party.OWNER, (f"acknowledged {_SOLD}", "=")),
+    Act.PLEDGE: _rule(Party.OWNER, (f"acknowledged {_SOLD}", "=")),
+    Act.RELEASE: _rule(Party.PLEDGEE, (f"acknowledged {_SOLD}", "=")),
+    Act.FREEZE: _rule(Party.REGULATOR, (f"issued acknowledged listed reserved disputed {_SOLD}", "=")),
 }
 
 
 class IllegalTransitionError(Exception):
-    """An act that a receivable's state, its parties or its figures do not allow.
+    """An act that a receivable's state, its parties, its parts or its figures do not allow.
 
     ``code``: ``illegal_transition`` (wrong state), ``not_a_party`` (wrong actor), ``bad_amount`` (wrong figure),
-    ``other_receivable`` (the act names another one).
+    ``other_receivable`` (the act names another one), ``frozen``, ``incomplete`` (its trades are not claimed yet),
+    ``not_whole`` (in parts, transferred or pledged), ``past_due``, ``too_early``, ``no_recourse``, ``no_majority``, and
+    those of ``parts.py``.
     """
 
     def __init__(self, code: str, reason: str) -> None:
@@ -117,191 +200,26 @@ def refuse(code: str, reason: str) -> NoReturn:
 def check_transition(before: State, act: Act) -> Rule:
     """The rule by which an act moves a receivable. Raises IllegalTransitionError when none does."""
     rule = TRANSITIONS[act]
-    if before not in rule.before:
-        allowed = " or ".join(sorted(rule.before))
+    if before not in rule.moves:
+        allowed = " or ".join(state for state in State if state in rule.moves)
         refuse("illegal_transition", f"the receivable is {before}; to {act} it, it must be {allowed}")
     return rule
 
 
 def check_actor(claim: Claim, act: Act, actor: int) -> None:
-    """Raises IllegalTransitionError unless the act is this member's to do."""
+    """Raises IllegalTransitionError when the act is the creditor's or the debtor's to do, and this is another member.
+
+    Acts of owners, holders and pledgees are judged by the parts.
+    """
     party = TRANSITIONS[act].by
-    if actor != (claim.creditor if party is Party.CREDITOR else claim.debtor):
+    parties = {Party.CREDITOR: claim.creditor, Party.DEBTOR: claim.debtor}
+    if party in parties and actor != parties[party]:
         refuse("not_a_party", f"only the {party} may {act} a receivable")
 
 
 def is_reachable(before: State, after: State) -> bool:
     """Whether some act leads from one state to another: what a mirrored chain event must be."""
-    return any(before in rule.before and after in rule.after for rule in TRANSITIONS.values())
-
-
-# ------------------------------------------------------------------------------------- acts and typed values
-
-
-class Signed(NamedTuple):
-    """A member's word on one receivable, its signature checked at the door."""
-
-    receivable_id: bytes
-    member: int
-
-
-class Offered(NamedTuple):
-    """A bank's word: it advances so much and pays the seller the proceeds."""
-
-    receivable_id: bytes
-    bank: int
-    advance_fen: int
-    proceeds_fen: int
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedReceivable:
-    """Committed to by its period's root; nobody has said a word about it yet."""
-
-    claim: Claim
-
-    @property
-    def state(self) -> State:
-        return State.ISSUED
-
-    def acknowledge(self, word: Signed) -> "AcknowledgedReceivable":
-        return AcknowledgedReceivable(self, word)
-
-    def reject(self, word: Signed) -> "RejectedReceivable":
-        return RejectedReceivable(self, word)
-
-
-def _check_word(claim: Claim, act: Act, word: Signed) -> None:
-    if word.receivable_id != claim.receivable_id:
-        refuse("other_receivable", f"the signature to {act} names another receivable")
-    check_actor(claim, act, word.member)
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedReceivable:
-    """Its debtor does not owe this, it says. Nothing follows."""
-
-    issued: IssuedReceivable
-    word: Signed
-
-    def __post_init__(self) -> None:
-        _check_word(self.issued.claim, Act.REJECT, self.word)
-
-    @property
-    def claim(self) -> Claim:
-        return self.issued.claim
-
-    @property
-    def state(self) -> State:
-        return State.REJECTED
-
-
-def _paid_state(claim: Claim, paid_fen: int, unpaid: State) -> State:
-    if paid_fen == claim.face_fen:
-        return State.SETTLED
-    return State.PARTLY_PAID if paid_fen else unpaid
-
-
-def _check_paid(claim: Claim, paid_fen: int) -> None:
-    if not 0 <= paid_fen <= claim.face_fen:
-        refuse("bad_amount", f"{paid_fen} fen paid of a face of {claim.face_fen}")
-
-
-def _check_payment(claim: Claim, paid_fen: int, payment_fen: int) -> None:
-    left_fen = claim.face_fen - paid_fen
-    if not 0 < payment_fen <= left_fen:
-        refuse("bad_amount", f"a payment must be above 0 and at most what is left, {left_fen} fen")
-
-
-@dataclass(frozen=True, slots=True)
-class AcknowledgedReceivable:
-    """Its debtor signed that it owes this, and waived its defences against later holders. All of it is the seller's."""
-
-    issued: IssuedReceivable
-    word: Signed
-    listed: bool = False
-    paid_fen: int = 0
-
-    def __post_init__(self) -> None:
-        _check_word(self.claim, Act.ACKNOWLEDGE, self.word)
-        _check_paid(self.claim, self.paid_fen)
-
-    @property
-    def claim(self) -> Claim:
-        return self.issued.claim
-
-    @property
-    def state(self) -> State:
-        return _paid_state(self.claim, self.paid_fen, State.LISTED if self.listed else State.ACKNOWLEDGED)
-
-    def show(self, word: Signed) -> "AcknowledgedReceivable":
-        """List it: banks may see it and offer."""
-        check_transition(self.state, Act.LIST)
-        _check_word(self.claim, Act.LIST, word)
-        return replace(self, listed=True)
-
-    def withdraw(self, word: Signed) -> "AcknowledgedReceivable":
-        check_transition(self.state, Act.WITHDRAW)
-        _check_word(self.claim, Act.WITHDRAW, word)
-        return replace(self, listed=False)
-
-    def finance(self, offer: Offered, acceptance: Signed) -> "FinancedReceivable":
-        return FinancedReceivable(self, offer, acceptance)
-
-    def repay(self, word: Signed, payment_fen: int) -> "AcknowledgedReceivable":
-        """A payment without a bank: all of it goes to the creditor, and it can no longer be financed."""
-        check_transition(self.state, Act.REPAY)
-        _check_word(self.claim, Act.REPAY, word)
-        _check_payment(self.claim, self.paid_fen, payment_fen)
-        return replace(self, paid_fen=self.paid_fen + payment_fen)
-
-    def share(self, payment_fen: int) -> Shares:
-        """Who would get what of a payment."""
-        return share_payment(self.claim.face_fen, 0, self.paid_fen, payment_fen)
-
-
-@dataclass(frozen=True, slots=True)
-class FinancedReceivable:
-    """A bank advanced money on it: two claims, the bank's on the advance and the seller's on the residual."""
-
-    acknowledged: AcknowledgedReceivable
-    offer: Offered
-    acceptance: Signed
-    paid_fen: int = 0
-
-    def __post_init__(self) -> None:
-        check_transition(self.acknowledged.state, Act.FINANCE)
-        _check_word(self.claim, Act.FINANCE, self.acceptance)
-        if self.offer.receivable_id != self.claim.receivable_id:
-            refuse("other_receivable", "the offer is on another receivable")
-        if not 0 < self.offer.proceeds_fen <= self.offer.advance_fen <= self.claim.face_fen:
-            refuse("bad_amount", "0 < proceeds <= advance <= face does not hold")
-        _check_paid(self.claim, self.paid_fen)
-
-    @property
-    def claim(self) -> Claim:
-        return self.acknowledged.claim
-
-    @property
-    def state(self) -> State:
-        return _paid_state(self.claim, self.paid_fen, State.FINANCED)
-
-    @property
-    def residual_fen(self) -> int:
-        return self.claim.face_fen - self.offer.advance_fen
-
-    def repay(self, word: Signed, payment_fen: int) -> "FinancedReceivable":
-        check_transition(self.state, Act.REPAY)
-        _check_word(self.claim, Act.REPAY, word)
-        _check_payment(self.claim, self.paid_fen, payment_fen)
-        return replace(self, paid_fen=self.paid_fen + payment_fen)
-
-    def share(self, payment_fen: int) -> Shares:
-        """Who would get what of a payment: the bank its advance first, then the seller its residual."""
-        return share_payment(self.claim.face_fen, self.offer.advance_fen, self.paid_fen, payment_fen)
-
-
-Receivable = IssuedReceivable | RejectedReceivable | AcknowledgedReceivable | FinancedReceivable
+    return any(after in rule.moves.get(before, ()) for rule in TRANSITIONS.values())
 
 
 # -------------------------------------------------------------------------------------------------- standing
@@ -317,9 +235,20 @@ class Standing(StrEnum):
 
 
 def standing(state: State, due_day: date, today: date) -> Standing:
-    """Due from its due day on, overdue when the grace days are over too; what is settled or rejected is neither."""
+    """Due from its due day on, overdue when the grace days are over too; what has ended is neither.
+
+    What is on the chain also changes its state then, a little later; what is not there has only this.
+    """
     if state.ended:
         return Standing.ENDED
     if today < due_day:
         return Standing.RUNNING
-    return Standing.DUE if today <= due_day + timedelta(days=GRACE_DAYS) else Standing.OVERDUE
+    return Standing.OVERDUE if is_grace_over(due_day, today) else Standing.DUE
+
+
+def is_grace_over(due_day: date, today: date) -> bool:
+    return today > due_day + timedelta(days=GRACE_DAYS)
+
+
+def is_default_possible(due_day: date, today: date) -> bool:
+    return today > due_day + timedelta(days=DEFAULT_DAYS)

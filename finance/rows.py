@@ -2,20 +2,17 @@
 
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
 from finance.claim import Claim
-from finance.receivable import (
-    AcknowledgedReceivable,
-    FinancedReceivable,
-    IssuedReceivable,
-    Offered,
-    Receivable,
-    Signed,
-    State,
-)
+from finance.life import IssuedReceivable, Live, Receivable, Sale, Signed
+from finance.parts import paid
+from finance.receivable import State
+from finance.waterfall import pay
+
+T = TypeVar("T", bound=Live)
 
 
 def claim_of(row: Row[Any]) -> Claim:
@@ -42,12 +39,16 @@ def restore(row: Row[Any]) -> Receivable:
         return issued
     if state is State.REJECTED:
         return issued.reject(by_debtor)
-    acknowledged = issued.acknowledge(by_debtor)
-    value: AcknowledgedReceivable | FinancedReceivable
-    if row.advance_fen:
-        offer = Offered(row.receivable_id, row.holder, row.advance_fen, row.proceeds_fen)
-        value = replace(acknowledged.show(by_creditor).finance(offer, by_creditor), paid_fen=row.paid_fen)
-    else:
-        value = replace(acknowledged, listed=state is State.LISTED, paid_fen=row.paid_fen)
-    assert value.state is state, f"receivable {row.number} is {state}, its columns say {value.state}"
-    return value
+    acknowledged = issued.acknowledge(by_debtor, complete=True)
+    if not row.advance_fen:
+        return _stands_at(acknowledged, state, row.paid_fen)
+    sale = Sale(row.receivable_id, row.holder, row.advance_fen, row.proceeds_fen)
+    return _stands_at(_stands_at(acknowledged, State.LISTED, 0).finance(sale, by_creditor), state, row.paid_fen)
+
+
+def _stands_at(value: T, state: State, paid_fen: int) -> T:
+    if not paid_fen:
+        return replace(value, account=replace(value.account, state=state))
+    balance, shares = pay(value.balance, paid_fen, value.claim.due_day)
+    parts, _ = paid(value.parts, shares)
+    return replace(value, account=replace(value.account, state=state, balance=balance, parts=parts))

@@ -261,7 +261,7 @@ async def _act(
 ) -> web.Response:
     """Run an act in one transaction; ``reply`` with the receivables as they stand after it."""
     context = request.app[CONTEXT]
-    book, now_s = Book(context.chain.domain("Receivables")), context.clock.now_s()
+    book, now_s = Book(context.chain.domain("Receivables"), context.config.market.time_zone), context.clock.now_s()
 
     def write(connection: Connection) -> list[Row[Any]]:
         act(book, connection, now_s)

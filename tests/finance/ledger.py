@@ -130,7 +130,7 @@ class Ledger:
 
     @property
     def book(self) -> Book:
-        return Book(self.domain)
+        return Book(self.domain, TIME_ZONE)
 
     # --------------------------------------------------------------------------------- from trades to periods
 

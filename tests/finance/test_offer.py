@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from data.units import UnitError
 from finance import offer
 from finance.calendar import DayCount
-from finance.offer import OfferError, Quote, Terms, share_payment, terms_of
+from finance.offer import OfferError, Quote, Terms, terms_of
 
 FACES = st.integers(1, 10**12)
 QUOTES = st.builds(
@@ -121,26 +121,3 @@ def test_time_and_rate_only_make_it_dearer(face: int, quote: Quote, days: int, m
             assert near is not None
             assert other.discount_fen >= near.discount_fen
             assert other.proceeds_fen <= near.proceeds_fen
-
-
-@given(face=FACES, data=st.data(), payments=st.lists(st.integers(1, 10**12), max_size=8))
-def test_payments_fill_the_holder_first_and_sum_to_the_fen(face: int, data: st.DataObject, payments: list[int]) -> None:
-    """Invariant 7: cash in = principal + residual; nothing to the seller while the holder is due."""
-    advance = data.draw(st.integers(0, face))
-    paid = holder = seller = 0
-    for payment in payments:
-        shares = share_payment(face, advance, paid, payment)
-        assert sum(shares) == payment
-        assert min(shares) >= 0
-        holder, seller = holder + shares.holder_fen, seller + shares.seller_fen
-        paid += payment - shares.excess_fen
-        assert seller == 0 or holder == advance
-        assert holder + seller == paid <= face
-        assert shares.excess_fen == 0 or paid == face
-    assert (holder == advance and seller == face - advance) == (paid == face)
-
-
-@given(unpaid=FACES, rate=st.integers(1, offer.RATE_CAP_PPM), late=st.integers(-60, 60))
-def test_interest_for_lateness_starts_the_day_after(unpaid: int, rate: int, late: int) -> None:
-    interest = offer.overdue_interest_fen_ceil(unpaid, rate, late, DayCount.ACT_360)
-    assert (interest > 0) == (late > 0)
