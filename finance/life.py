@@ -161,7 +161,7 @@ class Live:
         check_word(self.claim, act, word)
 
     def _with(self, **changed: object) -> Self:
-        return replace(self, account=replace(self.account, **changed))  # type: ignore[arg-type] - the names of Account fields
+        return replace(self, account=replace(self.account, **changed))  # type: ignore[arg-type] # the names are those of its fields
 
     # ------------------------------------------------------------------------------------ payment and calendar
 
