@@ -596,11 +596,16 @@ receivables = Table(
     Column("act_reason", Text),  # what its actor said, for the history
     Column("changed_s", BigInteger, nullable=False),
     Column("change", BigInteger, nullable=False),  # its latest in receivable_history: lists go on from here
-    Index(None, "debtor", "state"),
-    Index(None, "creditor", "state"),
+    Column("source", String(20), nullable=False, server_default=""),  # kind of the sellers' meters, "mixed" of several
+    Index(None, "debtor", "state", "change"),
+    Index(None, "creditor", "state", "change"),
     Index(None, "period"),
-    Index(None, "change"),
-    Index(None, "changed_s"),
+    Index(None, "change"),  # a page of a list is a range of one of those that end in it: finance/listing_store.py
+    Index(None, "creditor", "change"),
+    Index(None, "debtor", "change"),
+    Index(None, "holder", "change"),
+    Index(None, "state", "change"),
+    Index(None, "changed_s", "change"),
 )
 
 receivable_trades = Table(

@@ -1,16 +1,26 @@
-"""Who may see which receivables, and what can be asked of a list of them. The query is in ``listing_store.py``."""
+"""Who may see which receivables, and what can be asked for when they are listed. The query is in ``listing_store.py``.
 
+Whoever asks sees a receivable in one of a few *ways*: as creditor, as debtor, as holder, because it is listed and the
+viewer is a bank, or because the viewer oversees the market. Each way is one equality on an indexed column, so that a
+page can be read as one short range of an index for each of them.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, false, or_
+from sqlalchemy import ColumnElement, Row
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from data.tables import receivables
 from finance.receivable import ENDED, GRACE_DAYS, Standing, State
 
 DRAFTED = "drafted"
 """The state of receivables whose period is not issued yet: nobody is shown them."""
+
+Equal = Mapping[str, str | int]
+Columns = ReadOnlyColumnCollection[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +39,69 @@ class Viewer:
         return own or self.is_overseer or (self.is_bank and row.state == State.LISTED)
 
     @property
-    def clause(self) -> ColumnElement[bool]:
-        """The same as a condition on ``receivables``."""
-        parties = (receivables.c.creditor, receivables.c.debtor, receivables.c.holder)
-        allowed = [party == self.member for party in parties]
-        if self.is_bank:
-            allowed.append(receivables.c.state == State.LISTED)
-        shown = receivables.c.state != DRAFTED
-        return shown if self.is_overseer else shown & or_(false(), *allowed)
+    def ways(self) -> list[Equal]:
+        """The same as columns of ``receivables`` and what they must be, any one of which will do; {} is all of them.
+
+        What is drafted must be left out besides.
+        """
+        if self.is_overseer:
+            return [{}]
+        listed: list[Equal] = [{"state": State.LISTED}] if self.is_bank else []
+        return [*({party: self.member} for party in ("creditor", "debtor", "holder")), *listed]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is asked for; None leaves it open. ``updated_after_s`` includes its own second, so that none is missed."""
+    """What is asked for; None leaves it open. Both ends of every range are included.
+
+    ``updated_after_s`` includes its own second, so that none is missed.
+    """
 
     state: str | None = None
     standing: Standing | None = None
     creditor: int | None = None
     debtor: int | None = None
     holder: int | None = None
+    source: str | None = None
+    due_from: date | None = None
+    due_to: date | None = None
+    face_from_fen: int | None = None
+    face_to_fen: int | None = None
     updated_after_s: int | None = None
 
-    def clauses(self, today: date) -> list[ColumnElement[bool]]:
-        columns = ("state", "creditor", "debtor", "holder")
-        asked: list[ColumnElement[bool]] = [
-            receivables.c[name] == getattr(self, name) for name in columns if getattr(self, name) is not None
-        ]
+    @property
+    def equal(self) -> Equal:
+        """The columns that must be equal to something, and to what."""
+        columns = ("state", "creditor", "debtor", "holder", "source")
+        return {name: getattr(self, name) for name in columns if getattr(self, name) is not None}
+
+    def clauses(self, columns: Columns, today: date) -> list[ColumnElement[bool]]:
+        """What is asked for, as conditions on the columns of ``receivables`` that all must hold."""
+        asked = [columns[name] == value for name, value in self.equal.items()]
+        if self.due_from is not None:
+            asked.append(columns.due_day >= self.due_from.isoformat())
+        if self.due_to is not None:
+            asked.append(columns.due_day <= self.due_to.isoformat())
+        if self.face_from_fen is not None:
+            asked.append(columns.face_fen >= self.face_from_fen)
+        if self.face_to_fen is not None:
+            asked.append(columns.face_fen <= self.face_to_fen)
         if self.updated_after_s is not None:
-            asked.append(receivables.c.changed_s >= self.updated_after_s)
+            asked.append(columns.changed_s >= self.updated_after_s)
         if self.standing is not None:
-            asked.append(stands(self.standing, today))
+            asked.append(stands(self.standing, today, columns))
         return asked
 
 
-def stands(asked: Standing, today: date) -> ColumnElement[bool]:
+def stands(asked: Standing, today: date, columns: Columns = receivables.c) -> ColumnElement[bool]:
     """Where a receivable stands with the calendar, as a condition."""
-    ended = receivables.c.state.in_(sorted(ENDED))
-    grace_over = receivables.c.due_day < (today - timedelta(days=GRACE_DAYS)).isoformat()
-    due = receivables.c.due_day <= today.isoformat()
-    return {
+    ended = columns.state.in_(sorted(ENDED))
+    grace_over = columns.due_day < (today - timedelta(days=GRACE_DAYS)).isoformat()
+    due = columns.due_day <= today.isoformat()
+    found: dict[Standing, ColumnElement[bool]] = {
         Standing.RUNNING: ~ended & ~due,
         Standing.DUE: ~ended & due & ~grace_over,
         Standing.OVERDUE: ~ended & grace_over,
         Standing.ENDED: ended,
-    }[asked]
+    }
+    return found[asked]

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from data.database import reading
 from finance import period_store
+from finance.listing_store import set_sources
 from finance.period import Billing, Draft, bundle, draft
 from finance.published import PublishedPeriod, PublishedRemainder, publish_receivable
 from finance.rows import claim_of
@@ -53,6 +54,7 @@ def close_due(
         row |= {"state": "issued", "operator_signature": b""}
     with database.begin() as connection:
         period_store.add_period(connection, row, drafted, now_s)
+        set_sources(connection, drafted.period)
     return drafted.period
 
 

@@ -64,7 +64,7 @@ UNCOVERED: dict[str, dict[str, str]] = {
     "reading_dispute_steps": dict.fromkeys(metadata.tables["reading_dispute_steps"].c.keys(), _SAID),
     "reading_signatures": {"received_s": _TIME},
     "receivable_history": {"at_s": "when the calendar was looked at; of the chain's changes it is the block's time"},
-    "receivables": {"changed_s": _TIME},
+    "receivables": {"changed_s": _TIME, "source": f"a meter's kind, which is {_WORDS}"},
     "recovery_codes": dict.fromkeys(metadata.tables["recovery_codes"].c.keys(), _ENTRY),
     "sessions": dict.fromkeys(metadata.tables["sessions"].c.keys(), _ENTRY),
     "settings": {"value": "of a clock that is moved by hand; that of the genesis is compared with market.toml"},

@@ -17,15 +17,15 @@ from sqlalchemy import Connection, Row
 from finance import store
 from finance.book import Book, Word
 from finance.evidence import Evidence, evidence_of
-from finance.listing import Filter, Viewer
+from finance.listing import Viewer
 from finance.listing_store import list_receivables
-from finance.receivable import Standing, State
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import require
-from market.openapi.fields import PAGE, FenGiven, Hash, Instant, Number
+from market.openapi.fields import PAGE, FenGiven, Hash
 from market.openapi.operation import MEMBER, operation
 from market.problems import not_found
+from market.receivable_filters import FILTERS, filter_of
 from market.receivable_views import (
     ACT_REFUSED,
     ChangeBody,
@@ -34,7 +34,6 @@ from market.receivable_views import (
     attempt,
     change_body,
     money_fen,
-    one_of,
     receivable_body,
     receivable_id_of,
     viewer_of,
@@ -83,28 +82,21 @@ class ReceivablesAnswer(msgspec.Struct, frozen=True):
     wire.Page[ReceivableBody],
     who=MEMBER,
     scope="read",
-    query={
-        "state": State,
-        "standing": Standing,
-        "creditor": Number,
-        "debtor": Number,
-        "holder": Number,
-        "updated_after": Instant,
-        **PAGE,
-    },
-    refuses=("400 bad_parameter", "422 bad_time"),
+    query={**FILTERS, **PAGE},
+    refuses=("400 bad_parameter", "422 bad_amount bad_day bad_time"),
 )
 async def show_all(request: web.Request) -> web.Response:
-    """What the member may see, the longest unchanged first."""
+    """What the member may see, the longest unchanged first; both ends of ranges are included.
+
+    A page may hold less than its limit, even nothing, where a filter matches few: go on while there is a `next`.
+    """
     viewer, context = viewer_of(require(request, scope="read")), request.app[CONTEXT]
-    filters = ("state", "standing", "creditor", "debtor", "holder", "updated_after")
-    parameters = wire.query(request, *filters, "limit", "cursor")
-    asked, limit, after = _filter(parameters), wire.page_limit(parameters), wire.cursor(parameters)
+    parameters = wire.query(request, *FILTERS, "limit", "cursor")
+    asked, limit, after = filter_of(parameters), wire.page_limit(parameters), wire.cursor(parameters)
     today = today_of(context)
-    rows = await context.read(
+    rows, last = await context.read(
         lambda connection: list_receivables(connection, viewer, asked, today, after=after, limit=limit)
     )
-    last = rows[-1].change if len(rows) == limit else None
     return wire.reply(wire.page([receivable_body(row, viewer, today) for row in rows], last))
 
 
@@ -150,22 +142,6 @@ def _seen(connection: Connection, viewer: Viewer, receivable_id: bytes) -> Row[A
     if row is None or not viewer.may_see(row):
         raise not_found("receivable")
     return row
-
-
-def _filter(parameters: dict[str, str]) -> Filter:
-    def number(name: str) -> int | None:
-        return wire.whole_number(parameters[name], name) if name in parameters else None
-
-    after = parameters.get("updated_after")
-    asked = one_of(parameters, "standing", tuple(Standing))
-    return Filter(
-        state=one_of(parameters, "state", tuple(State)),
-        standing=None if asked is None else Standing(asked),
-        creditor=number("creditor"),
-        debtor=number("debtor"),
-        holder=number("holder"),
-        updated_after_s=None if after is None else wire.instant_s(after, "updated_after"),
-    )
 
 
 # ----------------------------------------------------------------------------------------------------- acts

@@ -201,7 +201,8 @@ class Ledger:
 
     def receivables(self, period: int | None = None) -> list[Row[Any]]:
         with reading(self.database) as connection:
-            seen = list_receivables(connection, Viewer(1, is_overseer=True), Filter(), DAY, after=-1, limit=1_000)
+            viewer = Viewer(1, is_overseer=True)
+            seen = list_receivables(connection, viewer, Filter(), DAY, after=-1, limit=1_000).rows
         return sorted((row for row in seen if period in (None, row.period)), key=lambda row: row.number)
 
     def receivable(self, receivable_id: bytes) -> Row[Any]:

@@ -446,7 +446,7 @@ ALL = Filter()
 
 def seen(ledger: Ledger, viewer: Viewer, asked: Filter = ALL, after: int = -1, limit: int = 100) -> list[int]:
     with reading(ledger.database) as connection:
-        rows = list_receivables(connection, viewer, asked, date(2026, 8, 3), after=after, limit=limit)
+        rows = list_receivables(connection, viewer, asked, date(2026, 8, 3), after=after, limit=limit).rows
     assert all(viewer.may_see(row) for row in rows)
     return [row.number for row in rows]
 

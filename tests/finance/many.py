@@ -1,0 +1,106 @@
+"""Many receivables in a database, without trades, chain or periods: what lists and portfolios are tried on."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from sqlalchemy import Connection, insert
+
+from data.bulk import insert_rows
+from data.tables import members, receivables
+
+FIRST_DAY = date(2026, 7, 1)
+START_S = 1_782_864_000  # 2026-07-01, UTC
+STATES = ("issued", "acknowledged", "listed", "financed", "partly_paid", "settled", "rejected")
+SOURCES = ("pv", "hydro", "wind", "mixed")
+COLUMNS = (
+    "receivable_id",
+    "number",
+    "period",
+    "creditor",
+    "debtor",
+    "face_fen",
+    "terms_days",
+    "issue_day",
+    "due_day",
+    "trades_root",
+    "salt",
+    "state",
+    "holder",
+    "advance_fen",
+    "proceeds_fen",
+    "paid_fen",
+    "on_chain",
+    "changed_s",
+    "change",
+    "source",
+)
+
+
+def add_people(connection: Connection, numbers: Iterator[int] | range) -> None:
+    """Members with these numbers, in no role."""
+    person = {"kind": "business", "roles": "[]", "status": "admitted", "registered_s": 0, "credit_limit_micro": 0}
+    connection.execute(insert(members), [{"member_id": each, "name": f"m{each}", **person} for each in numbers])
+
+
+def id_of(number: int) -> bytes:
+    """A receivable's id, made up."""
+    return hashlib.sha256(b"%d" % number).digest()
+
+
+def row_of(number: int, change: int, **given: object) -> tuple[object, ...]:
+    """A row of ``receivables`` in the order of COLUMNS: issued by 1 to 2 unless something else is given."""
+    row: dict[str, object] = {
+        "receivable_id": id_of(number),
+        "number": number,
+        "period": 1,
+        "creditor": 1,
+        "debtor": 2,
+        "face_fen": 10_000,
+        "terms_days": 60,
+        "issue_day": FIRST_DAY.isoformat(),
+        "due_day": (FIRST_DAY + timedelta(days=60)).isoformat(),
+        "trades_root": bytes(32),
+        "salt": bytes(32),
+        "state": "issued",
+        "advance_fen": 0,
+        "proceeds_fen": 0,
+        "paid_fen": 0,
+        "on_chain": False,
+        "changed_s": START_S + change,
+        "change": change,
+        "source": "hydro",
+    } | given
+    row.setdefault("holder", row["creditor"])
+    return tuple(row[name] for name in COLUMNS)
+
+
+def add_rows(connection: Connection, rows: list[tuple[object, ...]]) -> None:
+    insert_rows(connection, receivables, COLUMNS, rows)
+
+
+def any_rows(count: int, *, parties: range, banks: range, seed: int = 1) -> list[tuple[object, ...]]:
+    """Receivables in any state, between any parties, some held by banks; changes in an order of their own."""
+    chance = random.Random(seed)
+    changes = list(range(1, count + 1))
+    chance.shuffle(changes)
+    rows = []
+    for number, change in enumerate(changes, 1):
+        creditor, debtor = chance.sample(parties, 2)
+        state = chance.choice((*STATES, "drafted"))
+        sold = state in ("financed", "settled")
+        rows.append(
+            row_of(
+                number,
+                0 if state == "drafted" else change,
+                creditor=creditor,
+                debtor=debtor,
+                state=state,
+                holder=chance.choice(banks) if sold else creditor,
+                face_fen=chance.randrange(1, 1_000_000),
+                due_day=(FIRST_DAY + timedelta(days=chance.randrange(180))).isoformat(),
+                source=chance.choice(SOURCES),
+            )
+        )
+    return rows
