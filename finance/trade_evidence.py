@@ -15,7 +15,7 @@ from finance import store
 from finance.evidence import Evidence, evidence_of
 from settlement import cycle_store, evidence, evidence_store, proofs
 from settlement import store as settlement_store
-from settlement.audit_scene import ReadableChain
+from settlement.chain import ReadableChain
 from settlement.event_proof import EventProof
 from settlement.evidence import ShownCycle, ShownKeys, ShownReceipt, Subject
 from settlement.proofs import Gathered, ProofFile

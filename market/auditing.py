@@ -18,8 +18,7 @@ from market.genesis import genesis_of
 from settlement import audit, audit_receipts, hexjson
 from settlement.audit import AuditTerms, Scene, Step
 from settlement.audit_receipts import Receipt
-from settlement.audit_scene import ReadableChain
-from settlement.chain import ChainError
+from settlement.chain import ChainError, ReadableChain
 from settlement.chain_store import ChainFileError
 from settlement.deploy import deploy
 

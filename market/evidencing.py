@@ -14,8 +14,7 @@ from market.config import INSTITUTIONS, ConfigError
 from market.evidence_cover import cover
 from market.genesis import genesis_of
 from settlement import hexjson
-from settlement.audit_scene import ReadableChain
-from settlement.chain import ChainError
+from settlement.chain import ChainError, ReadableChain
 from settlement.chain_file import FileChain
 from settlement.chain_store import ChainFileError
 from settlement.compile import compiled

@@ -29,8 +29,7 @@ from market.sequencer import Sequencer
 from market.settings import Limits
 from market.state import MarketState
 from market.vault import SealError, Vault, new_secret
-from settlement.audit_scene import ReadableChain
-from settlement.chain import Chain
+from settlement.chain import Chain, ReadableChain
 from settlement.intents import RECEIPT
 from settlement.officer import Officer
 

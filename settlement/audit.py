@@ -31,7 +31,8 @@ from settlement import (
     calls,
     publish_store,
 )
-from settlement.audit_scene import SAMPLE, AuditTerms, Examine, ReadableChain, Sampler, Scene, Step, Tick
+from settlement.audit_scene import SAMPLE, AuditTerms, Examine, Sampler, Scene, Step, Tick
+from settlement.chain import ReadableChain
 from settlement.chain_file import FileChain
 from settlement.compile import compiled
 from settlement.contradiction import Contradiction

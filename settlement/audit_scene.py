@@ -4,19 +4,17 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from matching.order import Rules
-from settlement.chain import Call, ChainEvent, Head
+from settlement.chain import ChainEvent, ReadableChain
 from settlement.chain_file import FileChain
 from settlement.contradiction import Contradiction
 from settlement.deploy import Genesis
-from settlement.event_proof import EventProof
 from settlement.examine_cycle import CycleExaminer
 from settlement.examine_orders import SignatureCheck
-from settlement.headers import BlockHeader
 from settlement.intents import Domain
 from settlement.journal_replay import JournalReplay
 from settlement.keys import KeyHistory
@@ -31,27 +29,6 @@ Tick = Callable[[int], None]
 """Told how many more were examined."""
 
 Examine = Callable[[Tick], Iterator[Contradiction]]
-
-
-class ReadableChain(Protocol):
-    """The reading half of the ``Chain`` port: a file of the embedded chain, or a network over JSON-RPC."""
-
-    addresses: dict[str, bytes]
-
-    @property
-    def deployer(self) -> bytes: ...
-
-    def domain(self, contract: str) -> Domain: ...
-
-    def view(self, call: Call) -> tuple[Any, ...]: ...
-
-    def events(self, from_block: int) -> list[ChainEvent]: ...
-
-    def headers(self, first: int, last: int) -> list[BlockHeader]: ...
-
-    def event_proof(self, block: int, log_index: int) -> EventProof: ...
-
-    def head(self) -> Head: ...
 
 
 class AuditTerms(NamedTuple):

@@ -15,7 +15,7 @@ A transaction that the contract refuses is neither: its receipt says ``succeeded
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -98,6 +98,27 @@ class Head(NamedTuple):
     number: int
     hash: bytes
     timestamp_s: int
+
+
+class ReadableChain(Protocol):
+    """The reading half of the ``Chain`` port: a file of the embedded chain, or a network over JSON-RPC."""
+
+    addresses: dict[str, bytes]
+
+    @property
+    def deployer(self) -> bytes: ...
+
+    def domain(self, contract: str) -> Domain: ...
+
+    def view(self, call: Call) -> tuple[Any, ...]: ...
+
+    def events(self, from_block: int) -> list[ChainEvent]: ...
+
+    def headers(self, first: int, last: int) -> list[BlockHeader]: ...
+
+    def event_proof(self, block: int, log_index: int) -> EventProof: ...
+
+    def head(self) -> Head: ...
 
 
 class Chain(Protocol):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from data.database import reading
 from settlement import acts, cycle_store, drafting, evidence_store, merkle, reading_store, store
-from settlement.audit_scene import ReadableChain
+from settlement.chain import ReadableChain
 from settlement.cycle_outcome import line_salt, reading_leaf, reading_salt, statement_leaf
 from settlement.delivery import Line, Reading
 from settlement.drafting import Span

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from matching.order import Side
 from settlement import commitments, merkle, publish_store, store
-from settlement.audit_scene import ReadableChain
+from settlement.chain import ReadableChain
 from settlement.event_proof import EventProof
 from settlement.examine_orders import split_leaves
 from settlement.hexjson import Hex

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eth_abi.abi import decode
-from eth_account import Account
 from ethereum.forks.osaka.transactions import FeeMarketTransaction, decode_transaction
 from ethereum_types.bytes import Bytes
 
@@ -65,6 +64,8 @@ class RpcChain:
         Where several nodes answer in turn, one may not have yet what another had: blocks that are missing count as
         given up only when they are still missing ``gone_back_after_s`` later.
         """
+        from eth_account import Account  # half a second of loading, and who only reads headers signs nothing
+
         self.chain_id = chain_id
         self.addresses = dict(addresses)
         self._rpc = rpc
@@ -309,6 +310,8 @@ def _check_refused(rpc: JsonRpc, refused: Sequence[bytes], first: Failure) -> No
     missing = [each for each, receipt in zip(refused, receipts, strict=True) if receipt is None]
     if not missing:
         return
+    from eth_account import Account
+
     message = f"the node does not take {_hex(keccak(missing[0]))}: {first.message}"
     if "nonce" not in first.message.lower():
         raise ChainRefusedError(message)

@@ -19,7 +19,8 @@ from data.database import open_database
 from data.tables import metadata
 from settlement import audit
 from settlement.audit import StepsOf
-from settlement.audit_scene import AuditTerms, ReadableChain, Sampler, Scene, Step
+from settlement.audit_scene import AuditTerms, Sampler, Scene, Step
+from settlement.chain import ReadableChain
 from settlement.chain_file import FileChain
 from settlement.contradiction import Contradiction
 from settlement.dispute_acts import struck_by
