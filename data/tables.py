@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from data import identity_tables
+from data import credit_tables, identity_tables
 from data.metadata import shared
 
 metadata = shared
@@ -45,7 +45,7 @@ members = Table(
     Column("frozen", Boolean, nullable=False, default=False),  # by the regulator, on the chain
     Column("registered_s", BigInteger, nullable=False),
     Column("admitted_s", BigInteger),
-    Column("credit_limit_micro", BigInteger, nullable=False, default=0),  # set by a bank
+    Column("credit_limit_micro", BigInteger, nullable=False, default=0),  # the sum of credit_limits
 )
 
 member_keys = Table(
@@ -680,3 +680,8 @@ offers = Table(
     Index(None, "receivable_id"),
     Index(None, "bank"),
 )
+
+credit_models = credit_tables.credit_models
+credit_runs = credit_tables.credit_runs
+credit_decisions = credit_tables.credit_decisions
+credit_limits = credit_tables.credit_limits

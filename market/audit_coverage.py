@@ -33,6 +33,16 @@ UNCOVERED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("answer_outbox", "uphold_outbox"), f"{_RECORD}; what was sent is on the chain"),
         "problem": _WORDS,
     },
+    "credit_limits": {
+        **dict.fromkeys(("number", "set_s", "decision"), f"{_RECORD}; who could be asked about it is the lender"),
+        "limit_micro": "of a limit in whose place another stands by now",
+    },
+    "credit_models": {"first_used_s": _TIME},
+    "credit_runs": {
+        **dict.fromkeys(("as_of_s", "last_cycle", "model_hash"), "of a run in which nothing had changed"),
+        "members": f"{_RECORD}; it is only said how many were looked at",
+        "scored_s": _TIME,
+    },
     "exits": {"tried_s": _TIME},
     "factors": dict.fromkeys(metadata.tables["factors"].c.keys(), _ENTRY),
     "halts": {
@@ -53,7 +63,7 @@ UNCOVERED: dict[str, dict[str, str]] = {
         "name": f"{_RECORD}; of the institutions it is that of market.toml",
         "kind": f"{_RECORD}; of the institutions and of the fund it is checked",
         "registered_s": _TIME,
-        "credit_limit_micro": "a bank's number that it may change at any time, without a signature",
+        "credit_limit_micro": "of a member to whom no lender gave a limit since there is a history of them",
     },
     "meter_keys": {"from_signature": _COUNT, "to_signature": _COUNT, "registered_s": _TIME},
     "meters": {"kind": _WORDS},

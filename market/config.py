@@ -18,8 +18,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from data.units import UnitError, parse_money_micro, parse_price_ticks
+from finance.credit import card
+from finance.credit.card import Card, CardError
 from market.problems import ProblemError
-from market.settings import Given, Limits, Network, Server, SettingsError, Streams, over
+from market.settings import Credit, Given, Limits, Network, Server, SettingsError, Streams, over
 from market.timing import Timing
 from market.wire import public_key
 from matching.order import Rules
@@ -131,6 +133,7 @@ class Config(_Section, frozen=True):
     limits: Limits = Limits()
     streams: Streams = Streams()
     network: Network = Network()
+    credit: Credit = Credit()
     witnesses: dict[Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,40}$")], Witness] = {}
 
     @cached_property
@@ -168,6 +171,13 @@ class Config(_Section, frozen=True):
     def collar_ticks(self) -> int | None:
         """None: prices go as far as floor and cap."""
         return _ticks("limits.collar", self.limits.collar) if self.limits.collar else None
+
+    @cached_property
+    def scorecard(self) -> Card:
+        try:
+            return card.read(Path(self.credit.card) if self.credit.card else card.EXPERT)
+        except CardError as error:
+            raise ConfigError(f"credit.card: {error}") from error
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -247,6 +257,7 @@ def check(config: Config) -> None:
     try:
         rules = config.rules
         config.collar_ticks  # noqa: B018 - likewise
+        config.scorecard  # noqa: B018 - likewise
         config.zone  # noqa: B018 - the property reads and checks the name
     except (ValueError, ZoneInfoNotFoundError) as error:
         raise ConfigError(str(error)) from error

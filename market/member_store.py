@@ -96,14 +96,6 @@ def admission_calls(connection: Connection) -> int:
     return connection.scalar(asked.where(outbox.c.kind == "Members.admit_many", outbox.c.state != "reverted")) or 0
 
 
-def set_credit_limits(connection: Connection, limits: dict[int, int]) -> None:
-    """Micro-yuan by member."""
-    for member_id, limit_micro in limits.items():
-        connection.execute(
-            update(members).where(members.c.member_id == member_id).values(credit_limit_micro=limit_micro)
-        )
-
-
 def read_members(connection: Connection) -> list[Member]:
     """Everyone, each with the key it signs with now."""
     rows = connection.execute(

@@ -142,12 +142,22 @@ class Network(Section, frozen=True):
     ] = 5
 
 
+class Credit(Section, frozen=True):
+    """How members are scored."""
+
+    card: Annotated[
+        str,
+        Meta(description="file of a scorecard, as `jinsha score fit` writes it; empty: the expert's, which ships"),
+    ] = ""
+
+
 SECTIONS: Mapping[str, type[Section]] = {
     "": Start,
     "server": Server,
     "limits": Limits,
     "streams": Streams,
     "network": Network,
+    "credit": Credit,
 }
 
 _SECRET = frozenset({"database_url", "chain_url"})

@@ -15,6 +15,7 @@ from data.database import reading
 from finance import mirror as finance_mirror
 from finance import periods
 from finance import reorganisation as finance_reorganisation
+from finance.credit import scoring
 from finance.period import Billing
 from market import key_recovery, member_store, withdrawing
 from market.context import Context
@@ -60,6 +61,7 @@ def steps_of(
         ("keys", partial(_look_at_keys, context, on_key)),
         ("ladder", partial(_escalate, context)),
         ("due", partial(_mark_due, context)),
+        ("score", partial(_score, context)),
     ]
 
 
@@ -211,6 +213,10 @@ def _escalate(context: Context, now_s: int) -> bool:
             return False
     with context.database.begin() as connection:
         return bool(ladder.escalate_due(connection, now_s))
+
+
+def _score(context: Context, now_s: int) -> bool:
+    return scoring.score_due(context.database, context.config.scorecard, now_s, context.config.market.time_zone)
 
 
 def _mark_due(context: Context, now_s: int) -> bool:

@@ -1,6 +1,7 @@
 """SQL of the default ladder: where each member stands by the chain's events, and what was already done about it."""
 
 import json
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
@@ -22,22 +23,37 @@ class Standing(NamedTuple):
     deadline_s: int | None
 
 
-def standings(connection: Connection) -> dict[int, Standing]:
-    """Every member that is on the ladder."""
+class LadderStep(NamedTuple):
+    """A member came to a stage (0: it paid, and is off the ladder) at the time of a block."""
+
+    at_s: int
+    member: int
+    stage: int
+    deadline_s: int | None
+
+
+def steps(connection: Connection) -> Iterator[LadderStep]:
+    """Everything that ever happened on the ladder, in the chain's order."""
     query = (
-        select(chain_events.c.event, chain_events.c.arguments)
+        select(chain_events.c.block_s, chain_events.c.event, chain_events.c.arguments)
         .where(chain_events.c.contract == "Clearing", chain_events.c.event.in_((*_STAGE_OF, "Cured")))
         .order_by(chain_events.c.block, chain_events.c.log_index)
     )
-    found: dict[int, Standing] = {}
-    for event, said in connection.execute(query):
+    for block_s, event, said in connection.execute(query):
         arguments = json.loads(said)
-        account = int(arguments["account"])
-        if event == "Cured":
-            found.pop(account, None)
+        deadline = arguments.get("deadline_s")
+        stage = _STAGE_OF.get(event, 0)
+        yield LadderStep(block_s, int(arguments["account"]), stage, None if deadline is None else int(deadline))
+
+
+def standings(connection: Connection) -> dict[int, Standing]:
+    """Every member that is on the ladder."""
+    found: dict[int, Standing] = {}
+    for step in steps(connection):
+        if step.stage:
+            found[step.member] = Standing(step.stage, step.deadline_s)
         else:
-            deadline = arguments.get("deadline_s")
-            found[account] = Standing(_STAGE_OF[event], None if deadline is None else int(deadline))
+            found.pop(step.member, None)
     return found
 
 

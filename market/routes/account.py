@@ -7,39 +7,15 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from data.units import format_instant, format_money
-from market import key_recovery_store, member_store, statement_store, wire
+from market import key_recovery_store, statement_store, wire
 from market.context import CONTEXT
 from market.identity import require
 from market.key_recovery_store import Pending
-from market.openapi.fields import Instant, Money, MoneyGiven, choice
+from market.openapi.fields import Instant, Money, choice
 from market.openapi.operation import MEMBER, operation
-from market.problems import refuse
 from market.routes.recoveries import PendingShown, shown
 from settlement import ladder_store
 from settlement.ladder_store import Standing
-
-
-class CreditLimit(wire.Body, frozen=True):
-    """How far one member may buy on terms."""
-
-    member: wire.Id
-    limit: MoneyGiven
-
-
-class CreditLimits(wire.Body, frozen=True):
-    limits: Annotated[list[CreditLimit], msgspec.Meta(min_length=1, max_length=1000)]
-
-
-class CreditLimitBody(msgspec.Struct, frozen=True):
-    member: int
-    limit: Money
-
-
-class CreditLimitsAnswer(msgspec.Struct, frozen=True):
-    """The limits as they are now."""
-
-    items: list[CreditLimitBody]
-
 
 STANDINGS = ("good", "margin_call", "suspended", "case")
 """By the chain's stages."""
@@ -98,39 +74,5 @@ async def account(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    CreditLimitsAnswer,
-    who=("bank",),
-    scope="finance",
-    body=CreditLimits,
-    refuses=("422 bad_amount unknown_member",),
-)
-async def set_credit_limits(request: web.Request) -> web.Response:
-    """How far a bank lets members buy on terms. Lowering it undoes nothing; it stops what comes next."""
-    require(request, "bank", scope="finance")
-    context = request.app[CONTEXT]
-    body = await wire.read(request, CreditLimits)
-    limits: dict[int, int] = {}
-    for index, each in enumerate(body.limits):
-        limit_micro = wire.money_micro(each.limit, f"limits[{index}].limit")
-        if limit_micro < 0:
-            raise refuse(422, "bad_amount", "a limit is not negative", f"limits[{index}].limit")
-        if each.member not in context.directory.members:
-            raise refuse(422, "unknown_member", "there is no such member", f"limits[{index}].member")
-        limits[each.member] = limit_micro
-    items = [CreditLimitBody(member, format_money(limit_micro)) for member, limit_micro in limits.items()]
-    answer = await context.write_and_answer(
-        lambda connection: member_store.set_credit_limits(connection, limits),
-        lambda _: wire.reply(CreditLimitsAnswer(items)),
-    )
-    for member_id, limit_micro in limits.items():
-        context.directory.set_credit_limit(member_id, limit_micro)
-    await context.learn()
-    return answer
-
-
 def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/account", account),
-        web.post("/v1/credit-limits", set_credit_limits),
-    ]
+    return [web.get("/v1/account", account)]

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, Table, insert, update
 from data import tables
 from finance import mirror as finance_mirror
 from finance.calendar import DayCount, days_between
+from finance.credit import card, scoring
+from finance.credit import store as credit_store
 from finance.offer import Quote, terms_of
 from market import control_store, decision_store, halt_store, key_store, member_store, withdrawal_store, withdrawing
 from market.config import INSTITUTIONS as INSTITUTIONS_BY_NAME
@@ -123,7 +125,7 @@ class WholeWorld:
             self._register(connection, BANK, "bank", ["bank"], "admitted")
             self._decide(connection, BANK, "admitted", "licensed")
             admitted = update(tables.members).where(tables.members.c.member_id == BANK)
-            connection.execute(admitted.values(admitted_s=self.at_s, credit_limit_micro=5 * YUAN))
+            connection.execute(admitted.values(admitted_s=self.at_s))
             outbox.put(connection, acts.admit_many(admissions, 1, [self.world.operator.approve(digest)]))
             sent = outbox.put(connection, acts.mint_many(mints, [custodian.approve(minting)]))
             for mint in mints:
@@ -268,6 +270,14 @@ class WholeWorld:
             assert finance_mirror.mark_due(connection, self.at_s, TIME_ZONE) > 1
         assert withdrawing.withdraw_due(self.world.database, self.at_s)  # queued: the chain has not heard of them
 
+    def trust(self) -> None:
+        """Everyone was scored; the bank let Ann owe something, and then more."""
+        for at_s in (self.at_s, self.at_s + 86_400):  # the second finds nothing new
+            scoring.score_due(self.world.database, card.read(card.EXPERT), at_s, TIME_ZONE)
+        with self.world.database.begin() as connection:
+            for yuan in (5, 7):
+                credit_store.set_limits(connection, BANK, {ANN: yuan * YUAN}, self.at_s)
+
     def draft(self) -> None:
         """The next day is being drafted, and nothing of it stands yet."""
         day = DAY + timedelta(days=1)
@@ -406,6 +416,7 @@ def whole_world(folder: Path) -> Iterator[WholeWorld]:
         whole.take_money_out()
         whole.change_a_mind()
         whole.fall_due()
+        whole.trust()
         whole.draft()
         whole.measure()
         whole.witness()
