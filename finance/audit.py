@@ -15,11 +15,10 @@ from sqlalchemy import Connection, Row
 
 from data.units import UnitError, floor_fen
 from finance import period_store, store
-from finance.book import chain_offer
 from finance.calendar import DayCount, days_between
 from finance.examine import PeriodExaminer
 from finance.offer import OfferError, Quote, parse_rate_ppm, terms_of
-from finance.offers import QuotedTerms
+from finance.offers import QuotedTerms, chain_offer
 from finance.periods import published_period
 from finance.receivable import ChainState, State
 from settlement import calendar, sale_acts, signatures

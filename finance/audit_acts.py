@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from finance import mirror, period_store, store
-from finance.book import chain_offer
+from finance.offers import chain_offer
 from finance.receivable import Act, ChainState, Standing, State
 from settlement import abi, calendar, receivable_acts, signatures
 from settlement import store as settlement_store

@@ -2,7 +2,8 @@
 
 Each act is one transaction: what it asks of the chain goes into the outbox, and the receivable remembers that an act
 is on its way. Nothing else changes until the chain's event comes back (``mirror.py``). The same act sent again changes
-nothing; another one must wait until the first is through, or was refused by the contract.
+nothing; another one must wait until the first is through, or was refused by the contract. Selling them is in
+``offers.py``.
 """
 
 from collections.abc import Sequence
@@ -13,15 +14,14 @@ from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN, format_money
 from finance import period_store, store
-from finance.life import AcknowledgedReceivable, FinancedReceivable, IssuedReceivable, Sale, Signed
+from finance.life import AcknowledgedReceivable, FinancedReceivable, IssuedReceivable, Signed
 from finance.listing import Viewer
 from finance.receivable import Act, State, check_actor, check_transition
 from finance.rows import claim_of, restore
-from settlement import calendar, merkle, outbox, receivable_acts, sale_acts, signatures
+from settlement import calendar, merkle, outbox, receivable_acts, signatures
 from settlement import store as settlement_store
 from settlement.chain import Call
 from settlement.intents import Domain
-from settlement.sale_acts import Offer
 
 MOST_AT_ONCE = 100
 """The contract's bound on receivables under one acknowledgement."""
@@ -83,15 +83,15 @@ class Book:
             word.member, receivable_ids, word.signature, nonce=word.nonce, deadline_s=word.deadline_s
         )
         rows = _visible(connection, word.viewer, receivable_ids)
-        if _is_repeat(rows, call):
+        if is_repeat(rows, call):
             return
         for row in rows:
             value = restore(row)
             if not isinstance(value, IssuedReceivable):
-                _explain(row, Act.ACKNOWLEDGE)
+                explain(row, Act.ACKNOWLEDGE)
             value.acknowledge(Signed(row.receivable_id, word.member))
-        _check_word(connection, word, digest, now_s)
-        _send(connection, rows, Act.ACKNOWLEDGE, call)
+        check_word(connection, word, digest, now_s)
+        send(connection, rows, Act.ACKNOWLEDGE, call)
 
     def reject(self, connection: Connection, word: Word, receivable_id: bytes, reason: str, *, now_s: int) -> None:
         """The debtor says that it does not owe this, and why."""
@@ -100,14 +100,14 @@ class Book:
         )
         call = receivable_acts.reject(receivable_id, word.signature, nonce=word.nonce, deadline_s=word.deadline_s)
         rows = _visible(connection, word.viewer, [receivable_id])
-        if _is_repeat(rows, call):
+        if is_repeat(rows, call):
             return
         value = restore(rows[0])
         if not isinstance(value, IssuedReceivable):
-            _explain(rows[0], Act.REJECT)
+            explain(rows[0], Act.REJECT)
         value.reject(Signed(receivable_id, word.member))
-        _check_word(connection, word, digest, now_s)
-        _send(connection, rows, Act.REJECT, call, reason)
+        check_word(connection, word, digest, now_s)
+        send(connection, rows, Act.REJECT, call, reason)
 
     def repay(self, connection: Connection, word: Word, receivable_id: bytes, amount_fen: int, *, now_s: int) -> None:
         """The debtor pays, in part or whole, out of its free cash."""
@@ -119,16 +119,16 @@ class Book:
         check_actor(claim_of(rows[0]), Act.REPAY, word.member)
         digest = receivable_acts.repay_digest(self.domain, receivable_id, word.member, amount_micro, **terms)
         call = receivable_acts.repay(receivable_id, amount_micro, word.signature, **terms)
-        if _is_repeat(rows, call):
+        if is_repeat(rows, call):
             return
         value = restore(rows[0])
         if not isinstance(value, AcknowledgedReceivable | FinancedReceivable):
-            _explain(rows[0], Act.REPAY)
+            explain(rows[0], Act.REPAY)
         value.repay(Signed(receivable_id, word.member), amount_fen, calendar.day_of(now_s, self.time_zone))
-        _check_word(connection, word, digest, now_s)
+        check_word(connection, word, digest, now_s)
         if store.free_cash_micro(connection, word.member) < amount_micro:
             refuse("insufficient_cash", f"{format_money(amount_micro)} CNY are more than you hold outside escrow")
-        _send(connection, rows, Act.REPAY, call)
+        send(connection, rows, Act.REPAY, call)
 
     # ----------------------------------------------------------------------------------------- the creditor
 
@@ -139,57 +139,14 @@ class Book:
         digest = receivable_acts.set_listed_digest(self.domain, receivable_id, word.member, listed, **terms)
         call = receivable_acts.set_listed(receivable_id, listed, word.signature, **terms)
         rows = _visible(connection, word.viewer, [receivable_id])
-        if _is_repeat(rows, call):
+        if is_repeat(rows, call):
             return
         value, signed = restore(rows[0]), Signed(receivable_id, word.member)
         if not isinstance(value, AcknowledgedReceivable):
-            _explain(rows[0], act)
+            explain(rows[0], act)
         _ = value.show(signed, calendar.day_of(now_s, self.time_zone)) if listed else value.withdraw(signed)
-        _check_word(connection, word, digest, now_s)
-        _send(connection, rows, act, call)
-
-    def accept(self, connection: Connection, word: Word, offer_id: int, now_s: int) -> Row[Any]:
-        """The creditor takes an offer: proceeds against claim in one transaction. Returns the offer."""
-        offer = store.offer(connection, offer_id)
-        row = None if offer is None else store.receivable(connection, offer.receivable_id)
-        if offer is None or row is None or word.member not in (row.creditor, offer.bank):
-            refuse("not_found", "there is no such offer")
-        on_chain = chain_offer(offer)
-        terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
-        digest = sale_acts.acceptance_digest(self.domain, on_chain, word.member, **terms)
-        call = sale_acts.finance(
-            on_chain,
-            offer.signature,
-            word.signature,
-            seller_nonce=word.nonce,
-            seller_deadline_s=word.deadline_s,
-        )
-        if _is_repeat([row], call):
-            return offer
-        value = restore(row)
-        if not isinstance(value, AcknowledgedReceivable):
-            _explain(row, Act.FINANCE)
-        sale = Sale(row.receivable_id, offer.bank, offer.advance_fen, offer.proceeds_fen)
-        value.finance(sale, Signed(row.receivable_id, word.member))
-        if offer.state != "open" or offer.expires_s < now_s:
-            refuse("not_open", "the offer has lapsed")
-        _check_word(connection, word, digest, now_s)
-        if store.free_cash_micro(connection, offer.bank) < on_chain.proceeds_micro:
-            refuse("insufficient_cash", "the bank does not hold the proceeds now")
-        _send(connection, [row], Act.FINANCE, call)
-        return offer
-
-
-def chain_offer(offer: Row[Any]) -> Offer:
-    """A row of ``offers`` as the bank signed it."""
-    return Offer(
-        receivable_id=offer.receivable_id,
-        bank=offer.bank,
-        advance_micro=offer.advance_fen * MICRO_PER_FEN,
-        proceeds_micro=offer.proceeds_fen * MICRO_PER_FEN,
-        nonce=offer.nonce,
-        deadline_s=offer.expires_s,
-    )
+        check_word(connection, word, digest, now_s)
+        send(connection, rows, act, call)
 
 
 # ------------------------------------------------------------------------------------------------- the steps
@@ -218,11 +175,12 @@ def is_on_its_way(row: Row[Any]) -> bool:
     return row.act_outbox is not None and row.act_state != "reverted"
 
 
-def _is_repeat(rows: Sequence[Row[Any]], call: Call) -> bool:
+def is_repeat(rows: Sequence[Row[Any]], call: Call) -> bool:
+    """Whether the call is on its way already for all of them."""
     return all(is_on_its_way(row) and row.act_call == call.data for row in rows)
 
 
-def _explain(row: Row[Any], act: Act) -> NoReturn:
+def explain(row: Row[Any], act: Act) -> NoReturn:
     """Raise why an act is not possible: the receivable is elsewhere in its life."""
     check_transition(State(row.state), act)
     raise AssertionError(f"{act} is allowed when {row.state}, but receivable {row.number} is read as another kind")
@@ -235,13 +193,14 @@ def check_signature(connection: Connection, member: int, digest: bytes, signatur
         refuse("bad_signature", f"the signature is not yours over the digest {digest.hex()}")
 
 
-def _check_word(connection: Connection, word: Word, digest: bytes, now_s: int) -> None:
+def check_word(connection: Connection, word: Word, digest: bytes, now_s: int) -> None:
+    """Raises RefusedError unless the word is in time and signed by its member."""
     if word.deadline_s < now_s:
         refuse("deadline_passed", "the deadline is over by the market's clock")
     check_signature(connection, word.member, digest, word.signature)
 
 
-def _send(connection: Connection, rows: Sequence[Row[Any]], act: Act, call: Call, reason: str | None = None) -> None:
+def send(connection: Connection, rows: Sequence[Row[Any]], act: Act, call: Call, reason: str | None = None) -> None:
     """Put an act into the outbox, behind what it needs on the chain, and note it on its receivables."""
     if any(is_on_its_way(row) for row in rows):
         refuse("act_pending", "an act on this receivable is on its way to the chain; look again when it is through")

@@ -14,10 +14,12 @@ from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN
 from finance import store
-from finance.book import RefusedError, Word, check_signature, refuse
+from finance.book import RefusedError, Word, check_signature, check_word, explain, is_repeat, refuse, send
 from finance.calendar import days_between
+from finance.life import AcknowledgedReceivable, Sale, Signed
 from finance.offer import Quote, Terms, format_rate, terms_of
 from finance.receivable import Act, State, check_transition
+from finance.rows import restore
 from settlement import calendar, sale_acts
 from settlement.intents import Domain
 from settlement.sale_acts import Offer
@@ -68,6 +70,37 @@ class OfferBook:
         )
         return store.add_offer(connection, _offer_row(word, receivable_id, quoted, terms) | {"made_s": now_s})
 
+    def accept(self, connection: Connection, word: Word, offer_id: int, now_s: int) -> Row[Any]:
+        """The creditor takes an offer: proceeds against claim in one transaction. Returns the offer."""
+        offer = store.offer(connection, offer_id)
+        row = None if offer is None else store.receivable(connection, offer.receivable_id)
+        if offer is None or row is None or word.member not in (row.creditor, offer.bank):
+            refuse("not_found", "there is no such offer")
+        on_chain = chain_offer(offer)
+        terms = {"nonce": word.nonce, "deadline_s": word.deadline_s}
+        digest = sale_acts.acceptance_digest(self.domain, on_chain, word.member, **terms)
+        call = sale_acts.finance(
+            on_chain,
+            offer.signature,
+            word.signature,
+            seller_nonce=word.nonce,
+            seller_deadline_s=word.deadline_s,
+        )
+        if is_repeat([row], call):
+            return offer
+        value = restore(row)
+        if not isinstance(value, AcknowledgedReceivable):
+            explain(row, Act.FINANCE)
+        sale = Sale(row.receivable_id, offer.bank, offer.advance_fen, offer.proceeds_fen)
+        value.finance(sale, Signed(row.receivable_id, word.member))
+        if offer.state != "open" or offer.expires_s < now_s:
+            refuse("not_open", "the offer has lapsed")
+        check_word(connection, word, digest, now_s)
+        if store.free_cash_micro(connection, offer.bank) < on_chain.proceeds_micro:
+            refuse("insufficient_cash", "the bank does not hold the proceeds now")
+        send(connection, [row], Act.FINANCE, call)
+        return offer
+
     def _days(self, row: Row[Any], now_s: int) -> int:
         return days_between(calendar.day_of(now_s, self.time_zone), date.fromisoformat(row.due_day))
 
@@ -112,3 +145,15 @@ def _offer_row(word: Word, receivable_id: bytes, quoted: QuotedTerms, terms: Ter
         "signature": word.signature,
         "state": "open",
     }
+
+
+def chain_offer(offer: Row[Any]) -> Offer:
+    """A row of ``offers`` as the bank signed it."""
+    return Offer(
+        receivable_id=offer.receivable_id,
+        bank=offer.bank,
+        advance_micro=offer.advance_fen * MICRO_PER_FEN,
+        proceeds_micro=offer.proceeds_fen * MICRO_PER_FEN,
+        nonce=offer.nonce,
+        deadline_s=offer.expires_s,
+    )

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Row
 
 from data.units import UnitError
 from finance import store
-from finance.book import Book
 from finance.calendar import DayCount
 from finance.offer import Quote, parse_rate_ppm
 from finance.offers import OfferBook
@@ -144,7 +143,7 @@ async def accept(request: web.Request) -> web.Response:
     body = await wire.read(request, SignedBody)
     context, offer_id = request.app[CONTEXT], wire.whole_number(request.match_info["offer"], "offer")
     word, now_s = word_of(seller, body), context.clock.now_s()
-    book = Book(context.chain.domain("Receivables"), context.config.market.time_zone)
+    book = OfferBook(context.chain.domain("Receivables"), context.config.market.time_zone)
 
     def write(connection: Connection) -> tuple[Row[Any], Row[Any]]:
         offer = book.accept(connection, word, offer_id, now_s)

@@ -132,6 +132,10 @@ class Ledger:
     def book(self) -> Book:
         return Book(self.domain, TIME_ZONE)
 
+    @property
+    def offers(self) -> OfferBook:
+        return OfferBook(self.domain, TIME_ZONE)
+
     # --------------------------------------------------------------------------------- from trades to periods
 
     def trade(self, *wishes: Wish) -> None:
@@ -277,7 +281,7 @@ class Ledger:
 
         word = self.word(bank, digest_of, **changed)
         with self.database.begin() as connection:
-            return OfferBook(self.domain, TIME_ZONE).make(connection, word, receivable_id, quote, now_s=self.now_s)
+            return self.offers.make(connection, word, receivable_id, quote, now_s=self.now_s)
 
     def offer_row(self, offer_id: int) -> Row[Any]:
         with reading(self.database) as connection:
@@ -293,7 +297,7 @@ class Ledger:
             member, lambda **terms: sale_acts.acceptance_digest(self.domain, signed, member, **terms), **changed
         )
         with self.database.begin() as connection:
-            self.book.accept(connection, word, offer_id, self.now_s)
+            self.offers.accept(connection, word, offer_id, self.now_s)
 
     def move_to(self, day: date, hour: int = 10) -> None:
         """Put the market's and the chain's clock forward."""

@@ -293,7 +293,7 @@ def test_an_offer_lapses_with_its_deadline_and_with_the_receivables_sale(ledger:
     assert refused_code(refused) == "not_found"
     word = ledger.word(PLANT, lambda **_: bytes(32))
     with ledger.database.begin() as connection, pytest.raises(RefusedError) as refused:
-        ledger.book.accept(connection, word, 99, ledger.now_s)
+        ledger.offers.accept(connection, word, 99, ledger.now_s)
     assert refused_code(refused) == "not_found"
     with pytest.raises(IllegalTransitionError) as not_yours:
         ledger.accept(OTHER_BANK, long)
