@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from data import credit_tables, identity_tables
+from data import credit_tables, identity_tables, registry_tables
 from data.metadata import shared
 
 metadata = shared
@@ -87,6 +87,10 @@ api_keys = identity_tables.api_keys
 factors = identity_tables.factors
 member_decisions = identity_tables.member_decisions
 recovery_codes = identity_tables.recovery_codes
+particulars = registry_tables.particulars
+registrations = registry_tables.registrations
+fapiao = registry_tables.fapiao
+bank_entries = registry_tables.bank_entries
 
 idempotency = Table(
     "idempotency",

@@ -7,7 +7,7 @@ nothing; another one must wait until the first is through, or was refused by the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Row
@@ -16,6 +16,7 @@ from data.units import MICRO_PER_FEN, format_money
 from finance import period_store, store
 from finance.life import AcknowledgedReceivable, FinancedReceivable, IssuedReceivable, Signed
 from finance.listing import Viewer
+from finance.outside import Outside
 from finance.receivable import Act, State, check_actor, check_transition
 from finance.rows import claim_of, restore
 from settlement import calendar, merkle, outbox, receivable_acts, signatures
@@ -63,13 +64,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """``domain`` is that of Receivables. Each method takes a ``Connection`` inside the caller's writing transaction.
+    """``domain`` is that of Receivables, ``outside`` is asked before a listing.
+
+    Each method takes a ``Connection`` inside the caller's writing transaction.
 
     Each may raise RefusedError or IllegalTransitionError: then nothing was written.
     """
 
     domain: Domain
     time_zone: str
+    outside: Outside = field(default_factory=Outside)
 
     # ------------------------------------------------------------------------------------------- the debtor
 
@@ -146,6 +150,9 @@ class Book:
             explain(rows[0], act)
         _ = value.show(signed, calendar.day_of(now_s, self.time_zone)) if listed else value.withdraw(signed)
         check_word(connection, word, digest, now_s)
+        barred = self.outside.listing_refusal(connection, rows[0], now_s) if listed else None
+        if barred is not None:
+            refuse(*barred)
         send(connection, rows, act, call)
 
 

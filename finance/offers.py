@@ -5,7 +5,7 @@ computes it again from the quote and checks the signature over its own figures. 
 market's clock and calendar, to the due day.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ from finance.book import RefusedError, Word, check_signature, check_word, explai
 from finance.calendar import days_between
 from finance.life import AcknowledgedReceivable, Sale, Signed
 from finance.offer import Quote, Terms, format_rate, terms_of
+from finance.outside import Outside
 from finance.receivable import Act, State, check_transition
 from finance.rows import restore
 from settlement import calendar, sale_acts
@@ -39,10 +40,11 @@ class QuotedTerms(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class OfferBook:
-    """``domain`` is that of Receivables."""
+    """``domain`` is that of Receivables; ``outside`` is asked before a sale."""
 
     domain: Domain
     time_zone: str
+    outside: Outside = field(default_factory=Outside)
 
     def make(self, connection: Connection, word: Word, receivable_id: bytes, quote: Quote, *, now_s: int) -> int:
         """A bank offers on a listed receivable; returns the offer's id. The same offer again gives the same id.
@@ -98,6 +100,9 @@ class OfferBook:
         check_word(connection, word, digest, now_s)
         if store.free_cash_micro(connection, offer.bank) < on_chain.proceeds_micro:
             refuse("insufficient_cash", "the bank does not hold the proceeds now")
+        barred = self.outside.standing_refusal(connection, row, offer.bank, now_s)
+        if barred is not None:
+            refuse(*barred)
         send(connection, [row], Act.FINANCE, call)
         return offer
 

@@ -23,10 +23,16 @@ _ENTRY = "lets people in; what it is made from is secret, and no order or money 
 _REPEAT = "an answer kept for whoever asks twice; what was asked is not kept, and what it did is in other tables"
 _RULE = f"{_RECORD}; held to the journal: no order was taken where it forbids it"
 
+_TOLD = "what a member, a bank or the tax office told; nothing on the chain says it again, and no money follows from it"
+
 _SAID = f"{_RECORD}, shown to both sides; what is decided counts as a signed reading only"
 _COUNT = "how many signatures over readings there were; held to those that the meter signed itself"
 
 UNCOVERED: dict[str, dict[str, str]] = {
+    **{
+        table: dict.fromkeys(metadata.tables[table].c.keys(), _TOLD)
+        for table in ("bank_entries", "fapiao", "particulars", "registrations")
+    },
     "api_keys": dict.fromkeys(metadata.tables["api_keys"].c.keys(), _ENTRY),
     "area_meters": {"set_s": _TIME},
     "challenges": {

@@ -21,7 +21,18 @@ from data.units import UnitError, parse_money_micro, parse_price_ticks
 from finance.credit import card
 from finance.credit.card import Card, CardError
 from market.problems import ProblemError
-from market.settings import Credit, Given, Limits, Network, Server, SettingsError, Streams, over
+from market.settings import (
+    Credit,
+    FapiaoSettings,
+    Given,
+    Limits,
+    Network,
+    RegistrySettings,
+    Server,
+    SettingsError,
+    Streams,
+    over,
+)
 from market.timing import Timing
 from market.wire import public_key
 from matching.order import Rules
@@ -134,6 +145,8 @@ class Config(_Section, frozen=True):
     streams: Streams = Streams()
     network: Network = Network()
     credit: Credit = Credit()
+    registry: RegistrySettings = RegistrySettings()
+    fapiao: FapiaoSettings = FapiaoSettings()
     witnesses: dict[Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,40}$")], Witness] = {}
 
     @cached_property

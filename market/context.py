@@ -17,6 +17,7 @@ from aiohttp import web
 from sqlalchemy import Connection, Engine
 
 from data.database import reading
+from finance.outside import Outside
 from market.clock import Clock
 from market.config import Config
 from market.feed import Feed
@@ -41,7 +42,7 @@ T = TypeVar("T")
 @dataclass
 class Context:
     """``operator`` signs receipts, commitments, proposals and admissions; ``scheduler`` does what is due; ``rates`` is
-    asked before an order is read closely; ``vault`` seals members' secrets.
+    asked before an order is read closely; ``vault`` seals members' secrets; ``outside`` is asked before a sale.
 
     ``is_stopping`` once the server was told to stop: what has begun is finished, balancers should send nothing new.
     ``succeeded`` counts the requests that went well, ``under_way`` those that are being answered,
@@ -61,6 +62,7 @@ class Context:
     scheduler: Scheduler | None = None
     rates: MessageRates = field(default_factory=MessageRates)
     vault: Vault = field(default_factory=lambda: Vault(new_secret()))
+    outside: Outside = field(default_factory=Outside)
     is_stopping: bool = False
     succeeded: int = 0
     under_way: int = 0

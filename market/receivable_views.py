@@ -20,7 +20,7 @@ from market import wire
 from market.context import Context
 from market.identity import Member
 from market.openapi.fields import Day, Fen, Hash, Instant, Rate, Signature, choice
-from market.problems import ProblemError, not_found, refuse
+from market.problems import ProblemError, not_found, refuse, unavailable
 
 T = TypeVar("T")
 
@@ -46,6 +46,13 @@ ACT_REFUSED = (
     "422 bad_signature bad_time deadline_passed other_receivable bad_amount",
 )
 """What every act on receivables can be refused for."""
+
+OUTSIDE_REFUSED = (
+    "422 registry_search_missing registry_search_stale registry_search_incomplete registry_conflict",
+    "422 fapiao_missing fapiao_not_verified",
+    "503 registry_unavailable",
+)
+"""What stands outside the market can bar a listing; a sale besides, for want of its registration."""
 
 _FIELDS = {
     "bad_signature": "signature",
@@ -91,7 +98,9 @@ async def attempt(
 
 
 def problem_of(error: RefusedError | IllegalTransitionError | OfferError) -> ProblemError:
-    """A refusal by finance as it is answered."""
+    """A refusal by finance as it is answered; a registry that does not answer is an outage."""
+    if error.code == "registry_unavailable":
+        return unavailable(error.code, str(error), 60)
     return refuse(_STATUS.get(error.code, 422), error.code, str(error), _FIELDS.get(error.code))
 
 

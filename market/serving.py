@@ -6,12 +6,15 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, Engine
 
 from data.database import reading
 from data.schema import bring_forward
+from finance.outside import Outside
+from finance.registry_folder import RegistryFolder
 from market import control_store, decision_store, factor_store, key_store, member_store, store, token_store
 from market.clock import Clock
 from market.collar import Collar
@@ -168,7 +171,20 @@ def assemble(parts: Parts, loop: asyncio.AbstractEventLoop) -> Context:
         metrics,
         rates=rates,
         vault=vault,
+        outside=outside_of(config),
         reads_bound=config.server.reads_waiting,
+    )
+
+
+def outside_of(config: Config) -> Outside:
+    """What is asked outside the market before a sale. Raises ConfigError when a folder is not there."""
+    folders = {"registry": config.registry.folder, "fapiao": config.fapiao.folder}
+    for section, folder in folders.items():
+        if folder and not Path(folder).is_dir():
+            raise ConfigError(f"{section}.folder: {folder} is not there")
+    return Outside(
+        registry=RegistryFolder(Path(folders["registry"])) if folders["registry"] else None,
+        fapiao_need=config.fapiao.need,
     )
 
 

@@ -151,6 +151,25 @@ class Credit(Section, frozen=True):
     ] = ""
 
 
+class RegistrySettings(Section, frozen=True):
+    """Where the registry of movable-property financing is asked."""
+
+    folder: Annotated[
+        str, Meta(description="searches and registrations as files (finance/registry_folder.py); empty: no registry")
+    ] = ""
+
+
+class FapiaoSettings(Section, frozen=True):
+    """What is asked of a receivable's tax invoice."""
+
+    folder: Annotated[
+        str, Meta(description="the tax office's answers as files (finance/fapiao.py); empty: nothing is verified")
+    ] = ""
+    need: Annotated[
+        Literal["no", "recorded", "verified"], Meta(description="what must be true of it before a listing")
+    ] = "no"
+
+
 SECTIONS: Mapping[str, type[Section]] = {
     "": Start,
     "server": Server,
@@ -158,6 +177,8 @@ SECTIONS: Mapping[str, type[Section]] = {
     "streams": Streams,
     "network": Network,
     "credit": Credit,
+    "registry": RegistrySettings,
+    "fapiao": FapiaoSettings,
 }
 
 _SECRET = frozenset({"database_url", "chain_url"})

@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from data.units import format_instant, format_price
+from finance.outside import FapiaoNeed
 from market import wire
 from market.collar import Band
 from market.config import INSTITUTIONS, Fees, Prices
@@ -26,6 +27,8 @@ class MarketBody(msgspec.Struct, frozen=True):
     """The market's terms; `members` are the ids of its institutions, `contracts` the addresses on the chain.
 
     `collar` is how far a price may be from the last trades of its slot, `halts` is what takes no orders now.
+    `has_registry`: whether the registry of movable-property financing is searched before receivables are listed and
+    sold; without, whoever buys one searches it itself. `fapiao_need`: what a listing asks of the tax invoice.
     """
 
     now: Instant
@@ -51,6 +54,8 @@ class MarketBody(msgspec.Struct, frozen=True):
     operator_key: Jwk
     halted: bool
     halts: list[HaltShown]
+    has_registry: bool
+    fapiao_need: FapiaoNeed
 
 
 class BandBody(msgspec.Struct, frozen=True):
@@ -109,6 +114,8 @@ async def show(request: web.Request) -> web.Response:
             operator_key=to_jwk(config.key_of("operator")),
             halted=halts.halted,
             halts=halts.halts,
+            has_registry=context.outside.registry is not None,
+            fapiao_need=context.outside.fapiao_need,
         )
     )
 

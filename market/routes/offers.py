@@ -20,6 +20,7 @@ from market.problems import refuse
 from market.receivable_views import (
     ACT_REFUSED,
     OFFER_STATES,
+    OUTSIDE_REFUSED,
     OfferBody,
     ReceivableBody,
     SignedBody,
@@ -134,7 +135,7 @@ async def show_all(request: web.Request) -> web.Response:
     path={"offer": Number},
     body=SignedBody,
     is_sensitive=True,
-    refuses=(*ACT_REFUSED, "400 bad_number", "409 not_open", "422 insufficient_cash"),
+    refuses=(*ACT_REFUSED, *OUTSIDE_REFUSED, "400 bad_number", "409 not_open", "422 insufficient_cash"),
 )
 async def accept(request: web.Request) -> web.Response:
     """The seller takes an offer: its signature over the bank's. Answered 202: the chain makes the exchange."""
@@ -143,7 +144,7 @@ async def accept(request: web.Request) -> web.Response:
     body = await wire.read(request, SignedBody)
     context, offer_id = request.app[CONTEXT], wire.whole_number(request.match_info["offer"], "offer")
     word, now_s = word_of(seller, body), context.clock.now_s()
-    book = OfferBook(context.chain.domain("Receivables"), context.config.market.time_zone)
+    book = OfferBook(context.chain.domain("Receivables"), context.config.market.time_zone, context.outside)
 
     def write(connection: Connection) -> tuple[Row[Any], Row[Any]]:
         offer = book.accept(connection, word, offer_id, now_s)

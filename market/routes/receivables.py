@@ -28,6 +28,7 @@ from market.problems import not_found
 from market.receivable_filters import FILTERS, filter_of
 from market.receivable_views import (
     ACT_REFUSED,
+    OUTSIDE_REFUSED,
     ChangeBody,
     ReceivableBody,
     SignedBody,
@@ -186,9 +187,17 @@ async def reject(request: web.Request) -> web.Response:
     return await _act_on_one(request, word, receivable_id, act)
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=_NAMED, body=SignedBody, refuses=ACT_REFUSED)
+@operation(
+    ReceivableAnswer,
+    status=202,
+    who=MEMBER,
+    scope="finance",
+    path=_NAMED,
+    body=SignedBody,
+    refuses=(*ACT_REFUSED, *OUTSIDE_REFUSED),
+)
 async def put_up(request: web.Request) -> web.Response:
-    """The creditor puts an acknowledged receivable up for sale."""
+    """The creditor puts an acknowledged receivable up for sale, if registry and tax invoice are in order."""
     return await _set_listed(request, listed=True)
 
 
@@ -237,7 +246,10 @@ async def _act(
 ) -> web.Response:
     """Run an act in one transaction; ``reply`` with the receivables as they stand after it."""
     context = request.app[CONTEXT]
-    book, now_s = Book(context.chain.domain("Receivables"), context.config.market.time_zone), context.clock.now_s()
+    book, now_s = (
+        Book(context.chain.domain("Receivables"), context.config.market.time_zone, context.outside),
+        context.clock.now_s(),
+    )
 
     def write(connection: Connection) -> list[Row[Any]]:
         act(book, connection, now_s)

@@ -120,7 +120,7 @@ def _scope_of(method: str, path: str) -> str | None:
     """What a route needs, as far as this test must know it."""
     if method == "GET":
         return "read"
-    is_identity = path.startswith(("/v1/sessions", "/v1/api-keys", "/v1/factors")) or path.endswith(
+    is_identity = path.startswith(("/v1/sessions", "/v1/api-keys", "/v1/factors", "/v1/particulars")) or path.endswith(
         ("/keys", "/recovery/veto")
     )
     return "identity" if is_identity else None

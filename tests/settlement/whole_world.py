@@ -54,6 +54,7 @@ from tests.settlement.chained_world import (
     ChainedWorld,
     chained_world,
 )
+from tests.settlement.outside_rows import tell
 from tests.settlement.settlement_world import (
     CUSTODIAN,
     DAY,
@@ -256,6 +257,8 @@ class WholeWorld:
         self.pull()
         ledger.repay(first.debtor, first.receivable_id, 10)
         self.pull()
+        with self.world.database.begin() as connection:
+            tell(connection, first.receivable_id, seller=first.creditor, bank=BANK, at_s=self.at_s)
 
     def change_a_mind(self) -> None:
         """The listed one is taken off the list: signed and queued, the chain has not heard of it."""

@@ -1,0 +1,304 @@
+"""What stands between a receivable and the registry of movable-property financing, and who its parties are there.
+
+The registration of a sale comes ready filled; the bank registers it and records the number, whose hash its offer
+carries to the chain. Without a registry (``registry.folder`` is not set) nothing is searched, and answers say so.
+"""
+
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import Connection, Row
+
+from data.units import format_instant
+from finance import outside, registry, registry_store, store
+from finance.outside import Outside
+from finance.particulars import LONGEST_NAME, Particulars, fault_of
+from finance.registry import Form, Refusal, RegistryError, Said
+from market import wire
+from market.context import CONTEXT
+from market.identity import require, require_fresh
+from market.openapi.fields import Day, Hash, Instant, Number
+from market.openapi.operation import MEMBER, operation
+from market.problems import ProblemError, not_found, refuse, unavailable
+from market.receivable_views import receivable_id_of, viewer_of
+from market.routes.receivables import today_of
+
+_NAMED = {"receivable": Hash}
+_OFFICES = ("custodian", "operator", "regulator")
+MONTHS_AFTER_DUE = 6
+"""A registration is proposed to outlive the due day by so much, for what is collected late."""
+
+
+class RegistrationShown(msgspec.Struct, frozen=True):
+    """A registration that was recorded; `hash` is what the chain has of it."""
+
+    number: str
+    hash: Hash
+    party: int
+    expires: Day
+    recorded: Instant
+
+
+class SearchShown(msgspec.Struct, frozen=True):
+    """The last search of the registry for the seller; it holds for 24 hours."""
+
+    number: str
+    searched: Instant
+    found: list[str]
+
+
+class Barred(msgspec.Struct, frozen=True):
+    """Why the receivable could not be listed or sold to this bank now."""
+
+    code: str
+    detail: str
+
+
+class RegistrationAnswer(msgspec.Struct, frozen=True):
+    """`form` is what to register. `has_registry`: whether this market searches one at all."""
+
+    has_registry: bool
+    form: Form
+    search: SearchShown | None
+    barred: Barred | None
+    recorded: list[RegistrationShown]
+
+
+class RegistrationBody(wire.Body, frozen=True):
+    """The number on the certificate, and the last day of its term."""
+
+    number: Annotated[str, msgspec.Meta(min_length=8, max_length=40, pattern="^[0-9A-Za-z-]+$")]
+    expires: Day
+
+
+class ParticularsBody(wire.Body, frozen=True):
+    """`code`: unified social credit code or identity number. The bank account is where withdrawals are paid to."""
+
+    legal_name: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
+    code: Annotated[str, msgspec.Meta(min_length=18, max_length=18, examples=["91110000600037341L"])]
+    account: Annotated[str, msgspec.Meta(max_length=34)] = ""
+    bank_name: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] = ""
+    bank_code: Annotated[str, msgspec.Meta(max_length=12)] = ""
+
+
+class ParticularsAnswer(msgspec.Struct, frozen=True):
+    """What a member last gave, and when."""
+
+    member: int
+    particulars: Particulars
+    given: Instant
+
+
+# ---------------------------------------------------------------------------------------------- registrations
+
+
+@operation(
+    RegistrationAnswer,
+    who=MEMBER,
+    scope="read",
+    path=_NAMED,
+    query={"bank": Number},
+    refuses=("400 bad_number missing_parameter", "403 forbidden", "404 not_found", "503 registry_unavailable"),
+)
+async def show(request: web.Request) -> web.Response:
+    """The registration of a sale, ready filled, for the bank that asks or ``?bank=``, and what stands against it.
+
+    Seller, banks that see the receivable, and overseers: the form names the parties by their codes.
+    """
+    member, context = require(request, scope="read"), request.app[CONTEXT]
+    viewer, receivable_id = viewer_of(member), receivable_id_of(request)
+    asked = wire.query(request, "bank").get("bank")
+    if asked is None and not viewer.is_bank:
+        raise refuse(400, "missing_parameter", "say for which bank: ?bank=", "bank")
+    bank = viewer.member if asked is None else wire.whole_number(asked, "bank")
+    known = context.directory.members.get(bank)
+    if known is None or "bank" not in known.roles:
+        raise not_found("bank")
+    now_s, today = context.clock.now_s(), today_of(context)
+
+    def look(connection: Connection) -> RegistrationAnswer:
+        row = store.receivable(connection, receivable_id)
+        if row is None or not viewer.may_see(row):
+            raise not_found("receivable")
+        if not (viewer.is_bank or viewer.is_overseer or viewer.member == row.creditor):
+            raise refuse(403, "forbidden", "the form is for the seller and for banks")
+        form = outside.form_of(connection, row, bank, _months(row, today))
+        return _answer(
+            connection, context.outside, row, form, context.outside.standing_refusal(connection, row, bank, now_s)
+        )
+
+    return wire.reply(await context.read(look))
+
+
+def _months(row: Row[Any], today: date) -> int:
+    due = date.fromisoformat(row.due_day)
+    return max(0, (due.year - today.year) * 12 + due.month - today.month) + 1 + MONTHS_AFTER_DUE
+
+
+def _answer(
+    connection: Connection, checks: Outside, row: Row[Any], form: Form, barred: Refusal | None
+) -> RegistrationAnswer:
+    return RegistrationAnswer(
+        has_registry=checks.registry is not None,
+        form=form,
+        search=_search(checks, form),
+        barred=None if barred is None else Barred(*barred),
+        recorded=[_shown(each) for each in registry_store.registrations_of(connection, row.receivable_id)],
+    )
+
+
+def _search(checks: Outside, form: Form) -> SearchShown | None:
+    if checks.registry is None:
+        return None
+    try:
+        found = checks.registry.search(form.grantors[0])
+    except RegistryError as error:
+        raise unavailable("registry_unavailable", str(error), 60) from error
+    if found is None:
+        return None
+    return SearchShown(found.search.number, found.search.searched_at, list(found.search.found))
+
+
+@operation(
+    RegistrationShown,
+    status=201,
+    who=("bank",),
+    scope="finance",
+    path=_NAMED,
+    body=RegistrationBody,
+    refuses=(
+        "404 not_found",
+        "409 registration_used",
+        "422 bad_day registration_unknown registration_mismatch",
+        "503 registry_unavailable",
+    ),
+)
+async def record(request: web.Request) -> web.Response:
+    """A bank records the number under which it registered its purchase; the same again changes nothing.
+
+    Where the market has a registry, the certificate must be there, in force, secure this bank and reach the receivable.
+    """
+    bank, context = require(request, "bank", scope="finance"), request.app[CONTEXT]
+    viewer, receivable_id = viewer_of(bank), receivable_id_of(request)
+    body = await wire.read(request, RegistrationBody)
+    expires, now_s = _day(body.expires), context.clock.now_s()
+
+    def write(connection: Connection) -> Row[Any]:
+        row = store.receivable(connection, receivable_id)
+        if row is None or not viewer.may_see(row):
+            raise not_found("receivable")
+        known = registry_store.registration(connection, body.number)
+        if known is not None:
+            if (known.receivable_id, known.party, known.expires_day) == (receivable_id, bank.member_id, str(expires)):
+                return known
+            raise refuse(409, "registration_used", "this number has been recorded otherwise", "number")
+        said = Said(body.number, outside.party_of(connection, bank.member_id), expires)
+        barred = context.outside.registering_refusal(connection, row, said, now_s)
+        if barred is not None:
+            raise refused_outside(*barred, field="number")
+        registry_store.add_registration(
+            connection,
+            number=body.number,
+            registration_hash=registry.registration_hash(body.number),
+            receivable_id=receivable_id,
+            party=bank.member_id,
+            expires_day=str(expires),
+            recorded_s=now_s,
+        )
+        added = registry_store.registration(connection, body.number)
+        assert added is not None
+        return added
+
+    return await context.write_and_answer(write, lambda row: wire.reply(_shown(row), status=201))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise refuse(422, "bad_day", f"{text[:40]!r} is no day such as 2026-07-01", "expires") from error
+
+
+def refused_outside(code: str, reason: str, field: str | None = None) -> ProblemError:
+    """A refusal of ``Outside`` as it is answered: a registry that does not answer is an outage."""
+    return unavailable(code, reason, 60) if code == "registry_unavailable" else refuse(422, code, reason, field)
+
+
+def _shown(row: Row[Any]) -> RegistrationShown:
+    return RegistrationShown(
+        number=row.number,
+        hash=row.registration_hash.hex(),
+        party=row.party,
+        expires=row.expires_day,
+        recorded=format_instant(row.recorded_s),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ particulars
+
+
+@operation(
+    ParticularsAnswer,
+    who=MEMBER,
+    scope="read",
+    query={"member": Number},
+    refuses=("400 bad_number", "403 forbidden", "404 not_found"),
+)
+async def show_particulars(request: web.Request) -> web.Response:
+    """What the member gave of itself; ``?member=`` is for the custodian, who pays, and for those who oversee."""
+    asking, context = require(request, scope="read"), request.app[CONTEXT]
+    asked = wire.query(request, "member").get("member")
+    member = asking.member_id if asked is None else wire.whole_number(asked, "member")
+    if member != asking.member_id and not asking.roles.intersection(_OFFICES):
+        raise refuse(403, "forbidden", "these are another member's", "member")
+    row = await context.read(lambda connection: registry_store.particulars_of(connection, member))
+    if row is None:
+        raise not_found("member's particulars")
+    return wire.reply(_particulars(row))
+
+
+@operation(
+    ParticularsAnswer,
+    status=201,
+    who=MEMBER,
+    scope="identity",
+    body=ParticularsBody,
+    is_sensitive=True,
+    refuses=("422 bad_particulars",),
+)
+async def give_particulars(request: web.Request) -> web.Response:
+    """Legal name, code and bank account, for registry, tax invoice and payments; what was given before is kept."""
+    member, context = require(request, scope="identity"), request.app[CONTEXT]
+    require_fresh(request)
+    body = await wire.read(request, ParticularsBody)
+    given = Particulars(body.legal_name, body.code, body.account, body.bank_name, body.bank_code)
+    fault = fault_of(given)
+    if fault is not None:
+        raise refuse(422, "bad_particulars", fault[1], fault[0])
+    values = msgspec.structs.asdict(given) | {"given_s": context.clock.now_s()}
+
+    def write(connection: Connection) -> Row[Any]:
+        known = registry_store.particulars_of(connection, member.member_id)
+        if known is None or _particulars(known).particulars != given:
+            registry_store.add_particulars(connection, member.member_id, **values)
+        kept = registry_store.particulars_of(connection, member.member_id)
+        assert kept is not None
+        return kept
+
+    return await context.write_and_answer(write, lambda row: wire.reply(_particulars(row), status=201))
+
+
+def _particulars(row: Row[Any]) -> ParticularsAnswer:
+    given = Particulars(row.legal_name, row.code, row.account, row.bank_name, row.bank_code)
+    return ParticularsAnswer(row.member_id, given, format_instant(row.given_s))
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/receivables/{receivable}/registration", show),
+        web.post("/v1/receivables/{receivable}/registration", record),
+        web.get("/v1/particulars", show_particulars),
+        web.post("/v1/particulars", give_particulars),
+    ]
