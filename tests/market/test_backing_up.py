@@ -25,8 +25,8 @@ async def test_a_copy_taken_under_load_is_a_market(tmp_path: Path) -> None:
     sellers = await prepare(folder, 4)
     async with child(folder) as (process, address):
         flood = Flood(int(address.rpartition(":")[2]), process.pid, sellers, batch=10)
-        loading = asyncio.create_task(flood.run(6, workers=8, readers=2, idlers=0))
-        await asyncio.sleep(3)
+        loading = asyncio.create_task(flood.run(4, workers=8, readers=2, idlers=0))
+        await asyncio.sleep(1.5)
         before = set(flood.report.placed)
         await asyncio.to_thread(back_up, folder, copy)
         report = await loading
