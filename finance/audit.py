@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row
 
 from data.units import UnitError, floor_fen
 from finance import period_store, store
-from finance.calendar import DayCount, days_between
+from finance.calendar import DayCount
 from finance.examine import PeriodExaminer
 from finance.offer import OfferError, Quote, parse_rate_ppm, terms_of
 from finance.offers import QuotedTerms, chain_offer
@@ -219,7 +219,7 @@ def _offer_problem(offer: Row[Any], receivable: Row[Any], time_zone: str) -> str
             fee_fen=offer.fee_fen,
         )
         made_on = calendar.day_of(offer.made_s, time_zone)
-        days = days_between(made_on, date.fromisoformat(receivable.due_day))
+        days = quote.day_count.days(made_on, date.fromisoformat(receivable.due_day))
         terms = terms_of(receivable.face_fen, quote, days)
     except (msgspec.DecodeError, UnitError, OfferError, ValueError):
         return "terms"

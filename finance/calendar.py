@@ -93,14 +93,26 @@ def due_day(issue_day: date, terms_days: int, *, large_debtor: bool) -> date:
 
 
 class DayCount(StrEnum):
-    """How many days make a year of interest: the value is what a bank quotes over HTTP."""
+    """How days of interest are counted and how many make a year: the value is what a bank quotes over HTTP.
+
+    Of the family of 30/360 this is 30E/360, the Eurobond basis, which treats both ends alike and February as any other
+    month. Sources: 2006 ISDA Definitions, section 4.16 (d) ACT/365 (Fixed), (e) ACT/360, (g) 30E/360; ICMA rule 251.
+    """
 
     ACT_360 = "360"
     ACT_365F = "365"
+    THIRTY_E_360 = "30E/360"
 
     @property
     def year_days(self) -> int:
-        return int(self.value)
+        return 365 if self is DayCount.ACT_365F else 360
+
+    def days(self, first: date, last: date) -> int:
+        """Days of interest from one local day to another, which may be none between a 30th and a 31st in 30E/360."""
+        if self is not DayCount.THIRTY_E_360:
+            return days_between(first, last)
+        months = 12 * (last.year - first.year) + last.month - first.month
+        return 30 * months + min(last.day, 30) - min(first.day, 30)
 
 
 def days_between(first: date, last: date) -> int:

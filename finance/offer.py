@@ -28,7 +28,10 @@ class OfferError(ValueError):
 
 
 class Quote(NamedTuple):
-    """What a bank quotes: rates in parts per million, the yearly one on ``day_count``, and a flat fee."""
+    """What a bank quotes: rates in parts per million, the yearly one on ``day_count``, and a flat fee.
+
+    The days that its yearly rate runs are ``day_count.days(today, due day)``.
+    """
 
     advance_rate_ppm: int
     rate_ppm: int
@@ -69,7 +72,7 @@ def interest_fen_ceil(principal_fen: int, rate_ppm: int, days: int, day_count: D
 
 
 def terms_of(face_fen: int, quote: Quote, days: int) -> Terms:
-    """What a quote comes to on a face value, ``days`` before it falls due.
+    """What a quote comes to on a face value, ``days`` (as the quote counts them) before it falls due.
 
     Raises OfferError: ``bad_rate`` (advance rate outside (0, 1], yearly rate above the cap), ``bad_fee``,
     ``past_due`` (no day is left), ``no_proceeds`` (advance, discount and fee leave the seller nothing).
@@ -81,7 +84,9 @@ def terms_of(face_fen: int, quote: Quote, days: int) -> Terms:
     if quote.fee_fen < 0:
         raise OfferError("bad_fee", "the fee must not be negative")
     if days < 1:
-        raise OfferError("past_due", "the receivable falls due today or did before: there is nothing to advance")
+        raise OfferError(
+            "past_due", "by this day count the receivable falls due today or did before: there is nothing to advance"
+        )
     advance = advance_fen_floor(face_fen, quote.advance_rate_ppm)
     discount = interest_fen_ceil(advance, quote.rate_ppm, days, quote.day_count)
     proceeds = advance - discount - quote.fee_fen

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, Row
 from data.units import MICRO_PER_FEN
 from finance import store
 from finance.book import RefusedError, Word, check_signature, check_word, explain, is_repeat, refuse, send
-from finance.calendar import days_between
 from finance.life import AcknowledgedReceivable, Sale, Signed
 from finance.offer import Quote, Terms, format_rate, terms_of
 from finance.outside import Outside
@@ -30,7 +29,10 @@ MOST_OPEN = 10
 
 
 class QuotedTerms(msgspec.Struct, frozen=True):
-    """A quote as it is kept beside the amounts that it came to: for display, nothing is computed from it again."""
+    """A quote as it is kept beside the amounts that it came to: for display, nothing is computed from it again.
+
+    ``days`` are counted as ``days_basis`` says.
+    """
 
     advance_rate: str
     rate: str
@@ -62,7 +64,7 @@ class OfferBook:
         again = store.offer_by_nonce(connection, word.member, word.nonce)
         if again is not None:
             return _same_offer(again, row, word)
-        days = self._days(row, now_s)
+        days = quote.day_count.days(calendar.day_of(now_s, self.time_zone), date.fromisoformat(row.due_day))
         terms = terms_of(row.face_fen, quote, days)
         self._check_signature(connection, word, row, terms, days)
         if store.open_offers_of(connection, word.member, receivable_id, now_s) >= MOST_OPEN:
@@ -105,9 +107,6 @@ class OfferBook:
             refuse(*barred)
         send(connection, [row], Act.FINANCE, call)
         return offer
-
-    def _days(self, row: Row[Any], now_s: int) -> int:
-        return days_between(calendar.day_of(now_s, self.time_zone), date.fromisoformat(row.due_day))
 
     def _check_signature(self, connection: Connection, word: Word, row: Row[Any], terms: Terms, days: int) -> None:
         offer = Offer(

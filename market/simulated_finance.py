@@ -19,7 +19,7 @@ from data.units import (
     parse_instant_s,
     parse_money_fen,
 )
-from finance.calendar import DayCount, days_between
+from finance.calendar import DayCount
 from finance.offer import OfferError, Quote, Terms, parse_rate_ppm, terms_of
 from finance.period import Billing
 from market import institutions
@@ -202,7 +202,7 @@ def terms_offered(owed: Owed, bank: Bank, today: date) -> Terms:
     quote = Quote(
         parse_rate_ppm(bank.advance_rate), parse_rate_ppm(bank.rate), DayCount(str(bank.days_basis)), bank.fee_fen
     )
-    return terms_of(owed.face_fen, quote, days_between(today, owed.due_day))
+    return terms_of(owed.face_fen, quote, quote.day_count.days(today, owed.due_day))
 
 
 async def _offer(client: Client, bank: Bank, owed: Owed, *, today: date, deadline_s: int) -> None:

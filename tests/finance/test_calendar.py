@@ -116,3 +116,31 @@ def test_contract_days_are_read_back(day: date) -> None:
 def test_interest_counts_local_dates() -> None:
     assert calendar.days_between(date(2026, 6, 30), date(2026, 7, 1)) == 1
     assert (DayCount.ACT_360.year_days, DayCount("365").year_days) == (360, 365)
+    assert DayCount.ACT_360.days(date(2026, 1, 31), date(2026, 3, 1)) == 29
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "counted"),
+    [  # the two that tell 30E/360 from the American 30/360: a last 31st, and no rule for February's end
+        ("2007-01-15", "2007-01-30", 15),
+        ("2007-01-15", "2007-02-15", 30),
+        ("2007-09-30", "2007-10-31", 30),
+        ("2007-09-15", "2007-10-31", 45),
+        ("2007-02-28", "2007-03-31", 32),
+        ("2008-02-29", "2009-02-28", 359),
+        ("2008-08-31", "2009-02-28", 178),
+        ("2026-07-30", "2026-07-31", 0),
+    ],
+)
+def test_thirty_e_360_counts_months_of_thirty_days(first: str, last: str, counted: int) -> None:
+    days_basis = DayCount("30E/360")
+    assert days_basis.days(date.fromisoformat(first), date.fromisoformat(last)) == counted
+    assert days_basis.year_days == 360
+
+
+@given(first=DAYS, last=DAYS)
+def test_thirty_e_360_is_never_far_from_the_actual_days(first: date, last: date) -> None:
+    actual, counted = calendar.days_between(first, last), DayCount.THIRTY_E_360.days(first, last)
+    years = abs(last.year - first.year) + 1
+    assert abs(actual - counted) <= 6 * years
+    assert counted == -DayCount.THIRTY_E_360.days(last, first)

@@ -353,6 +353,7 @@ async def test_quotes_that_are_none_and_offers_signed_over_other_amounts(served:
     assert (await served.get(PLANT, "/v1/offers"))["items"] == []
     body = served.signed(PLANT, lambda **_: bytes(32))
     assert (await served.post(PLANT, "/v1/offers/1/accept", body, 404))["code"] == "not_found"
+    assert (await served.offer(BANK, item, days_basis="30E/360"))["offer"]["days"] == 58  # of the 60 actual ones
 
 
 async def test_a_debtor_rejects_with_its_reason(served: Served) -> None:

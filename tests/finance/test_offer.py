@@ -1,5 +1,7 @@
 """The arithmetic of an offer, by example and by property."""
 
+from datetime import date
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -47,8 +49,16 @@ def test_the_smallest_offer_brings_one_fen_and_the_dearest_costs_24_percent() ->
 
 
 def test_the_longer_year_is_the_cheaper_one() -> None:
-    by_360, by_365 = (terms_of(10**8, Quote(900_000, 50_000, count, 0), 90) for count in DayCount)
+    by_360, by_365 = (
+        terms_of(10**8, Quote(900_000, 50_000, count, 0), 90) for count in (DayCount.ACT_360, DayCount.ACT_365F)
+    )
     assert (by_360.discount_fen, by_365.discount_fen) == (1_125_000, 1_109_590)
+
+
+def test_months_of_thirty_days_cost_the_same_every_month() -> None:
+    quote = Quote(900_000, 50_000, DayCount.THIRTY_E_360, 0)
+    spans = [(date(2026, 2, 15), date(2026, 3, 15)), (date(2026, 7, 15), date(2026, 8, 15))]
+    assert {terms_of(10**8, quote, quote.day_count.days(*span)).discount_fen for span in spans} == {375_000}
 
 
 @pytest.mark.parametrize(
