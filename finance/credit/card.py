@@ -2,8 +2,8 @@
 
 A card is data (``expert_1.json`` ships; ``jinsha score fit`` writes others in the same form): bins with points and
 words in Chinese and English, grades with their limits and prices, and *caps*: facts that no points outweigh. Points
-are whole; the same features give the same score, byte for byte. ``score`` says the rule plainly, ``score_all`` the
-same for many members at once.
+are whole; the same features give the same score, byte for byte. ``score`` says the rule plainly, ``fast.py`` the same
+for many members at once.
 """
 
 from bisect import bisect_right
@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-import numpy as np
 
-from finance.credit.features import NAMES, PPM, UNKNOWN, Table, Whole
+from finance.credit.feature_names import NAMES, PPM, UNKNOWN
 from finance.credit.ratings import NO_HISTORY, PLACES, RATINGS, worse
 from settlement.keccak import keccak
 
@@ -198,59 +197,19 @@ def _bin_of(feature: Feature, value: int) -> int:
     return bisect_right(feature.bins, value, key=lambda each: each.from_) - 1
 
 
-class Scores(NamedTuple):
-    """Of many members, a row each: points by feature, totals, and ratings as places in RATINGS."""
-
-    points: Whole
-    totals: Whole
-    ratings: Whole
-
-
-def score_all(card: Card, table: Table) -> Scores:
-    """``score`` for all at once."""
-    points = np.empty((len(table.members), len(card.features)), dtype=np.int64)
-    for column, feature in enumerate(card.features):
-        values = table.values[:, NAMES.index(feature.name)]
-        # the unknown is below all bins: its points stand before theirs
-        places = np.searchsorted(np.array([each.from_ for each in feature.bins]), values, side="right")
-        points[:, column] = np.array([feature.unknown.points, *(each.points for each in feature.bins)])[places]
-    totals = card.base + points.sum(axis=1)
-    bounds = np.array([grade.from_ for grade in card.grades if grade.from_ is not None][::-1], dtype=np.int64)
-    below = len(bounds) - np.searchsorted(bounds, totals, side="right")
-    ratings = np.array([PLACES[grade.rating] for grade in card.grades])[below]
-    for cap in card.caps:
-        values = table.values[:, NAMES.index(cap.feature)]
-        first, end = cap.range
-        capped = np.maximum(ratings, PLACES[cap.rating])
-        ratings = np.where((first <= values) & (values < end), capped, ratings)
-    return Scores(points, totals, ratings)
-
-
 # ----------------------------------------------------------------------------------------- limits and prices
 
 
 def limit_fen_floor(card: Card, rating: str, bought_monthly_fen: int) -> int:
     """What may be owed: so many months of purchases, at most the card's largest; to two figures, so that a suggestion
     does not change with every kilowatt-hour."""
-    fen = min(_counted(card, rating, bought_monthly_fen), card.largest_limit_fen)
+    fen = min(counted_fen_floor(card, rating, bought_monthly_fen), card.largest_limit_fen)
     step = int("1" + "0" * max(0, len(str(fen)) - 2))
     return fen // step * step
 
 
-def _counted(card: Card, rating: str, bought_monthly_fen: int) -> int:
+def counted_fen_floor(card: Card, rating: str, bought_monthly_fen: int) -> int:
     return min(bought_monthly_fen, LARGEST_MONTHLY_FEN) * card.by_rating[rating].limit_ppm // PPM
-
-
-def limits_fen_floor(card: Card, ratings: Whole, bought_monthly_fen: Whole) -> Whole:
-    """``limit_fen_floor`` for all at once."""
-    shares = np.array([card.by_rating[rating].limit_ppm if rating in card.by_rating else 0 for rating in RATINGS])
-    fen: Whole = np.minimum(
-        np.minimum(bought_monthly_fen, LARGEST_MONTHLY_FEN) * shares[ratings] // PPM, card.largest_limit_fen
-    )
-    powers: Whole = np.array([10**place for place in range(18)])
-    digits = np.searchsorted(powers, fen, side="right")
-    step = powers[np.maximum(0, digits - 2)]
-    return fen // step * step
 
 
 def rate_ppm(card: Card, rating: str, days: int) -> int | None:

@@ -4,19 +4,16 @@ The input is canonical JSON with the model's hash, the cut of the history and th
 beside it. Whoever has the card of that hash computes points, total, rating and suggested limit again. Pure.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
-from finance.credit.card import Card, Score, limit_fen_floor, limits_fen_floor, score, score_all
-from finance.credit.features import NAMES, Table
-from finance.credit.ratings import RATINGS
+from finance.credit.card import Card, Score, limit_fen_floor, score
 from settlement.keccak import keccak
 
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a decision follows from; ``features`` in the order of ``features.NAMES``."""
+    """All that a decision follows from; ``features`` in the order of ``feature_names.NAMES``."""
 
     as_of_s: int
     bought_monthly_fen: int
@@ -53,16 +50,3 @@ def decide(card: Card, given: Input) -> Decision:
     scored: Score = score(card, given.features)
     limit_fen = limit_fen_floor(card, scored.rating, given.bought_monthly_fen)
     return Decision(given.content, scored.points, scored.total, scored.rating, limit_fen)
-
-
-def decide_all(card: Card, table: Table, as_of_s: int, last_cycle: int) -> Iterator[tuple[int, Decision]]:
-    """Member and decision, for all at once."""
-    scores = score_all(card, table)
-    limits = limits_fen_floor(card, scores.ratings, table.bought_monthly_fen)
-    model = card.hash.hex()
-    columns = (table.members, table.values, table.bought_monthly_fen, scores.points, scores.totals, scores.ratings)
-    for member, values, bought_fen, points, total, place, limit_fen in zip(
-        *(column.tolist() for column in (*columns, limits)), strict=True
-    ):
-        given = Input(as_of_s, bought_fen, dict(zip(NAMES, values, strict=True)), last_cycle, member, model)
-        yield member, Decision(given.content, tuple(points), total, RATINGS[place], limit_fen)

@@ -27,26 +27,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from finance.credit.feature_names import NAMES, PPM, UNKNOWN
+
 Whole = npt.NDArray[np.int64]
 
-UNKNOWN = -1
-PPM = 1_000_000
 MONTH_S = 30 * 86_400
 MONTHS = 12
 LARGEST_PPM = 10 * PPM
-
-NAMES = (
-    "paid_on_time_ppm",
-    "days_late_worst",
-    "ladder_stage",
-    "delivered_ppm",
-    "imbalance_ppm",
-    "tenure_days",
-    "months_active",
-    "volume_trend_ppm",
-    "volume_volatility_ppm",
-    "concentration_ppm",
-)
 
 
 class Table(NamedTuple):

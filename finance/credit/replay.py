@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from finance.credit import store
 from finance.credit.card import Card, CardError, parse
 from finance.credit.decision import Decision, Input, decide
-from finance.credit.features import NAMES
+from finance.credit.feature_names import NAMES
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.contradiction import Contradiction, differs
 

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Engine, Row
 from data.database import reading
 from finance.credit import store
 from finance.credit.card import Card
-from finance.credit.decision import Decision, decide_all
+from finance.credit.decision import Decision
+from finance.credit.fast import decide_all
 from finance.credit.features import features_of
 from finance.credit.store import Cut
 from settlement.calendar import day_of, start_of

@@ -27,7 +27,8 @@ from data.tables import (
 )
 from data.units import MICRO_PER_FEN
 from finance.credit.card import Card
-from finance.credit.features import MONTH_S, MONTHS, UNKNOWN, Deeds, Whole
+from finance.credit.feature_names import UNKNOWN
+from finance.credit.features import MONTH_S, MONTHS, Deeds, Whole
 from finance.receivable import GRACE_DAYS
 from settlement import ladder_store
 from settlement.calendar import day_of, start_of

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from data import tables
-from finance.credit.features import MONTH_S, PPM, UNKNOWN
+from finance.credit.feature_names import PPM, UNKNOWN
+from finance.credit.features import MONTH_S
 from finance.credit.store import Cut
 from settlement.calendar import day_of
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from finance.credit import card as cards
 from finance.credit.card import CardError
-from finance.credit.decision import Input, decide, decide_all
-from finance.credit.features import NAMES, UNKNOWN, Table
+from finance.credit.decision import Input, decide
+from finance.credit.fast import decide_all
+from finance.credit.feature_names import NAMES, UNKNOWN
+from finance.credit.features import Table
 from finance.credit.ratings import NO_HISTORY
 
 EXPERT = cards.read(cards.EXPERT)

@@ -11,7 +11,8 @@ from data import tables
 from data.database import open_database, reading
 from finance.credit import card as cards
 from finance.credit import replay, scoring, store
-from finance.credit.features import NAMES, UNKNOWN, features_of
+from finance.credit.feature_names import NAMES, UNKNOWN
+from finance.credit.features import features_of
 from finance.credit.ratings import NO_HISTORY
 from tests.databases import made
 from tests.finance.credit.history import AS_OF_S, BEGIN_S, MEMBERS, TIME_ZONE, History, add_member, random_history
