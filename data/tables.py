@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from data import credit_tables, identity_tables, registry_tables
+from data import bank_tables, credit_tables, identity_tables, registry_tables
 from data.metadata import shared
 
 metadata = shared
@@ -689,3 +689,10 @@ credit_models = credit_tables.credit_models
 credit_runs = credit_tables.credit_runs
 credit_decisions = credit_tables.credit_decisions
 credit_limits = credit_tables.credit_limits
+
+feed_events = bank_tables.feed_events
+feed_audience = bank_tables.feed_audience
+feed_positions = bank_tables.feed_positions
+webhooks = bank_tables.webhooks
+consents = bank_tables.consents
+criteria = bank_tables.criteria

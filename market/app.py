@@ -25,6 +25,7 @@ from market.routes import (
     deposits,
     disputes,
     documentation,
+    events,
     exports,
     factors,
     grid,
@@ -48,6 +49,7 @@ from market.routes import (
     status,
     stream,
     trades,
+    webhooks,
     withdrawals,
     witnesses,
 )
@@ -85,6 +87,8 @@ ROUTES: tuple[ModuleType, ...] = (
     receivables,
     registry,
     offers,
+    events,
+    webhooks,
     exports,
     halts,
     status,
@@ -106,6 +110,7 @@ def build(context: Context) -> web.Application:
     app[DIRECTORY] = context.directory
     idempotency.install(app)
     app.cleanup_ctx.append(api_keys.writing_used)
+    app.cleanup_ctx.append(webhooks.delivering)
     streams.install(app, context)
     for module in ROUTES:
         app.add_routes(module.routes())

@@ -25,6 +25,10 @@ _RULE = f"{_RECORD}; held to the journal: no order was taken where it forbids it
 
 _TOLD = "what a member, a bank or the tax office told; nothing on the chain says it again, and no money follows from it"
 
+_FEED = "tells of what other tables hold, which are covered; nothing follows from what was told"
+_CONSENT = f"{_RECORD}; whoever shows more than it should would not need a row for it"
+_CRITERIA = "a bank's own wishes, which it may change at any time; what it finances, it signs"
+_WEBHOOK = "where the feed is sent, and how far it got; told again from any number, nothing follows from it"
 _SAID = f"{_RECORD}, shown to both sides; what is decided counts as a signed reading only"
 _COUNT = "how many signatures over readings there were; held to those that the meter signed itself"
 
@@ -50,6 +54,12 @@ UNCOVERED: dict[str, dict[str, str]] = {
         "scored_s": _TIME,
     },
     "exits": {"tried_s": _TIME},
+    "feed_events": dict.fromkeys(metadata.tables["feed_events"].c.keys(), _FEED),
+    "feed_audience": dict.fromkeys(metadata.tables["feed_audience"].c.keys(), _FEED),
+    "feed_positions": dict.fromkeys(metadata.tables["feed_positions"].c.keys(), _FEED),
+    "consents": dict.fromkeys(metadata.tables["consents"].c.keys(), _CONSENT),
+    "criteria": dict.fromkeys(metadata.tables["criteria"].c.keys(), _CRITERIA),
+    "webhooks": dict.fromkeys(metadata.tables["webhooks"].c.keys(), _WEBHOOK),
     "factors": dict.fromkeys(metadata.tables["factors"].c.keys(), _ENTRY),
     "halts": {
         **dict.fromkeys(("node_id", "start_s", "end_s", "halted_s", "lifted_s"), _RULE),

@@ -32,6 +32,7 @@ from market.sequencer import Sequencer
 from market.store import read_facts
 from market.timing import Timing
 from market.vault import Vault, new_secret
+from market.webhooks import Deliveries
 from settlement.chain import Chain
 from settlement.officer import Officer
 
@@ -42,7 +43,8 @@ T = TypeVar("T")
 @dataclass
 class Context:
     """``operator`` signs receipts, commitments, proposals and admissions; ``scheduler`` does what is due; ``rates`` is
-    asked before an order is read closely; ``vault`` seals members' secrets; ``outside`` is asked before a sale.
+    asked before an order is read closely; ``vault`` seals members' secrets; ``outside`` is asked before a sale;
+    ``deliveries`` brings events to webhooks.
 
     ``is_stopping`` once the server was told to stop: what has begun is finished, balancers should send nothing new.
     ``succeeded`` counts the requests that went well, ``under_way`` those that are being answered,
@@ -60,6 +62,7 @@ class Context:
     feed: Feed
     metrics: Metrics = field(default_factory=Metrics)
     scheduler: Scheduler | None = None
+    deliveries: Deliveries | None = None
     rates: MessageRates = field(default_factory=MessageRates)
     vault: Vault = field(default_factory=lambda: Vault(new_secret()))
     outside: Outside = field(default_factory=Outside)
@@ -127,6 +130,11 @@ class Context:
         """Something may be due: let the scheduler look at once."""
         if self.scheduler is not None:
             self.scheduler.poke()
+
+    def hear(self) -> None:
+        """The feed has gone on, or somebody wants to be told of it. Thread-safe."""
+        if self.deliveries is not None:
+            self.deliveries.wake()
 
     async def learn(self) -> None:
         """Let the sequencer know what chain and banks decided, as the database has it now."""

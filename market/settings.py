@@ -86,6 +86,11 @@ class Server(Section, frozen=True):
         Literal["debug", "info", "warning", "error"], Meta(description="lines below this are not logged")
     ] = "info"
     log_every: Annotated[Whole, Meta(description="of requests that went well every so many-th is logged; 0 none")] = 1
+    webhooks_inside: Annotated[
+        bool,
+        Meta(description="webhooks may go to private and loopback addresses, and over plain HTTP; only for trying out"),
+    ] = False
+    webhook_s: Annotated[Count, Meta(description="a webhook that has not answered after this long is tried again")] = 10
     session_s: Annotated[Count, Meta(description="how long a log-in lasts")] = 3600
     relying_party: Annotated[str, Meta(min_length=1, description="domain that passkeys are for")] = "localhost"
     origin: Annotated[

@@ -12,8 +12,8 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from data.database import reading
+from finance import feed_store, periods, telling
 from finance import mirror as finance_mirror
-from finance import periods
 from finance import reorganisation as finance_reorganisation
 from finance.credit import scoring
 from finance.period import Billing
@@ -61,6 +61,7 @@ def steps_of(
         ("keys", partial(_look_at_keys, context, on_key)),
         ("ladder", partial(_escalate, context)),
         ("due", partial(_mark_due, context)),
+        ("tell", partial(_tell, context)),
         ("score", partial(_score, context)),
     ]
 
@@ -82,6 +83,7 @@ def _reorganise(context: Context, on_frozen: Callable[[int, bool], None], now_s:
         sent_again = reorganisation.unroll(connection, first)
         left = mirror_store.mirrored_events(connection)
         finance_reorganisation.unroll(connection, first, lost, now_s)
+        feed_store.set_back(connection, first)
         withdrawing.unroll(connection, lost, left, context.chain.chain_id)
         frozen = {member: False for member, _ in _frozen_in(lost)}
         frozen |= {member: is_frozen for member, is_frozen in _frozen_in(left) if member in frozen}
@@ -222,3 +224,11 @@ def _score(context: Context, now_s: int) -> bool:
 def _mark_due(context: Context, now_s: int) -> bool:
     with context.database.begin() as connection:
         return finance_mirror.mark_due(connection, now_s, context.config.market.time_zone) > 0
+
+
+def _tell(context: Context, now_s: int) -> bool:
+    """Append to the feed what is new, and let webhooks hear."""
+    if not telling.tell_due(context.database, now_s):
+        return False
+    context.hear()
+    return True

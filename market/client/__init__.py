@@ -16,6 +16,7 @@ from market.client.member import Client, jwk_of, new_nonce
 from market.client.shapes import Facts, Placed, Receipt, order_body
 from market.client.stream import Stream
 from market.client.sync import SyncClient, SyncStream
+from market.client.webhooks import WebhookError, read_webhook
 
 __all__ = [
     "BookChanged",
@@ -38,7 +39,9 @@ __all__ = [
     "Traded",
     "TradesMissed",
     "UnreachableError",
+    "WebhookError",
     "jwk_of",
     "new_nonce",
     "order_body",
+    "read_webhook",
 ]
