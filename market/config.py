@@ -38,6 +38,7 @@ from market.wire import public_key
 from matching.order import Rules
 from settlement import signatures
 from settlement.jwk import Jwk, to_jwk
+from settlement.keccak import keccak
 from settlement.rules import SettlementRules
 from settlement.signatures import PublicKey
 
@@ -67,6 +68,23 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     """Base of the file's tables. ``dict`` lets properties be cached."""
 
 
+class CollectionAccount(_Section, frozen=True):
+    """Where debtors pay what they owe: the custodian's bank account. Its hash is fixed with the contracts.
+
+    ``bank_code`` is the bank's in CNAPS, twelve digits. All are empty where debtors pay out of their cash here only.
+    """
+
+    name: Annotated[str, msgspec.Meta(max_length=140)] = ""
+    number: Annotated[str, msgspec.Meta(pattern="^([0-9A-Z]{6,34})?$")] = ""
+    bank_name: Annotated[str, msgspec.Meta(max_length=140)] = ""
+    bank_code: Annotated[str, msgspec.Meta(pattern="^([0-9]{12})?$")] = ""
+
+    @cached_property
+    def hash(self) -> bytes:
+        """What the debtor signs of it: keccak of number, bank code, name and bank name, a line each."""
+        return keccak(f"{self.number}\n{self.bank_code}\n{self.name}\n{self.bank_name}".encode())
+
+
 class MarketTerms(_Section, frozen=True):
     time_zone: str
     floor: str
@@ -76,6 +94,7 @@ class MarketTerms(_Section, frozen=True):
     gate_minutes: Annotated[int, msgspec.Meta(ge=0, le=1440)] = 5
     horizon_slots: _Count = 192
     billing_period: Literal["month", "day"] = "month"
+    collection_account: CollectionAccount = CollectionAccount()
 
 
 class Fees(_Section, frozen=True):

@@ -32,6 +32,7 @@ _COMMANDS = {
     "evidence": _Command("market.evidencing", "write all that stands behind a trade into one file"),
     "verify": _Command("verifier.command", "verify a proof or evidence offline, with nothing but the file"),
     "readings": _Command("market.reading_files", "check a file of meter readings, or send it to a market"),
+    "iso20022": _Command("market.bank_files", "check files that banks sent, or that they will be sent"),
     "replay": _Command("market.replaying", "run a file of commands through the engine, or a market's journal again"),
     "simulate": _Command("market.simulation", "let a neighbourhood live through a day of trading"),
 }

@@ -8,6 +8,7 @@ InvoiceAssignmentNotificationV01). Not to be mixed up with the *Invoice Financin
 tsin.001 to tsin.003 and which asks for credit without assigning anything.
 """
 
+from finance.iso20022 import factoring_shapes
 from finance.iso20022.structure import read_table
 
 PAIN_001 = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
@@ -306,152 +307,6 @@ _PARTY_OR_AGENT = """
 | Agt @Agent
 """
 
-# ------------------------------------------------------------------------------------- tsin.006 and tsin.008
-
-_LETTER = """
-ApplCntxt ? Max35Text
-LttrIdr @Document
-Dt ISODate
-RltdLttr * @Document
-RltdMsg * @Document
-CnttIdr * Max35Text
-InstrPrty ? Max4Text
-Orgtr @QualifiedParty
-PmryRcpt + @QualifiedParty
-Sndr * @QualifiedParty
-AuthstnUsr + @QualifiedParty
-RspnRcpt * @QualifiedParty
-CpyRcpt * @QualifiedParty
-OthrPty * @QualifiedParty
-AssoctdDoc * @Document
-GovngCtrct * @Document
-LglCntxt * ...
-AddtlInf ? Max2000Text
-Ntce ? Max350Text
-VldtnStsInf ? ...
-DgtlSgntr * ...
-"""
-
-_DOCUMENT = """
-Id ID
-Issr ? IDREF
-ItmListIdr ? Max35Text
-ItmIdr ? Max35Text
-Dt ? ISODate
-Vrsn ? Max6Text
-ElctrncOrgnl Indicator
-Dgst * ...
-DocTp ? External4Code
-URL ? Max2048Text
-AttchdFile * ...
-"""
-
-_QUALIFIED_PARTY = """
-Id ID
-Pty +
-  BasePty
-    PtyId
-      Id ?
-        | OrgId
-          BIC ? BIC
-          Othr * @OtherId
-        | PrvtId ...
-      Nm ? Max35Text
-      PstlAdr ? ...
-      CtryOfRes ? CountryCode
-      CtctDtls * ...
-    LglOrg ?
-      Id ? Max35Text
-      Nm ? Max140Text
-    TaxPty *
-      TaxId ? Max35Text
-      TaxTp ? Max35Text
-      RegnId ? Max35Text
-      TaxXmptnRsn * ...
-  RltvIdr * Max35Text
-ShrtId ? ...
-Role ? ...
-RoleDesc ? Max256Text
-"""
-
-_ITEM_LIST = """
-Idr Max35Text
-IsseDt ISODate
-RltdDoc * IDREF
-AmtCutOffDt ? ISODate
-Assgne IDREF
-Assgnr IDREF
-NtfctnInf *
-  NtifngPty IDREF
-  NtfctnRcvr IDREF
-  AckRcvr * IDREF
-FinItm *
-  ItmCntxt
-    Idr Max35Text
-    IsseDt ISODate
-    RltdItm * IDREF
-    DocPurp ? External4Code
-    LangCd ? Max4Text
-    Issr ? IDREF
-    Rcpt ? IDREF
-    Buyr ? IDREF
-    Sellr ? IDREF
-    SellrFinAgt ? IDREF
-    BuyrFinAgt ? IDREF
-    GovngCtrct * IDREF
-    LglCntxt ? IDREF
-    Ccy ? CurrencyCode
-    DbtAcct ? @AccountId
-    CdtAcct ? @AccountId
-    TradMkt ? ...
-  FinDocRef * IDREF
-  CdtDbtInd CreditDebitCode
-  TtlAmt
-    TtlTaxblAmt Amount
-    TtlTaxAmt Amount
-    Adjstmnt ? ...
-    TtlInvcAmt Amount
-    PmtDueDt ISODate
-  DueAmt ? Amount
-  InstlmtInf * ...
-  AddtlInf ? Max2000Text
-  AssoctdDoc * IDREF
-  VldtnStsInf ? ...
-  FincgSts ? ...
-  PrtryDtls ? ...
-ItmCnt Max15NumericText
-CtrlSum ? DecimalNumber
-TtlReqAmt ? Amount
-TtlReqFincg ?
-  | Amt Amount
-  | Rate PercentageRate
-AgrdRate ? ...
-FincgInstlmt * ...
-AddtlInf ? Max2000Text
-VldtnStsInf ? ...
-FincgSts ? ...
-"""
-
-_ACCOUNT_ID = """
-| IBAN IBAN2007Identifier
-| Othr
-  Id Max34Text
-  SchmeNm ?
-    | Cd External4Code
-    | Prtry Max35Text
-  Issr ? Max35Text
-"""
-
-_ASSIGNMENT = """
-{message}
-  Hdr @Letter
-  {list} + @ItemList
-  {count} ? Max15NumericText
-  ItmCnt ? Max15NumericText
-  CtrlSum ? DecimalNumber
-  AttchdMsg * ...
-"""
-
 SHAPES = {
     name: read_table(table)
     for name, table in {
@@ -464,11 +319,11 @@ SHAPES = {
         "References": _REFERENCES,
         "PartyOrAgent": _PARTY_OR_AGENT,
         "TransactionCode": _TRANSACTION_CODE,
-        "Letter": _LETTER,
-        "Document": _DOCUMENT,
-        "QualifiedParty": _QUALIFIED_PARTY,
-        "ItemList": _ITEM_LIST,
-        "AccountId": _ACCOUNT_ID,
+        "Letter": factoring_shapes.LETTER,
+        "Document": factoring_shapes.DOCUMENT,
+        "QualifiedParty": factoring_shapes.QUALIFIED_PARTY,
+        "ItemList": factoring_shapes.ITEM_LIST,
+        "AccountId": factoring_shapes.ACCOUNT_ID,
     }.items()
 }
 """Tables that others refer to."""
@@ -476,7 +331,11 @@ SHAPES = {
 MESSAGES = {
     PAIN_001: read_table(_PAIN_001),
     CAMT_054: read_table(_CAMT_054),
-    TSIN_006: read_table(_ASSIGNMENT.format(message="InvcAssgnmtReq", list="AssgnmtList", count="AssgnmtCnt")),
-    TSIN_008: read_table(_ASSIGNMENT.format(message="InvcAssgnmtNtfctn", list="NtfctnList", count="NtfctnCnt")),
+    TSIN_006: read_table(
+        factoring_shapes.ASSIGNMENT.format(message="InvcAssgnmtReq", list="AssgnmtList", count="AssgnmtCnt")
+    ),
+    TSIN_008: read_table(
+        factoring_shapes.ASSIGNMENT.format(message="InvcAssgnmtNtfctn", list="NtfctnList", count="NtfctnCnt")
+    ),
 }
 """What a document of each namespace holds."""

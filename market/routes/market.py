@@ -9,7 +9,7 @@ from data.units import format_instant, format_price
 from finance.outside import FapiaoNeed
 from market import wire
 from market.collar import Band
-from market.config import INSTITUTIONS, Fees, Prices
+from market.config import INSTITUTIONS, CollectionAccount, Fees, Prices
 from market.context import CONTEXT, Context
 from market.openapi.fields import Address, Decimal, Hash, Instant, Price, choice
 from market.openapi.operation import ANYONE, operation
@@ -21,6 +21,16 @@ from matching.book import Depth
 from settlement.jwk import Jwk, to_jwk
 
 CLOSED_SLOTS_SHOWN = 4
+
+
+class CollectionShown(msgspec.Struct, frozen=True):
+    """The account that debtors pay into; `hash` is what they sign with an acknowledgement. Empty: there is none."""
+
+    name: str
+    number: str
+    bank_name: str
+    bank_code: str
+    hash: Hash
 
 
 class MarketBody(msgspec.Struct, frozen=True):
@@ -56,6 +66,7 @@ class MarketBody(msgspec.Struct, frozen=True):
     halts: list[HaltShown]
     has_registry: bool
     fapiao_need: FapiaoNeed
+    collection_account: CollectionShown
 
 
 class BandBody(msgspec.Struct, frozen=True):
@@ -116,8 +127,13 @@ async def show(request: web.Request) -> web.Response:
             halts=halts.halts,
             has_registry=context.outside.registry is not None,
             fapiao_need=context.outside.fapiao_need,
+            collection_account=_collection(terms.collection_account),
         )
     )
+
+
+def _collection(account: CollectionAccount) -> CollectionShown:
+    return CollectionShown(account.name, account.number, account.bank_name, account.bank_code, account.hash.hex())
 
 
 @operation(wire.Page[SlotBody], who=ANYONE, query={"slot": Instant}, refuses=("404 not_found", "422 bad_time"))

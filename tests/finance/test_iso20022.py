@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from finance.iso20022.messages import kind_of
 from finance.iso20022.pain_001 import Account, Payment, PaymentOrder
 from finance.iso20022.structure import is_of_type
 from finance.iso20022.xml import MOST_BYTES, MessageError
+from market.main import main
 
 PAYER = Account("金沙托管户", "6222000000000001", "102100099996", "工商银行")
 PAYEE = Account("王芳", "6217000000000002", "105100000017", "建设银行")
@@ -367,3 +369,19 @@ def test_a_text_that_does_not_fit_is_refused_and_never_cut_when_it_is_a_referenc
         pain_001.build(long)
     named = assignment.build(replace(SOLD, seller=Partner("1", "名" * 200)))
     assert assignment.read(named)[0].seller.name == "名" * 140
+
+
+def test_the_command_says_what_is_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, data in files().items():
+        (tmp_path / name).write_bytes(data)
+    assert main(["iso20022", "check", *(str(tmp_path / name) for name in sorted(files()))]) == 0
+    assert [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "camt.054.001.08, 1 credits, 70.00 CNY",
+        "pain.001.001.09, 2 payments, 123.46 CNY",
+        "tsin.006.001.01, 1 receivables, 0.70 CNY",
+        "tsin.008.001.01, 1 receivables, 0.70 CNY",
+    ]
+    (tmp_path / "odd").write_bytes(files()["camt.054.001.08"].replace(b"CRDT", b"X"))
+    assert main(["iso20022", "check", str(tmp_path / "odd")]) == 1
+    assert "CdtDbtInd" in capsys.readouterr().out
+    assert main(["iso20022", "check", str(tmp_path / "none")]) == 2
