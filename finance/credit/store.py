@@ -4,7 +4,7 @@ Every function takes a ``Connection`` inside the caller's transaction and works 
 database sums by member; numpy puts the sums into the rows of ``features.Deeds``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from data.units import MICRO_PER_FEN
 from finance.credit.card import Card
 from finance.credit.feature_names import UNKNOWN
 from finance.credit.features import MONTH_S, MONTHS, Deeds, Whole
+from finance.listing import Viewer
 from finance.receivable import GRACE_DAYS
 from settlement import ladder_store
 from settlement.calendar import day_of, start_of
@@ -308,6 +309,14 @@ def latest_ratings(connection: Connection) -> dict[int, str]:
     return {row.member_id: row.rating for row in found}
 
 
+def ratings_of(connection: Connection, whom: Sequence[int]) -> dict[int, str]:
+    """As ``latest_ratings``, of some members."""
+    newest = _holding().where(credit_decisions.c.member_id.in_(sorted(set(whom))))
+    query = select(credit_decisions.c.member_id, credit_decisions.c.rating)
+    found = connection.execute(query.where(credit_decisions.c.decision.in_(newest)))
+    return {row.member_id: row.rating for row in found}
+
+
 def decision_of(connection: Connection, member: int) -> Row[Any] | None:
     """The decision that holds of a member, with its run and model."""
     query = (
@@ -340,22 +349,30 @@ def set_limits(connection: Connection, lender: int, limits_micro: dict[int, int]
                 "decision": connection.scalar(newest),
             },
         )
-        sums[member] = sum(row.limit_micro for row in limits_of(connection, member=member))
+        sums[member] = sum(row.limit_micro for row in limits_of(connection, member))
         whose = members.c.member_id == member
         connection.execute(update(members).where(whose).values(credit_limit_micro=sums[member]))
     return sums
 
 
-def limits_of(connection: Connection, *, member: int | None = None, lender: int | None = None) -> Sequence[Row[Any]]:
-    """The limits that hold, of one member or by one lender or all, by number."""
-    return connection.execute(_limits(member, lender, _last_limits).order_by(credit_limits.c.number)).all()
+def limits_of(connection: Connection, member: int | None = None) -> Sequence[Row[Any]]:
+    """The limits that hold, of one member or of all, by number."""
+    newest = select(func.max(credit_limits.c.number)).group_by(credit_limits.c.member_id, credit_limits.c.lender)
+    if member is not None:
+        newest = newest.where(credit_limits.c.member_id == member)
+    query = select(credit_limits).where(credit_limits.c.number.in_(newest))
+    return connection.execute(query.order_by(credit_limits.c.number)).all()
 
 
 def limit_history(
-    connection: Connection, *, member: int | None, lender: int | None, after: int, limit: int
+    connection: Connection, viewer: Viewer, *, member: int | None, after: int, limit: int
 ) -> Sequence[Row[Any]]:
-    """Every limit that was ever set, from the one after number ``after`` on."""
-    query = _limits(member, lender, lambda query: query).where(credit_limits.c.number > after)
+    """Every limit that was ever set, as far as the viewer set it or is meant; from the one after ``after`` on."""
+    query = select(credit_limits).where(credit_limits.c.number > after)
+    if not viewer.is_overseer:
+        query = query.where((credit_limits.c.lender == viewer.member) | (credit_limits.c.member_id == viewer.member))
+    if member is not None:
+        query = query.where(credit_limits.c.member_id == member)
     return connection.execute(query.order_by(credit_limits.c.number).limit(limit)).all()
 
 
@@ -363,15 +380,3 @@ def credit_limits_micro(connection: Connection) -> dict[int, int]:
     """What each member may owe in all, as orders are held to it."""
     found = connection.execute(select(members.c.member_id, members.c.credit_limit_micro))
     return {row.member_id: row.credit_limit_micro for row in found}
-
-
-def _last_limits(query: Select[Any]) -> Select[Any]:
-    newest = select(func.max(credit_limits.c.number)).group_by(credit_limits.c.member_id, credit_limits.c.lender)
-    return query.where(credit_limits.c.number.in_(newest))
-
-
-def _limits(member: int | None, lender: int | None, chosen: Callable[[Select[Any]], Select[Any]]) -> Select[Any]:
-    query = chosen(select(credit_limits))
-    if member is not None:
-        query = query.where(credit_limits.c.member_id == member)
-    return query if lender is None else query.where(credit_limits.c.lender == lender)

@@ -1,19 +1,37 @@
-"""What members are trusted with: how far lenders let them buy on terms."""
+"""What members are trusted with: how they are rated and why, and how far lenders let them buy on terms."""
 
 from collections.abc import Container
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
+from sqlalchemy import Connection, Row
 
-from data.units import format_money
-from finance.credit import store
+from data.units import format_instant, format_money
+from finance.credit import personal_store, store
+from finance.credit.card import limit_fen_floor
 from market import wire
 from market.context import CONTEXT
-from market.identity import require
-from market.openapi.fields import Money, MoneyGiven
-from market.openapi.operation import operation
+from market.credit_views import (
+    CardBody,
+    DecisionBody,
+    PriceBody,
+    Rating,
+    ReasonBody,
+    Scored,
+    Words,
+    caps,
+    card_body,
+    decision_body,
+    prices,
+    reasons,
+    scored,
+)
+from market.identity import named, require
+from market.openapi.fields import PAGE, Fen, Instant, Money, MoneyGiven, Number
+from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
+from market.receivable_views import fen_text, viewer_of
 
 
 class CreditLimit(wire.Body, frozen=True):
@@ -86,5 +104,100 @@ def _limits(body: CreditLimits, members: Container[int]) -> dict[int, int]:
     return limits
 
 
+class LimitBody(msgspec.Struct, frozen=True):
+    """A limit as a lender set it, and the `decision` that the member had then; the last of each lender holds."""
+
+    number: int
+    member: int
+    lender: int
+    limit: Money
+    set: Instant
+    decision: int | None
+
+
+@operation(
+    wire.Page[LimitBody],
+    who=MEMBER,
+    scope="read",
+    query={"member": Number, **PAGE},
+    refuses=("400 bad_number",),
+)
+async def show_credit_limits(request: web.Request) -> web.Response:
+    """Every limit that was set, the oldest first: a lender's own, a member's, all for those who oversee."""
+    viewer, context = viewer_of(require(request, scope="read")), request.app[CONTEXT]
+    parameters = wire.query(request, "member", "limit", "cursor")
+    limit, after = wire.page_limit(parameters), wire.cursor(parameters)
+    asked = wire.whole_number(parameters["member"], "member") if "member" in parameters else None
+    rows = await context.read(
+        lambda connection: store.limit_history(connection, viewer, member=asked, after=after, limit=limit)
+    )
+    last = rows[-1].number if len(rows) == limit else None
+    return wire.reply(wire.page([_limit_body(row) for row in rows], last))
+
+
+def _limit_body(row: Row[Any]) -> LimitBody:
+    limit, set_at = format_money(row.limit_micro), format_instant(row.set_s)
+    return LimitBody(row.number, row.member_id, row.lender, limit, set_at, row.decision)
+
+
+class CreditBody(msgspec.Struct, frozen=True):
+    """How a member is rated, and why. What it really may owe is set by lenders.
+
+    A bank sees rating and reasons; points, limit, prices and the decision are for the member and those who oversee.
+    """
+
+    member: int
+    rating: Rating
+    card: CardBody
+    caps: list[Words]
+    reasons: list[ReasonBody]
+    total: int | None = None
+    limit: Fen | None = None
+    prices: list[PriceBody] | None = None
+    decision: DecisionBody | None = None
+
+
+@operation(
+    CreditBody,
+    who=MEMBER,
+    scope="read",
+    path={"member": Number},
+    refuses=("403 forbidden", "404 not_found"),
+)
+async def show_credit(request: web.Request) -> web.Response:
+    """A member's rating with its reasons: its own, or for those who oversee; a bank sees those of whom it holds a
+    receivable, and of debtors whose receivables are listed."""
+    asking, context = require(request, scope="read"), request.app[CONTEXT]
+    viewer, member = viewer_of(asking), named(request).member_id
+    is_whole = viewer.is_overseer or asking.member_id == member
+
+    def look(connection: Connection) -> Scored | None:
+        may_see = is_whole or (viewer.is_bank and personal_store.deals_with(connection, viewer.member, member))
+        return scored(connection, member, context.config.scorecard) if may_see else None
+
+    found = await context.read(look)
+    if found is None:
+        raise refuse(403, "forbidden", "no receivable of this member is held by you or listed")
+    return wire.reply(_credit_body(member, found, is_whole=is_whole))
+
+
+def _credit_body(member: int, found: Scored, *, is_whole: bool) -> CreditBody:
+    body = CreditBody(member, found.score.rating, card_body(found.card), caps(found), reasons(found, is_whole=is_whole))
+    if not is_whole:
+        return body
+    limit_fen = limit_fen_floor(found.card, found.score.rating, found.given.bought_monthly_fen)
+    return msgspec.structs.replace(
+        body,
+        total=found.score.total,
+        limit=fen_text(limit_fen),
+        prices=prices(found),
+        decision=decision_body(found),
+    )
+
+
 def routes() -> list[web.RouteDef]:
-    return [web.post("/v1/credit-limits", set_credit_limits)]
+    return [
+        web.post("/v1/credit-limits", set_credit_limits),
+        web.get("/v1/credit-limits", show_credit_limits),
+        web.get("/v1/credit/{member}", show_credit),
+    ]

@@ -32,10 +32,12 @@ def add_member(connection: Connection, member: int, kind: str = "household", sta
 class History:
     """Writes what happened; numbers are given in the order of writing."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, is_begun: bool = False) -> None:
+        """``is_begun``: the database is a market's, which has its institutions."""
         self.connection = connection
         self._trade = self._line = self._receivable = self._change = self._block = 0
-        add_member(connection, NOBODY, "institution")
+        if not is_begun:
+            add_member(connection, NOBODY, "institution")
         add(connection, tables.signatures, signature_id=0, member_id=NOBODY)
         add(connection, tables.nodes, node_id=0, name="S")
         add(connection, tables.orders, order_id=0, member_id=NOBODY)
@@ -56,13 +58,23 @@ class History:
         row = {"line": self._line, "member_id": member, "kind": kind, "slot_s": slot_s, "energy_lots": lots, **more}
         add(self.connection, tables.statement_lines, amount_micro=amount_micro, **row)
 
-    def debt(self, debtor: int, face_fen: int, due_s: int, *, settled_s: int | None = None, state: str = "due") -> None:
+    def debt(
+        self,
+        debtor: int,
+        face_fen: int,
+        due_s: int,
+        *,
+        settled_s: int | None = None,
+        state: str = "due",
+        creditor: int = NOBODY,
+    ) -> None:
         self._receivable += 1
         name = self._receivable.to_bytes(32, "big")
         due_day = day_of(due_s, TIME_ZONE).isoformat()
         row = {
             "number": self._receivable,
-            "creditor": NOBODY,
+            "creditor": creditor,
+            "holder": creditor,
             "debtor": debtor,
             "face_fen": face_fen,
             "due_day": due_day,

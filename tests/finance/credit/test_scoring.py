@@ -14,6 +14,7 @@ from finance.credit import replay, scoring, store
 from finance.credit.feature_names import NAMES, UNKNOWN
 from finance.credit.features import features_of
 from finance.credit.ratings import NO_HISTORY
+from finance.listing import Viewer
 from tests.databases import made
 from tests.finance.credit.history import AS_OF_S, BEGIN_S, MEMBERS, TIME_ZONE, History, add_member, random_history
 from tests.finance.credit.oracle import Oracle
@@ -181,7 +182,7 @@ def test_each_lender_has_its_own_limit_and_orders_are_held_to_the_sum(database: 
         assert store.set_limits(connection, BANK, {ANN: 0}, now_s=3) == {ANN: 50}
     with reading(database) as connection:
         assert store.credit_limits_micro(connection) == {ANN: 50, BO: 7, BANK: 0, OTHER_BANK: 0}
-        told = store.limit_history(connection, member=ANN, lender=None, after=0, limit=10)
+        told = store.limit_history(connection, Viewer(ANN), member=None, after=0, limit=10)
         assert [(row.lender, row.limit_micro, row.set_s) for row in told] == [
             (BANK, 100, 1),
             (OTHER_BANK, 50, 2),

@@ -1,0 +1,54 @@
+"""The queries behind personal offers: what a member could sell, what banks offer it, what it owes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, select
+
+from data.tables import offers, receivables
+from finance.credit.personal import SALEABLE
+from finance.receivable import State
+
+AT_MOST = 200
+"""So many receivables are looked at on each side, those that fall due first."""
+
+_OWED = (
+    State.ISSUED,
+    State.ACKNOWLEDGED,
+    State.LISTED,
+    State.RESERVED,
+    State.FINANCED,
+    State.DUE,
+    State.PARTLY_PAID,
+    State.OVERDUE,
+    State.RECOURSE,
+    State.DEFAULTED,
+)
+
+
+def saleable(connection: Connection, member: int) -> Sequence[Row[Any]]:
+    """A creditor's own receivables that are still whole, the first due first."""
+    mine = (receivables.c.creditor == member) & receivables.c.state.in_(SALEABLE)
+    query = select(receivables).where(mine).order_by(receivables.c.due_day, receivables.c.number)
+    return connection.execute(query.limit(AT_MOST)).all()
+
+
+def owed(connection: Connection, member: int) -> Sequence[Row[Any]]:
+    """What a debtor still owes on receivables, the first due first."""
+    mine = (receivables.c.debtor == member) & receivables.c.state.in_(_OWED)
+    query = select(receivables).where(mine).order_by(receivables.c.due_day, receivables.c.number)
+    return connection.execute(query.limit(AT_MOST)).all()
+
+
+def open_offers(connection: Connection, receivable_ids: Sequence[bytes], now_s: int) -> Sequence[Row[Any]]:
+    """Banks' offers that could be accepted now, the one that pays most first."""
+    alive = offers.c.receivable_id.in_(receivable_ids) & (offers.c.state == "open") & (offers.c.expires_s >= now_s)
+    return connection.execute(
+        select(offers).where(alive).order_by(offers.c.proceeds_fen.desc(), offers.c.offer_id)
+    ).all()
+
+
+def deals_with(connection: Connection, bank: int, debtor: int) -> bool:
+    """Whether a bank holds a receivable of a debtor, or one is listed."""
+    concerns = (receivables.c.holder == bank) | (receivables.c.state == State.LISTED)
+    return bool(connection.scalar(select(exists().where(receivables.c.debtor == debtor, concerns))))
