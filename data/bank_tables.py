@@ -62,6 +62,7 @@ consents = Table(
     Column("granted_s", BigInteger, nullable=False),
     Column("until_s", BigInteger, nullable=False),
     Column("withdrawn_s", BigInteger),
+    Column("change", BigInteger, nullable=False, unique=True),  # a new one when it is granted and when it is withdrawn
     Index(None, "bank"),
     Index(None, "seller"),
     comment="Who let which bank see receivables that are not for sale; rows stay as history",

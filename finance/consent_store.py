@@ -40,8 +40,19 @@ def between(connection: Connection, seller: int, bank: int, now_s: int) -> int:
 def add(connection: Connection, row: dict[str, Any]) -> int:
     """Insert a consent; returns its number."""
     number = (connection.scalar(select(func.max(consents.c.consent))) or 0) + 1
-    connection.execute(insert(consents), {"consent": number, "withdrawn_s": None, **row})
+    values = {"consent": number, "withdrawn_s": None, "change": _next_change(connection)}
+    connection.execute(insert(consents), values | row)
     return number
+
+
+def _next_change(connection: Connection) -> int:
+    return (connection.scalar(select(func.max(consents.c.change))) or 0) + 1
+
+
+def changes_after(connection: Connection, change: int, limit: int) -> Sequence[Row[Any]]:
+    """Consents that were granted or withdrawn after a change, by their latest."""
+    query = select(consents).where(consents.c.change > change)
+    return connection.execute(query.order_by(consents.c.change).limit(limit)).all()
 
 
 def consent(connection: Connection, number: int) -> Row[Any] | None:
@@ -51,7 +62,8 @@ def consent(connection: Connection, number: int) -> Row[Any] | None:
 
 def withdraw(connection: Connection, number: int, now_s: int) -> None:
     """End a consent."""
-    connection.execute(update(consents).where(consents.c.consent == number).values(withdrawn_s=now_s))
+    values = {"withdrawn_s": now_s, "change": _next_change(connection)}
+    connection.execute(update(consents).where(consents.c.consent == number).values(**values))
 
 
 def page(connection: Connection, member: int, *, after: int, limit: int) -> Sequence[Row[Any]]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, tuple_, un
 from data.bulk import insert_rows
 from data.tables import (
     chain_events,
+    consents,
     feed_audience,
     feed_events,
     feed_positions,
@@ -55,6 +56,7 @@ def is_news(connection: Connection) -> bool:
     newest = {
         "changes": connection.scalar(select(func.max(receivable_history.c.change))),
         "offers": connection.scalar(select(func.max(offers.c.offer_id))),
+        "consents": connection.scalar(select(func.max(consents.c.change))),
         "chain": _last_place(connection),
     }
     return any((number or 0) > told.get(source, 0) for source, number in newest.items())

@@ -19,24 +19,32 @@ from finance.receivable import ENDED, GRACE_DAYS, Standing, State
 DRAFTED = "drafted"
 """The state of receivables whose period is not issued yet: nobody is shown them."""
 
-Equal = Mapping[str, str | int]
+Equal = Mapping[str, str | int | frozenset[bytes]]
+"""Columns of ``receivables`` and what they must be, or be among."""
+
 Columns = ReadOnlyColumnCollection[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks: a party sees its own; a bank also what is listed, and what it holds; an overseer sees all."""
+    """Who asks: a party sees its own; a bank also what is listed, what it holds, and what sellers let it see; an
+    overseer sees all. ``sellers`` let it see all that is theirs, ``shown`` are further receivables, by consent.
+    """
 
     member: int
     is_bank: bool = False
     is_overseer: bool = False
+    sellers: frozenset[int] = frozenset()
+    shown: frozenset[bytes] = frozenset()
 
     def may_see(self, row: Row[Any]) -> bool:
         """Whether one row of ``receivables`` is shown."""
         if row.state == DRAFTED:
             return False
-        own = self.member in (row.creditor, row.debtor, row.holder)
-        return own or self.is_overseer or (self.is_bank and row.state == State.LISTED)
+        if self.is_overseer or self.member in (row.creditor, row.debtor, row.holder):
+            return True
+        by_consent = row.creditor in self.sellers or row.receivable_id in self.shown
+        return self.is_bank and (row.state == State.LISTED or by_consent)
 
     @property
     def ways(self) -> list[Equal]:
@@ -46,8 +54,11 @@ class Viewer:
         """
         if self.is_overseer:
             return [{}]
-        listed: list[Equal] = [{"state": State.LISTED}] if self.is_bank else []
-        return [*({party: self.member} for party in ("creditor", "debtor", "holder")), *listed]
+        own: list[Equal] = [{party: self.member} for party in ("creditor", "debtor", "holder")]
+        if not self.is_bank:
+            return own
+        shown: list[Equal] = [{"receivable_id": self.shown}] if self.shown else []
+        return [*own, {"state": State.LISTED}, *({"creditor": seller} for seller in sorted(self.sellers)), *shown]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ less than was asked for, or nothing, and says where to go on.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, case, func, select, union, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select, union, update
 
 from data.tables import meters, receivable_trades, receivables, trades
+from finance import consent_store
 from finance.listing import DRAFTED, Equal, Filter, Viewer
 from finance.store import with_act
 
@@ -21,6 +23,9 @@ EXAMINED = 2_000
 """So many rows of each range are looked at for one page at the most; never less than a page holds."""
 
 CHUNK = 2_000
+
+_RANGES_AT_ONCE = 200
+"""SQLite takes at most 500 in one UNION; a bank sees that many only by the consents of that many sellers."""
 
 _SLACK_S = 60
 """Two writers may take the time in one order and the number of their change in the other, within a moment."""
@@ -45,12 +50,19 @@ def list_receivables(
     ways = [each for each in viewer.ways if _may_both_hold(each, asked.equal)]
     ranges = [_range(way, asked.equal, start, most) for way in ways]
     end = min((end for each in ranges if (end := _end_of(connection, each, most)) is not None), default=None)
-    if not ranges:
-        return Listed([], None)
-    found = _merged([_passing(each, way, asked, today, end) for each, way in zip(ranges, ways, strict=True)], limit)
-    query = with_act().join(found, found.c.change == receivables.c.change).order_by(receivables.c.change)
-    rows = connection.execute(query).all()
+    passing = [_passing(each, way, asked, today, end) for each, way in zip(ranges, ways, strict=True)]
+    found = _merged(connection, passing, limit)
+    rows = connection.execute(with_act().where(receivables.c.change.in_(found)).order_by(receivables.c.change)).all()
     return Listed(rows, rows[-1].change if len(rows) == limit else end)
+
+
+def with_consents(connection: Connection, viewer: Viewer, now_s: int) -> Viewer:
+    """The same viewer with what sellers let it see now."""
+    if not viewer.is_bank:
+        return viewer
+    given = consent_store.of_bank(connection, viewer.member, now_s)
+    sellers = frozenset(each.seller for each in given if each.receivable_id is None)
+    return replace(viewer, sellers=sellers, shown=frozenset(each.receivable_id for each in given) - {None})
 
 
 def every_page(connection: Connection, viewer: Viewer, asked: Filter, today: date) -> Iterator[Sequence[Row[Any]]]:
@@ -76,6 +88,7 @@ def _start_of(connection: Connection, asked: Filter) -> int:
 # ------------------------------------------------------------------------------------------------- ranges
 
 _INDEXES = (
+    ("receivable_id",),
     ("creditor", "state"),
     ("debtor", "state"),
     ("holder",),
@@ -101,9 +114,13 @@ def _range(way: Equal, asked: Equal, start: int, most: int) -> Select[Any]:
     suiting = [index for index in _INDEXES if equal.keys() >= set(index)]
     own = way.keys() - {"state"}
     chosen = next((index for index in suiting if own <= set(index)), suiting[0])
-    clauses = [receivables.c[name] == equal[name] for name in chosen]
+    clauses = [_is(receivables.c[name], equal[name]) for name in chosen]
     query = select(receivables).where(receivables.c.change > start, *clauses)
     return query.order_by(receivables.c.change).limit(most)
+
+
+def _is(column: ColumnElement[Any], value: str | int | frozenset[bytes]) -> ColumnElement[bool]:
+    return column.in_(sorted(value)) if isinstance(value, frozenset) else column == value
 
 
 def _end_of(connection: Connection, found: Select[Any], most: int) -> int | None:
@@ -114,17 +131,20 @@ def _end_of(connection: Connection, found: Select[Any], most: int) -> int | None
 def _passing(found: Select[Any], way: Equal, asked: Filter, today: date, end: int | None) -> Select[Any]:
     """The changes of a range, up to ``end``, of those that are shown and asked for."""
     columns = found.subquery().c
-    clauses = [columns.state != DRAFTED, *(columns[name] == value for name, value in way.items())]
+    clauses = [columns.state != DRAFTED, *(_is(columns[name], value) for name, value in way.items())]
     if end is not None:
         clauses.append(columns.change <= end)
     return select(columns.change).where(*clauses, *asked.clauses(columns, today)).order_by(columns.change)
 
 
-def _merged(passing: list[Select[Any]], limit: int) -> Any:
-    """The first ``limit`` changes of all ranges together, each once."""
-    firsts = [each.limit(limit).subquery().select() for each in passing]
-    together = union(*firsts).subquery()
-    return select(together.c.change).order_by(together.c.change).limit(limit).subquery()
+def _merged(connection: Connection, passing: list[Select[Any]], limit: int) -> list[int]:
+    """The first ``limit`` changes of all ranges together, each once, in order."""
+    found: set[int] = set()
+    for start in range(0, len(passing), _RANGES_AT_ONCE):
+        firsts = [each.limit(limit).subquery().select() for each in passing[start : start + _RANGES_AT_ONCE]]
+        together = union(*firsts).subquery()
+        found.update(connection.scalars(select(together.c.change).order_by(together.c.change).limit(limit)))
+    return sorted(found)[:limit]
 
 
 def set_sources(connection: Connection, period: int) -> None:

@@ -115,6 +115,18 @@ def _offers(connection: Connection, position: int, now_s: int) -> tuple[list[Tol
     return told, offers[-1].offer_id if offers else position
 
 
+def _consents(connection: Connection, position: int, now_s: int) -> tuple[list[Told], int]:
+    """Consents, as they are granted and withdrawn; not as they end by themselves."""
+    rows = consent_store.changes_after(connection, position, AT_ONCE)
+    told = []
+    for row in rows:
+        is_over = row.withdrawn_s is not None
+        content = Content(after="withdrawn" if is_over else "granted", bank=row.bank, seller=row.seller)
+        at_s, audience = row.withdrawn_s if is_over else row.granted_s, frozenset({row.bank, row.seller})
+        told.append(Told("consent", at_s, row.receivable_id, row.consent, content, audience))
+    return told, rows[-1].change if rows else position
+
+
 def _chain(connection: Connection, position: int, now_s: int) -> tuple[list[Told], int]:
     """Payments and auctions, as the chain says them."""
     events, after = feed_store.chain_events_after(connection, position, tuple(_OF_CHAIN), AT_ONCE)
@@ -129,7 +141,7 @@ def _chain(connection: Connection, position: int, now_s: int) -> tuple[list[Told
     return told, after
 
 
-_SOURCES = {"changes": _changes, "offers": _offers, "chain": _chain}
+_SOURCES = {"changes": _changes, "offers": _offers, "consents": _consents, "chain": _chain}
 
 Parties = dict[bytes, frozenset[int]]
 

@@ -18,7 +18,7 @@ from finance import store
 from finance.book import Book, Word
 from finance.evidence import Evidence, evidence_of
 from finance.listing import Viewer
-from finance.listing_store import list_receivables
+from finance.listing_store import Listed, list_receivables, with_consents
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import require
@@ -95,9 +95,13 @@ async def show_all(request: web.Request) -> web.Response:
     parameters = wire.query(request, *FILTERS, "limit", "cursor")
     asked, limit, after = filter_of(parameters), wire.page_limit(parameters), wire.cursor(parameters)
     today = today_of(context)
-    rows, last = await context.read(
-        lambda connection: list_receivables(connection, viewer, asked, today, after=after, limit=limit)
-    )
+    now_s = context.clock.now_s()
+
+    def look(connection: Connection) -> Listed:
+        seeing = with_consents(connection, viewer, now_s)
+        return list_receivables(connection, seeing, asked, today, after=after, limit=limit)
+
+    rows, last = await context.read(look)
     return wire.reply(wire.page([receivable_body(row, viewer, today) for row in rows], last))
 
 
@@ -111,7 +115,7 @@ async def show_one(request: web.Request) -> web.Response:
     )
 
     def look(connection: Connection) -> tuple[Row[Any], Sequence[Row[Any]]]:
-        return _seen(connection, viewer, receivable_id), store.history(connection, receivable_id)
+        return _seen(connection, context, viewer, receivable_id), store.history(connection, receivable_id)
 
     row, changes = await context.read(look)
     body = receivable_body(row, viewer, today_of(context))
@@ -128,7 +132,7 @@ async def show_evidence(request: web.Request) -> web.Response:
     )
 
     def gather(connection: Connection) -> bytes:
-        return hexjson.dumps(evidence_of(connection, _seen(connection, viewer, receivable_id)))
+        return hexjson.dumps(evidence_of(connection, _seen(connection, context, viewer, receivable_id)))
 
     return await wire.reply_bytes(context.read(gather))
 
@@ -138,9 +142,9 @@ def today_of(context: Context) -> date:
     return calendar.day_of(context.clock.now_s(), context.config.market.time_zone)
 
 
-def _seen(connection: Connection, viewer: Viewer, receivable_id: bytes) -> Row[Any]:
+def _seen(connection: Connection, context: Context, viewer: Viewer, receivable_id: bytes) -> Row[Any]:
     row = store.receivable(connection, receivable_id)
-    if row is None or not viewer.may_see(row):
+    if row is None or not with_consents(connection, viewer, context.clock.now_s()).may_see(row):
         raise not_found("receivable")
     return row
 

@@ -16,7 +16,7 @@ from finance.listing import Filter, Viewer
 from finance.listing_store import every_page, list_receivables
 from finance.receivable import Standing, State, standing
 from tests.databases import made
-from tests.finance.many import FIRST_DAY, START_S, add_people, add_rows, any_rows, row_of
+from tests.finance.many import FIRST_DAY, START_S, add_people, add_rows, any_rows, id_of, row_of
 
 PARTIES, BANKS = range(1, 9), range(20, 23)
 TODAY = date(2026, 9, 15)
@@ -73,6 +73,7 @@ def test_any_viewer_with_any_filter_reads_each_once_in_order(database: Engine, m
     monkeypatch.setattr(listing_store, "EXAMINED", 40)  # so that filters end pages early
     chance, found = random.Random(7), 0
     viewers = [Viewer(20, is_bank=True), Viewer(3), Viewer(3, is_bank=True), Viewer(99), Viewer(9, is_overseer=True)]
+    viewers += [Viewer(21, is_bank=True, sellers=frozenset({2, 5}), shown=frozenset(map(id_of, (7, 8, 100))))]
     with reading(database) as connection:
         for viewer in viewers:
             for asked in [Filter(), *(some_filter(chance) for _ in range(5))]:

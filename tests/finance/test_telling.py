@@ -32,6 +32,7 @@ def database(tmp_path: Path, database_url: str) -> Iterator[Engine]:
         given = {"seller": PLANT, "bank": NOSY, "receivable_id": None, "granted_s": 0, "until_s": NOW_S + 1}
         consent_store.add(connection, given)
         consent_store.add(connection, {**given, "bank": RIVAL, "until_s": NOW_S})
+        feed_store.set_position(connection, "consents", 2)
     yield engine
     engine.dispose()
 

@@ -103,10 +103,12 @@ def _consents() -> None:
         sa.Column("granted_s", sa.BigInteger(), nullable=False),
         sa.Column("until_s", sa.BigInteger(), nullable=False),
         sa.Column("withdrawn_s", sa.BigInteger()),
+        sa.Column("change", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["seller"], ["members.member_id"], name="fk_consents_seller"),
         sa.ForeignKeyConstraint(["bank"], ["members.member_id"], name="fk_consents_bank"),
         sa.ForeignKeyConstraint(["receivable_id"], ["receivables.receivable_id"], name="fk_consents_receivable_id"),
         sa.PrimaryKeyConstraint("consent", name="pk_consents"),
+        sa.UniqueConstraint("change", name="uq_consents_change"),
         comment="Who let which bank see receivables that are not for sale; rows stay as history",
     )
     op.create_index("ix_consents_bank", "consents", ["bank"])
