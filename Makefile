@@ -2,7 +2,7 @@
 # The environment in .venv is made on first use and again whenever pyproject.toml or constraints.txt change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak mutants bench bench-matching bench-overload bench-http bench-settlement clean
+.PHONY: help demo test check format soak mutants bench bench-matching bench-overload bench-http bench-settlement bench-finance clean
 
 ARGS    ?=
 TESTS   ?= tests
@@ -53,6 +53,9 @@ bench-http: $(READY)  ## order entry over HTTP and on streams beside a handler t
 
 bench-settlement: $(READY)  ## gas, commitments a second, cycles, restart, audit, proofs; ARGS="--only gas" for a part of it
 	@PYTHONPATH=. $(BIN)/python bench/bench_settlement.py $(ARGS)
+
+bench-finance: $(READY)  ## a period of 500,000 receivables closed, pages, auctions, scoring; ARGS="--only close --sellers 1000" for a part
+	@PYTHONPATH=. $(BIN)/python bench/bench_finance.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds; no market's data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN, format_money
-from finance import period_store, store
+from finance import store
 from finance.life import AcknowledgedReceivable, FinancedReceivable, IssuedReceivable, Signed
 from finance.listing import Viewer
 from finance.outside import Outside
+from finance.paths import path_of
 from finance.receivable import Act, State, check_actor, check_transition
 from finance.rows import claim_of, restore
-from settlement import calendar, merkle, outbox, receivable_acts, signatures
+from settlement import calendar, outbox, receivable_acts, signatures
 from settlement import store as settlement_store
 from settlement.chain import Call
 from settlement.intents import Domain
@@ -221,15 +222,7 @@ def send(connection: Connection, rows: Sequence[Row[Any]], act: Act, call: Call,
 
 def _materialisations(connection: Connection, rows: Sequence[Row[Any]]) -> list[Call]:
     """The calls that bring receivables onto the chain, each with its proof under its period's root."""
-    leaves = {
-        period: [each.receivable_id for each in period_store.receivables_of(connection, period)]
-        for period in {row.period for row in rows}
-    }
-    proven = [
-        (claim_of(row).on_chain, merkle.path(under, under.index(row.receivable_id)))
-        for row in rows
-        for under in [leaves[row.period]]
-    ]
+    proven = [(claim_of(row).on_chain, path_of(connection, row)) for row in rows]
     return [
         receivable_acts.materialise_many(proven[start : start + MATERIALISED_AT_ONCE])
         for start in range(0, len(proven), MATERIALISED_AT_ONCE)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row
 from data.units import MICRO_PER_FEN, floor_fen
 from finance import period_store, store
 from finance.claim import TermsTrade, trades_root
+from finance.paths import path_of
 from finance.period import Pair
 from finance.rows import claim_of
 from settlement import merkle, receivable_acts
@@ -80,7 +81,6 @@ def evidence_of(connection: Connection, row: Row[Any]) -> Evidence:
     claim = claim_of(row)
     period = period_store.period(connection, claim.period)
     assert period is not None, "a receivable is of a period"
-    leaves = [each.receivable_id for each in period_store.receivables_of(connection, claim.period)]
     trades, commitments = _trades(connection, claim.receivable_id)
     pair = Pair(claim.creditor, claim.debtor, claim.terms_days)
     on_chain = claim.on_chain._asdict() | {"trades_root": Hex(claim.trades_root), "salt": Hex(claim.salt)}
@@ -88,8 +88,8 @@ def evidence_of(connection: Connection, row: Row[Any]) -> Evidence:
         receivable_id=Hex(claim.receivable_id),
         content=ShownReceivable(**on_chain),
         period_root=Hex(period.root),
-        path=_steps(merkle.path(leaves, leaves.index(claim.receivable_id))),
-        carried_micro=period_store.carried(connection, claim.period).get(pair, 0),
+        path=_steps(path_of(connection, row)),
+        carried_micro=period_store.carried_by(connection, pair, claim.period),
         trades=tuple(trades),
         commitments=tuple(commitments),
     )

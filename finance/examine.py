@@ -4,22 +4,31 @@ Of a published period nothing is believed but its salts: its trades are those of
 its remainders those of the periods before.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
+
+from msgspec.structs import replace
 
 from finance.claim import TermsTrade, terms_trade
-from finance.published import PublishedPeriod, carried_after, verify_period, verify_succession
+from finance.period import Pair
+from finance.published import PublishedPeriod, remainders_of, verify_period, verify_succession
 from settlement import hexjson, receivable_acts
 from settlement.checker import PeriodVerdict
 from settlement.contradiction import Contradiction, differs
 from settlement.examine_cycle import CycleExaminer, SettledTrade
 from settlement.intents import Domain
 
+_cycle = attrgetter("cycle")
+
 
 class PeriodExaminer:
     """Examines periods in their order, from the first; one that held is taken up, and the next is measured by it."""
 
     def __init__(self) -> None:
-        self._held: list[PublishedPeriod] = []
+        self._held: list[PublishedPeriod] = []  # without their receivables and remainders
+        self._carried_micro: dict[Pair, int] = {}
 
     def __call__(self, payload: bytes, cycles: CycleExaminer, domain: Domain) -> PeriodVerdict:
         """The verdict on the JSON of ``GET /v1/periods/{n}``; ``domain`` is that of Receivables.
@@ -31,11 +40,11 @@ class PeriodExaminer:
         return PeriodVerdict(self.examine(published, cycles.settled, cycles.days), digest)
 
     def examine(
-        self, published: PublishedPeriod, settled: Iterable[SettledTrade], cycle_days: Mapping[int, str]
+        self, published: PublishedPeriod, settled: Sequence[SettledTrade], cycle_days: Mapping[int, str]
     ) -> Contradiction | None:
         """The first contradiction in the next period, or None: then it is taken up.
 
-        ``settled`` and ``cycle_days`` are those of all cycles examined so far.
+        ``settled`` (in the order of their cycles) and ``cycle_days`` are those of all cycles examined so far.
         """
         periods = [*self._held, published]
         if published.billing != periods[0].billing:
@@ -44,16 +53,19 @@ class PeriodExaminer:
             )
         try:
             found = verify_succession(periods, cycle_days) or verify_period(
-                published, _claimable(published, settled), carried_after(self._held)
+                published, _claimable(published, settled), self._carried_micro
             )
         except ValueError as error:
             return Contradiction("periods", str(published.period), "first_day, last_day, billing", str(error))
         if not found:
-            self._held.append(published)
+            self._held.append(replace(published, receivables=(), remainders=()))
+            self._carried_micro |= remainders_of(published)
         return found[0] if found else None
 
 
-def _claimable(published: PublishedPeriod, settled: Iterable[SettledTrade]) -> list[TermsTrade]:
-    cycles = range(published.first_cycle, published.last_cycle + 1)
-    trades = (terms_trade(each.record, each.delivery) for each in settled if each.cycle in cycles)
+def _claimable(published: PublishedPeriod, settled: Sequence[SettledTrade]) -> list[TermsTrade]:
+    """What the period's receivables may hold; of what was settled before it, nothing is looked at again."""
+    first = bisect_left(settled, published.first_cycle, key=_cycle)
+    last = bisect_right(settled, published.last_cycle, key=_cycle)
+    trades = (terms_trade(each.record, each.delivery) for each in islice(settled, first, last))
     return [trade for trade in trades if trade is not None]

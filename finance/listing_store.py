@@ -147,8 +147,8 @@ def _merged(connection: Connection, passing: list[Select[Any]], limit: int) -> l
     return sorted(found)[:limit]
 
 
-def set_sources(connection: Connection, period: int) -> None:
-    """Note of each receivable of a period what its energy comes from: the kind of the meters that sold it."""
+def set_sources(connection: Connection, numbers: range) -> None:
+    """Note of each receivable with these numbers what its energy comes from: the kind of the meters that sold it."""
     kind: Select[Any] = (
         select(case((func.min(meters.c.kind) == func.max(meters.c.kind), func.min(meters.c.kind)), else_="mixed"))
         .select_from(receivable_trades)
@@ -156,5 +156,5 @@ def set_sources(connection: Connection, period: int) -> None:
         .join(meters, meters.c.node_id == trades.c.sell_node)
         .where(receivable_trades.c.receivable_id == receivables.c.receivable_id)
     )
-    of_period = receivables.c.period == period
-    connection.execute(update(receivables).where(of_period).values(source=func.coalesce(kind.scalar_subquery(), "")))
+    ours = receivables.c.number.between(numbers.start, numbers.stop - 1)
+    connection.execute(update(receivables).where(ours).values(source=func.coalesce(kind.scalar_subquery(), "")))

@@ -75,11 +75,15 @@ def _issue(connection: Connection, event: ChainEvent, now_s: int) -> int:
     if period.state == "issued":
         return 0
     period_store.set_period(connection, number, state="issued")
-    rows = period_store.receivables_of(connection, number)
-    for row in rows:
-        store.set_receivable(connection, row.receivable_id, state=State.ISSUED)
-        _record(connection, row, State.ISSUED, event=event, reason=issued_words(number), now_s=now_s)
-    return len(rows)
+    change = {
+        "after": State.ISSUED.value,
+        "actor": CALENDAR,
+        "at_s": event.block_s,
+        "reason": issued_words(number),
+        "block": event.block,
+        "log_index": event.log_index,
+    }
+    return period_store.issue_all(connection, number, change, store.last_change(connection), now_s)
 
 
 def _change(connection: Connection, event: ChainEvent, detail: "_Detail", now_s: int) -> int:

@@ -57,10 +57,11 @@ class Bundle(NamedTuple):
 
 
 class Issue(NamedTuple):
-    """One receivable to be, and the trades it claims."""
+    """One receivable to be, the trades it claims, and its id, which is computed once."""
 
     claim: Claim
     trades: tuple[TermsTrade, ...]
+    receivable_id: bytes
 
 
 class Draft(NamedTuple):
@@ -73,7 +74,7 @@ class Draft(NamedTuple):
     @property
     def root(self) -> bytes:
         """Over the receivables' leaves, in order; 32 zero bytes when there is none."""
-        return merkle.root([issue.claim.receivable_id for issue in self.issues])
+        return merkle.root([issue.receivable_id for issue in self.issues])
 
 
 def bundle(trades: Iterable[TermsTrade], carried_micro: Mapping[Pair, int]) -> list[Bundle]:
@@ -108,22 +109,20 @@ def draft(period: int, last_day: date, bundles: Iterable[Bundle], salts: Mapping
     """The receivables of a period. ``salts`` holds 32 random bytes for every pair whose face is at least one fen."""
     bundles = list(bundles)
     issued_on = issue_day_of(last_day)
-    issues = tuple(
-        Issue(
-            Claim(
+    due = {days: due_day_of(issued_on, days) for days in {each.pair.terms_days for each in bundles if each.face_fen}}
+    issues = []
+    for each in bundles:
+        if each.face_fen:
+            claim = Claim(
                 period=period,
                 creditor=each.pair.creditor,
                 debtor=each.pair.debtor,
                 face_fen=each.face_fen,
                 terms_days=each.pair.terms_days,
                 issue_day=issued_on,
-                due_day=due_day_of(issued_on, each.pair.terms_days),
+                due_day=due[each.pair.terms_days],
                 trades_root=trades_root(each.trades),
                 salt=salts[each.pair],
-            ),
-            each.trades,
-        )
-        for each in bundles
-        if each.face_fen
-    )
-    return Draft(period, issues, {each.pair: each.remainder_micro for each in bundles})
+            )
+            issues.append(Issue(claim, each.trades, claim.receivable_id))
+    return Draft(period, tuple(issues), {each.pair: each.remainder_micro for each in bundles})

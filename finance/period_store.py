@@ -4,15 +4,25 @@ Every function takes a ``Connection`` inside the caller's transaction and works 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, select, update
 
-from data.tables import cycles, periods, receivable_trades, receivables, remainders, statement_lines, trades
+from data.bulk import insert_rows
+from data.tables import (
+    cycles,
+    periods,
+    receivable_history,
+    receivable_trades,
+    receivables,
+    remainders,
+    statement_lines,
+    trades,
+)
 from data.units import MICRO_PER_FEN
-from finance.claim import Claim, TermsTrade, terms_trade
-from finance.period import Draft, Issue, Pair
+from finance.claim import TermsTrade, terms_trade
+from finance.period import Issue, Pair
 from finance.published import PublishedTrade
 from settlement import cycle_store
 from settlement import store as settlement_store
@@ -54,8 +64,7 @@ def cycles_after(connection: Connection, number: int) -> Sequence[Row[Any]]:
 
 def terms_trades(connection: Connection, start_s: int, end_s: int) -> list[TermsTrade]:
     """What receivables may hold of the settled trades of the slots in ``[start_s, end_s)``, by trade id."""
-    found = [each.record for each in settlement_store.trades_of_slots(connection, start_s, end_s)]
-    on_terms = [record for record in found if record.common.terms_days]
+    on_terms = [each.record for each in settlement_store.trades_of_slots(connection, start_s, end_s, on_terms=True)]
     delivered = cycle_store.deliveries_of(connection, [record.common.trade_id for record in on_terms])
     claimable = (terms_trade(record, delivered[record.common.trade_id]) for record in on_terms)
     return [trade for trade in claimable if trade is not None]
@@ -67,26 +76,59 @@ def carried(connection: Connection, before: int) -> dict[Pair, int]:
     return {Pair(row.creditor, row.debtor, row.terms_days): row.amount_micro for row in connection.execute(query)}
 
 
-def add_period(connection: Connection, row: dict[str, Any], drafted: Draft, now_s: int) -> None:
-    """Insert a drafted period with its receivables, the trades that they claim, and what is carried on."""
+def carried_by(connection: Connection, pair: Pair, before: int) -> int:
+    """What one pair carries into a period, in micro-yuan."""
+    own = (remainders.c.creditor == pair.creditor) & (remainders.c.debtor == pair.debtor)
+    own &= (remainders.c.terms_days == pair.terms_days) & (remainders.c.period < before)
+    query = select(remainders.c.amount_micro).where(own).order_by(remainders.c.period.desc())
+    return connection.scalar(query.limit(1)) or 0
+
+
+def add_period(connection: Connection, row: dict[str, Any]) -> None:
+    """Insert a drafted period whose content is there already: from now on it exists."""
     connection.execute(insert(periods), row)
+
+
+def drop_unfinished(connection: Connection, number: int) -> None:
+    """Delete what a crash left of a period that was being written and does not exist."""
+    ours = select(receivables.c.receivable_id).where(receivables.c.period == number)
+    connection.execute(delete(receivable_trades).where(receivable_trades.c.receivable_id.in_(ours)))
+    connection.execute(delete(receivables).where(receivables.c.period == number))
+    connection.execute(delete(remainders).where(remainders.c.period == number))
+
+
+def add_receivables(connection: Connection, issues: Sequence[Issue], now_s: int) -> range:
+    """Insert the next receivables of a period, in the order of their leaves, with the trades that they claim.
+
+    Returns the numbers that they got.
+    """
     number = connection.scalar(select(func.max(receivables.c.number))) or 0
-    if drafted.issues:
-        rows = [_receivable_row(issue.claim, number + place, now_s) for place, issue in enumerate(drafted.issues, 1)]
-        connection.execute(insert(receivables), rows)
-        connection.execute(insert(receivable_trades), [row for each in drafted.issues for row in _trade_rows(each)])
-    left = [
-        {**pair._asdict(), "period": drafted.period, "amount_micro": amount_micro}
-        for pair, amount_micro in drafted.remainders_micro.items()
+    rows = [_receivable_row(issue, number + place, now_s) for place, issue in enumerate(issues, 1)]
+    insert_rows(connection, receivables, tuple(rows[0]), [tuple(row.values()) for row in rows])
+    claimed = [
+        (trade.trade_id, issue.receivable_id, trade.delivered_lots, trade.amount_micro)
+        for issue in issues
+        for trade in issue.trades
     ]
-    if left:
-        connection.execute(insert(remainders), left)
+    insert_rows(connection, receivable_trades, _CLAIMED, claimed)
+    return range(number + 1, number + 1 + len(issues))
 
 
-def _receivable_row(claim: Claim, number: int, now_s: int) -> dict[str, Any]:
+def add_remainders(connection: Connection, number: int, left: Iterable[tuple[Pair, int]]) -> None:
+    """Insert what some pairs carry on from a period, in micro-yuan."""
+    insert_rows(connection, remainders, _LEFT, [(*pair, number, amount_micro) for pair, amount_micro in left])
+
+
+_CLAIMED = ("trade_id", "receivable_id", "delivered_lots", "amount_micro")
+_LEFT = ("creditor", "debtor", "terms_days", "period", "amount_micro")
+
+
+def _receivable_row(issue: Issue, number: int, now_s: int) -> dict[str, Any]:
+    """Values that the driver itself takes, always in the same order."""
+    claim = issue.claim
     return {
         **claim._asdict(),
-        "receivable_id": claim.receivable_id,
+        "receivable_id": issue.receivable_id,
         "number": number,
         "issue_day": claim.issue_day.isoformat(),
         "due_day": claim.due_day.isoformat(),
@@ -101,17 +143,35 @@ def _receivable_row(claim: Claim, number: int, now_s: int) -> dict[str, Any]:
     }
 
 
-def _trade_rows(issue: Issue) -> list[dict[str, Any]]:
-    receivable_id = issue.claim.receivable_id
-    return [
-        {
-            "trade_id": trade.trade_id,
-            "receivable_id": receivable_id,
-            "delivered_lots": trade.delivered_lots,
-            "amount_micro": trade.amount_micro,
-        }
-        for trade in issue.trades
-    ]
+def issue_all(connection: Connection, number: int, change: dict[str, Any], after_change: int, now_s: int) -> int:
+    """Let all receivables of a period be issued, in two statements however many there are; returns how many.
+
+    ``change`` is what the history says of each; their changes are numbered on from ``after_change``, in their order.
+    """
+    ours = receivables.c.period == number
+    first, count = connection.execute(select(func.min(receivables.c.number), func.count()).where(ours)).one()
+    if not count:
+        return 0
+    place = receivables.c.number - first + after_change + 1
+    said = {name: literal(value, receivable_history.c[name].type) for name, value in change.items()}
+    written = select(place, receivables.c.receivable_id, receivables.c.state, *said.values()).where(ours)
+    connection.execute(insert(receivable_history).from_select(["change", "receivable_id", "before", *said], written))
+    changed = {"state": change["after"], "change": place, "changed_s": now_s}
+    connection.execute(update(receivables).where(ours).values(**changed))
+    return int(count)
+
+
+def first_number(connection: Connection, number: int) -> int:
+    """The number of a period's first receivable; those of the others follow without a gap."""
+    first: int | None = connection.scalar(select(func.min(receivables.c.number)).where(receivables.c.period == number))
+    assert first is not None, f"period {number} has no receivables"
+    return first
+
+
+def ids_of(connection: Connection, number: int, first: int = 0, last: int = 2**62) -> list[bytes]:
+    """The leaves of a period's tree whose receivables have these numbers, both included; all, when none is named."""
+    within = (receivables.c.period == number) & receivables.c.number.between(first, last)
+    return list(connection.scalars(select(receivables.c.receivable_id).where(within).order_by(receivables.c.number)))
 
 
 def receivables_of(connection: Connection, number: int) -> Sequence[Row[Any]]:

@@ -14,7 +14,7 @@ to bill: a time without any has no period.
 import secrets
 from collections.abc import Sequence
 from datetime import date
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row
@@ -33,14 +33,18 @@ from settlement.officer import Officer
 from settlement.rules import SettlementRules
 from settlement.signatures import PublicKey
 
+WRITTEN_AT_ONCE = 2_000
+"""Receivables, or remainders, of one transaction: who else has to write waits some tenths of a second, not minutes."""
+
 
 def close_due(
     database: Engine, now_s: int, *, rules: SettlementRules, billing: Billing, domain: Domain, operator: Officer
 ) -> int | None:
     """Draft the next billing period when it is over and all its cycles are applied; call again until it returns None.
 
-    ``domain`` is that of Receivables. Returns the period's number, or None. Computing holds no lock; the period is
-    written in one transaction: after a crash it is there whole, or is drafted when this is called again.
+    ``domain`` is that of Receivables. Returns the period's number, or None. Computing holds no lock, and a large period
+    is written in many short transactions, the one that makes it exist at the end: after a crash it is there whole, or
+    what there is of it is deleted and it is drafted when this is called again.
     """
     with reading(database) as connection:
         span = _next_span(connection, now_s, rules, billing)
@@ -52,10 +56,23 @@ def close_due(
         row |= {"state": "drafted", "operator_signature": operator.approve(digest).signature}
     else:
         row |= {"state": "issued", "operator_signature": b""}
+    _write(database, drafted, now_s)
     with database.begin() as connection:
-        period_store.add_period(connection, row, drafted, now_s)
-        set_sources(connection, drafted.period)
+        period_store.add_period(connection, row)
     return drafted.period
+
+
+def _write(database: Engine, drafted: Draft, now_s: int) -> None:
+    with database.begin() as connection:
+        period_store.drop_unfinished(connection, drafted.period)
+    for start in range(0, len(drafted.issues), WRITTEN_AT_ONCE):
+        with database.begin() as connection:
+            issues = drafted.issues[start : start + WRITTEN_AT_ONCE]
+            set_sources(connection, period_store.add_receivables(connection, issues, now_s))
+    left = iter(drafted.remainders_micro.items())
+    while some := list(islice(left, WRITTEN_AT_ONCE)):
+        with database.begin() as connection:
+            period_store.add_remainders(connection, drafted.period, some)
 
 
 class _Span(NamedTuple):

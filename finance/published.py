@@ -86,21 +86,13 @@ def publish_trade(trade: TermsTrade) -> PublishedTrade:
     return PublishedTrade(trade.trade_id, trade.delivered_lots, trade.amount_micro)
 
 
-def carried_after(periods: Iterable[PublishedPeriod]) -> dict[Pair, int]:
-    """What every pair carries after some periods, in their order, in micro-yuan."""
-    carried: dict[Pair, int] = {}
-    for period in periods:
-        carried |= _remainders(period)
-    return carried
-
-
 def verify_period(
     published: PublishedPeriod, trades: Iterable[TermsTrade], carried_micro: Mapping[Pair, int]
 ) -> list[Contradiction]:
     """Where the period is not what its trades come to; empty when it is.
 
     ``trades`` are those of the period's cycles, as the verifier computed their deliveries (``claim.terms_trade``);
-    ``carried_micro`` what the periods before carried on (``carried_after``).
+    ``carried_micro`` what every pair carries after the periods before (``remainders_of`` each, in their order).
     """
     salts = {_pair(each): bytes(each.salt) for each in published.receivables}
     bundles = bundle(trades, carried_micro)
@@ -143,14 +135,14 @@ def _span_of(billing: str, day: str) -> tuple[str, str]:
 def _differences(published: PublishedPeriod, expected: Draft, bundles: Iterable[Bundle]) -> list[Contradiction]:
     wanted = {
         Pair(issue.claim.creditor, issue.claim.debtor, issue.claim.terms_days): publish_receivable(
-            issue.claim.receivable_id, issue.claim, map(publish_trade, issue.trades)
+            issue.receivable_id, issue.claim, map(publish_trade, issue.trades)
         )
         for issue in expected.issues
     }
     found = [each for stated in published.receivables for each in _changed_fields(stated, wanted.get(_pair(stated)))]
     if [_pair(each) for each in published.receivables] != list(wanted):
         found.append(_of(published, "receivables", "there is not one for each pair, in order"))
-    if _remainders(published) != {each.pair: each.remainder_micro for each in bundles}:
+    if remainders_of(published) != {each.pair: each.remainder_micro for each in bundles}:
         found.append(_of(published, "remainders", "what is carried on is not what is left"))
     for column, computed in (("root", expected.root), ("count", len(expected.issues))):
         if getattr(published, column) != computed:
@@ -173,7 +165,8 @@ def _of(period: PublishedPeriod, column: str, why: str) -> Contradiction:
     return Contradiction("periods", str(period.period), column, why)
 
 
-def _remainders(period: PublishedPeriod) -> dict[Pair, int]:
+def remainders_of(period: PublishedPeriod) -> dict[Pair, int]:
+    """What every pair that traded in a period carries on from it, in micro-yuan."""
     return {Pair(each.creditor, each.debtor, each.terms_days): each.amount_micro for each in period.remainders}
 
 

@@ -59,12 +59,12 @@ def set_receivable(connection: Connection, receivable_id: bytes, **values: Any) 
 
 def add_change(connection: Connection, row: dict[str, Any], now_s: int) -> None:
     """Append to a receivable's history, and move it to the end of the lists that are read by latest change."""
-    change = _last_change(connection) + 1
+    change = last_change(connection) + 1
     connection.execute(insert(receivable_history), {"change": change, "block": None, "log_index": None, **row})
     set_receivable(connection, row["receivable_id"], change=change, changed_s=now_s)
 
 
-def _last_change(connection: Connection) -> int:
+def last_change(connection: Connection) -> int:
     """The number of the latest change, also when the chain gave it up since: no number is ever given twice."""
     numbers = (receivable_history.c.change, receivables.c.change)
     return max(connection.scalar(select(func.max(number))) or 0 for number in numbers)

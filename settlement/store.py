@@ -92,9 +92,16 @@ def _leaf_trades() -> Select[Any]:
     )
 
 
-def trades_of_slots(connection: Connection, start_s: int, end_s: int, *, with_struck: bool = False) -> list[LeafTrade]:
-    """The trades of the slots in ``[start_s, end_s)``, by trade id, without those that the chain has struck."""
+def trades_of_slots(
+    connection: Connection, start_s: int, end_s: int, *, with_struck: bool = False, on_terms: bool = False
+) -> list[LeafTrade]:
+    """The trades of the slots in ``[start_s, end_s)``, by trade id, without those that the chain has struck.
+
+    ``on_terms`` leaves out those that were paid in their cycle.
+    """
     query = _leaf_trades().where(trades.c.slot_s >= start_s, trades.c.slot_s < end_s)
+    if on_terms:
+        query = query.where(trades.c.terms_days > 0)
     if not with_struck:
         query = query.where(~dispute_store.is_struck())
     return [_leaf_trade(row) for row in connection.execute(query)]

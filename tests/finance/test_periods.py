@@ -9,11 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from data import tables
 from data.database import reading
-from finance import mirror, period_store, periods
+from finance import mirror, paths, period_store, periods
 from finance.claim import TermsTrade, terms_trade
 from finance.mirror import MirrorError
+from finance.paths import path_of
 from finance.period import Billing, Pair
-from finance.published import PublishedPeriod, carried_after, verify_period, verify_succession
+from finance.published import PublishedPeriod, remainders_of, verify_period, verify_succession
 from finance.rows import claim_of
 from settlement import cycle_store, merkle, receivable_acts, store
 from settlement.chain import ChainEvent
@@ -43,7 +44,11 @@ def verify(ledger: Ledger, number: int) -> list[str]:
                 delivered = cycle_store.deliveries_of(connection, [each.record.common.trade_id for each in found])
                 trades += [terms_trade(each.record, delivered[each.record.common.trade_id]) for each in found]
     days = {row.cycle: row.day for row in rows}
-    problems = verify_period(until, [each for each in trades if each], carried_after(earlier))
+    problems = verify_period(
+        until,
+        [each for each in trades if each],
+        {pair: micro for each in earlier for pair, micro in remainders_of(each).items()},
+    )
     return [str(each) for each in [*problems, *verify_succession([*earlier, until], days)]]
 
 
@@ -209,6 +214,46 @@ def _claimable(connection: Connection) -> list[TermsTrade]:
     delivered = cycle_store.deliveries_of(connection, [each.record.common.trade_id for each in found])
     claimable = [terms_trade(each.record, delivered[each.record.common.trade_id]) for each in found]
     return [each for each in claimable if each]
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_path_goes_through_a_block_and_the_tree_over_the_blocks(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    a_day_on_terms(ledger)
+    a_day_on_terms(ledger, NEXT_DAY)
+    ledger.issue()
+    rows = ledger.issue(NEXT_DAY)
+    leaves = [row.receivable_id for row in rows]
+    monkeypatch.setattr(paths, "BLOCK", block)
+    paths._kept.clear()
+    with reading(ledger.database) as connection:
+        assert [path_of(connection, row) for row in rows] == [merkle.path(leaves, place) for place in (0, 1)]
+
+
+def test_what_a_crash_left_of_a_period_is_deleted_and_the_period_drafted_anew(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_day_on_terms(ledger)
+    ledger.settle(DAY)
+    monkeypatch.setattr(periods, "WRITTEN_AT_ONCE", 1)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(period_store, "add_period", crash)
+        ledger.close()
+    with reading(ledger.database) as connection:
+        left = connection.execute(select(tables.receivables)).all()
+        assert len(left) == 2 and period_store.last_period(connection) is None
+        assert connection.scalar(select(func.count()).select_from(tables.remainders)) == 2
+    assert ledger.receivables() == []
+    assert ledger.close() == 1
+    with reading(ledger.database) as connection:
+        anew = connection.execute(select(tables.receivables.c.salt)).scalars().all()
+    assert set(anew).isdisjoint({row.salt for row in left}) and len(anew) == 2
+    assert verify(ledger, 1) == []
 
 
 def test_a_trade_is_claimed_once_in_the_database_and_a_pair_once_on_the_chain(ledger: Ledger) -> None:

@@ -10,9 +10,9 @@ from finance.period import Draft, Pair, bundle, draft
 from finance.published import (
     PublishedPeriod,
     PublishedRemainder,
-    carried_after,
     publish_receivable,
     publish_trade,
+    remainders_of,
     verify_period,
     verify_succession,
 )
@@ -63,7 +63,7 @@ def test_what_was_computed_is_found_right_also_after_a_journey_as_json(published
     assert verify_period(published, TRADES, CARRIED) == []
     again = hexjson.load(hexjson.dumps(published), PublishedPeriod)
     assert verify_period(again, reversed(TRADES), CARRIED) == []
-    assert carried_after([again]) == {
+    assert remainders_of(again) == {
         Pair(PLANT, FACTORY, 60): 9_000,
         Pair(HYDRO, FACTORY, 60): 0,
         Pair(HYDRO, FACTORY, 30): 99,
