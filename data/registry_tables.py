@@ -34,7 +34,7 @@ fapiao = Table(
     "fapiao",
     metadata,
     Column("number", String(20), primary_key=True),  # used once over all receivables
-    Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),  # its last one holds
+    Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),  # one that is not replaced
     Column("issue_day", String(10), nullable=False),
     Column("net_fen", BigInteger, nullable=False),
     Column("tax_fen", BigInteger, nullable=False),
@@ -43,7 +43,7 @@ fapiao = Table(
     Column("seller_code", String(20), nullable=False),
     Column("buyer_name", String(140), nullable=False),
     Column("buyer_code", String(20), nullable=False),  # empty: a person who gave none
-    Column("state", String(10), nullable=False),  # unverified, verified, refused
+    Column("state", String(10), nullable=False),  # unverified, verified, refused, replaced
     Column("reason", Text, nullable=False),  # of a refusal
     Column("recorded_s", BigInteger, nullable=False),
     Column("verified_s", BigInteger),  # when the tax office's answer was read

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN, floor_fen
-from finance import period_store, store
+from finance import period_store, registry_store, store
 from finance.claim import TermsTrade, trades_root
 from finance.paths import path_of
 from finance.period import Pair
@@ -61,8 +61,30 @@ class ShownCommitment(msgspec.Struct, frozen=True):
     trade_root: Hex
 
 
+class ShownInvoice(msgspec.Struct, frozen=True):
+    """Its tax invoice, to be asked for at the tax office; the total is the face, tax included."""
+
+    number: str
+    issue_day: str
+    net_fen: int
+    tax_fen: int
+    total_fen: int
+    state: str
+
+
+class ShownRegistration(msgspec.Struct, frozen=True):
+    """A number in the registry of movable-property financing; ``hash`` is what the chain has of it."""
+
+    number: str
+    hash: Hex
+    party: int
+
+
 class Evidence(msgspec.Struct, frozen=True):
-    """``path`` leads from the receivable's id to ``period_root``; trades are in the order of their ids."""
+    """``path`` leads from the receivable's id to ``period_root``; trades are in the order of their ids.
+
+    What others know of it (invoice, registrations) is told as it was recorded: they are whom to ask.
+    """
 
     receivable_id: Hex
     content: ShownReceivable
@@ -71,6 +93,8 @@ class Evidence(msgspec.Struct, frozen=True):
     carried_micro: int
     trades: tuple[ShownTrade, ...]
     commitments: tuple[ShownCommitment, ...]
+    invoice: ShownInvoice | None = None
+    registrations: tuple[ShownRegistration, ...] = ()
 
 
 # ------------------------------------------------------------------------------------------------- gathering
@@ -92,7 +116,19 @@ def evidence_of(connection: Connection, row: Row[Any]) -> Evidence:
         carried_micro=period_store.carried_by(connection, pair, claim.period),
         trades=tuple(trades),
         commitments=tuple(commitments),
+        invoice=_invoice(connection, claim.receivable_id),
+        registrations=tuple(
+            ShownRegistration(each.number, Hex(each.registration_hash), each.party)
+            for each in registry_store.registrations_of(connection, claim.receivable_id)
+        ),
     )
+
+
+def _invoice(connection: Connection, receivable_id: bytes) -> ShownInvoice | None:
+    row = registry_store.fapiao_of(connection, receivable_id)
+    if row is None:
+        return None
+    return ShownInvoice(row.number, row.issue_day, row.net_fen, row.tax_fen, row.total_fen, row.state)
 
 
 def _trades(connection: Connection, receivable_id: bytes) -> tuple[list[ShownTrade], list[ShownCommitment]]:

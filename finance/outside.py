@@ -5,12 +5,14 @@ in the way; a market without a registry asks none, and says so (``GET /v1/market
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row
 
 from data.units import FEN_DECIMALS, format_steps
-from finance import registry, registry_store
+from finance import fapiao, registry, registry_store
+from finance.fapiao import Fapiao, FapiaoVerifier, Owed, State
 from finance.registry import Form, Named, Refusal, Registry, RegistryError, Said, Subject
 
 FapiaoNeed = Literal["no", "recorded", "verified"]
@@ -19,9 +21,10 @@ FapiaoNeed = Literal["no", "recorded", "verified"]
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """``registry`` None: there is none, and nothing is searched."""
+    """``registry`` None: there is none, and nothing is searched; ``fapiao`` None: no tax office is asked."""
 
     registry: Registry | None = None
+    fapiao: FapiaoVerifier | None = None
     fapiao_need: FapiaoNeed = "no"
 
     def listing_refusal(self, connection: Connection, row: Row[Any], now_s: int) -> Refusal | None:
@@ -85,9 +88,22 @@ class Outside:
         found = registry_store.fapiao_of(connection, row.receivable_id)
         if found is None:
             return Refusal("fapiao_missing", "record the tax invoice of this receivable first")
-        if found.state == "refused" or (found.state != "verified" and self.fapiao_need == "verified"):
-            return Refusal("fapiao_not_verified", f"tax invoice {found.number} is {found.state}")
+        try:
+            state, reason = self.judge(said_of(found))
+        except RegistryError as error:
+            return _unavailable(error)
+        if state == "refused" or (state != "verified" and self.fapiao_need == "verified"):
+            return Refusal("fapiao_not_verified", f"tax invoice {found.number} is {state} {reason}".rstrip())
         return None
+
+    def judge(self, said: Fapiao) -> tuple[State, str]:
+        """What the tax office says of an invoice now: it may have been reversed since it was recorded.
+
+        Raises RegistryError when it can not be asked.
+        """
+        if self.fapiao is None:
+            return "unverified", ""
+        return fapiao.judge(said, self.fapiao.verify(said.number, said.issued, said.total_fen))
 
 
 def _unavailable(error: RegistryError) -> Refusal:
@@ -114,6 +130,26 @@ def subject_of(connection: Connection, row: Row[Any]) -> Subject:
         last_day=last_day,
         invoice=None if invoice is None or invoice.state == "refused" else invoice.number,
     )
+
+
+def said_of(row: Row[Any]) -> Fapiao:
+    """A row of ``fapiao`` as the seller gave it."""
+    return Fapiao(
+        row.number,
+        date.fromisoformat(row.issue_day),
+        row.net_fen,
+        row.tax_fen,
+        row.total_fen,
+        Named(row.seller_name, row.seller_code),
+        Named(row.buyer_name, row.buyer_code),
+    )
+
+
+def owed_of(connection: Connection, row: Row[Any]) -> Owed:
+    """A row of ``receivables`` as a tax invoice would name it."""
+    first_day, _ = registry_store.period_days(connection, row.period)
+    parties = (party_of(connection, row.creditor), party_of(connection, row.debtor))
+    return Owed(row.face_fen, date.fromisoformat(first_day), *parties)
 
 
 def form_of(connection: Connection, row: Row[Any], bank: int, term_months: int) -> Form:

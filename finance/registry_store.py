@@ -71,9 +71,9 @@ def fapiao_by_number(connection: Connection, number: str) -> Row[Any] | None:
 
 
 def fapiao_of(connection: Connection, receivable_id: bytes) -> Row[Any] | None:
-    """The tax invoice that was recorded last for a receivable."""
-    query = select(fapiao).where(fapiao.c.receivable_id == receivable_id)
-    return connection.execute(query.order_by(fapiao.c.recorded_s.desc(), fapiao.c.number.desc()).limit(1)).first()
+    """The tax invoice of a receivable that was not replaced by another."""
+    query = select(fapiao).where(fapiao.c.receivable_id == receivable_id, fapiao.c.state != "replaced")
+    return connection.execute(query).first()
 
 
 def add_fapiao(connection: Connection, **values: Any) -> None:

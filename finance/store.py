@@ -23,7 +23,17 @@ from sqlalchemy import (
     update,
 )
 
-from data.tables import cash, chain_events, offers, outbox, receivable_history, receivable_trades, receivables, trades
+from data.tables import (
+    cash,
+    chain_events,
+    fapiao,
+    offers,
+    outbox,
+    receivable_history,
+    receivable_trades,
+    receivables,
+    trades,
+)
 from finance.listing import DRAFTED, Viewer, stands
 from finance.receivable import Standing
 from settlement.store import chunks
@@ -47,9 +57,12 @@ def receivables_by_id(connection: Connection, receivable_ids: Sequence[bytes]) -
 
 
 def with_act() -> Select[Any]:
-    """Receivables, each with kind, state and refusal of its last act in the outbox."""
+    """Receivables, each with kind, state and refusal of its last act in the outbox, and with its tax invoice."""
     act = (outbox.c.state.label("act_state"), outbox.c.refusal.label("act_refusal"), outbox.c.call.label("act_call"))
-    return select(receivables, *act).outerjoin(outbox, outbox.c.outbox_id == receivables.c.act_outbox)
+    invoice = (fapiao.c.number.label("fapiao_number"), fapiao.c.state.label("fapiao_state"))
+    is_its = and_(fapiao.c.receivable_id == receivables.c.receivable_id, fapiao.c.state != "replaced")
+    both = receivables.outerjoin(outbox, outbox.c.outbox_id == receivables.c.act_outbox).outerjoin(fapiao, is_its)
+    return select(receivables, *act, *invoice).select_from(both)
 
 
 def set_receivable(connection: Connection, receivable_id: bytes, **values: Any) -> None:

@@ -144,6 +144,13 @@ class ActBody(msgspec.Struct, frozen=True):
     refusal: str | None
 
 
+class FapiaoMark(msgspec.Struct, frozen=True):
+    """The tax invoice that its seller recorded, and whether the tax office knows it."""
+
+    number: str
+    state: Annotated[str, choice("unverified", "verified", "refused")]
+
+
 class ReceivableBody(msgspec.Struct, frozen=True):
     """A receivable; `proceeds`, what the holder paid for it, is shown to holder and seller alone."""
 
@@ -164,6 +171,7 @@ class ReceivableBody(msgspec.Struct, frozen=True):
     issue_day: Day
     due_day: Day
     updated: Instant
+    fapiao: FapiaoMark | None
     act: ActBody | None
 
 
@@ -221,6 +229,7 @@ def receivable_body(row: Row[Any], viewer: Viewer, today: date) -> ReceivableBod
         issue_day=row.issue_day,
         due_day=row.due_day,
         updated=format_instant(row.changed_s),
+        fapiao=None if row.fapiao_number is None else FapiaoMark(row.fapiao_number, row.fapiao_state),
         act=_act_body(row),
     )
 

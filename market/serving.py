@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from data.database import reading
 from data.schema import bring_forward
+from finance.fapiao import FapiaoFolder
 from finance.outside import Outside
 from finance.registry_folder import RegistryFolder
 from market import control_store, decision_store, factor_store, key_store, member_store, store, token_store
@@ -184,6 +185,7 @@ def outside_of(config: Config) -> Outside:
             raise ConfigError(f"{section}.folder: {folder} is not there")
     return Outside(
         registry=RegistryFolder(Path(folders["registry"])) if folders["registry"] else None,
+        fapiao=FapiaoFolder(Path(folders["fapiao"])) if folders["fapiao"] else None,
         fapiao_need=config.fapiao.need,
     )
 

@@ -70,6 +70,7 @@ class Served:
     directory: Directory
     server: str
     http: aiohttp.ClientSession
+    context: Context
     tokens: dict[int, str] = field(default_factory=dict)
 
     async def call(self, member: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -189,7 +190,7 @@ async def served(ledger: Ledger) -> AsyncIterator[Served]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with aiohttp.ClientSession() as http:
-            yield Served(ledger, directory, f"http://127.0.0.1:{runner.addresses[0][1]}", http)
+            yield Served(ledger, directory, f"http://127.0.0.1:{runner.addresses[0][1]}", http, context)
     finally:
         await runner.cleanup()
         context.threads.shutdown()
@@ -215,6 +216,7 @@ async def test_a_receivable_from_acknowledgement_to_the_last_fen(served: Served)
         "issue_day": "2026-07-02",
         "due_day": "2026-08-31",
         "updated": format_instant(served.ledger.now_s),
+        "fapiao": None,
         "act": None,
     }
     answer = await served.acknowledge(name)
