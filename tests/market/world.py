@@ -140,6 +140,9 @@ class Person:
     async def post(self, path: str, body: Any, **headers: str) -> Answer:
         return await self.world.call("POST", path, body, token=self.token, headers=headers)
 
+    async def put(self, path: str, body: Any) -> Answer:
+        return await self.world.call("PUT", path, body, token=self.token)
+
     async def patch(self, path: str, body: Any) -> Answer:
         return await self.world.call("PATCH", path, body, token=self.token)
 
