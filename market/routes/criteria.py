@@ -75,7 +75,7 @@ class CriteriaShown(msgspec.Struct, frozen=True):
 
 
 class CheckBody(wire.Body, frozen=True):
-    """Receivables in the order in which they would be taken: who passes is in the book that the next is held against."""
+    """Receivables in the order in which they would be taken: what passes is in the book that the next meets."""
 
     receivables: Annotated[list[Hash], msgspec.Meta(min_length=1, max_length=100)]
 

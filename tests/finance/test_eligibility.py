@@ -1,4 +1,4 @@
-"""A bank's criteria: each failure by its name at its own bound; concentration on a book that grows, against an oracle."""
+"""A bank's criteria: each failure by its name, at its own bound; concentration on a growing book, by an oracle."""
 
 import random
 from fractions import Fraction
