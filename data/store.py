@@ -2,8 +2,8 @@
 
 Row by row, a million trades would be a dozen million Python numbers. Here the database itself joins each column of a
 chunk to one text (``group_concat``, ``string_agg``), numpy reads the numbers back in one go, and no Python object is
-made for any of them; all columns of a chunk are joined in one pass, so rows stay rows. Receivables, which are few
-and hold bytes, are read plainly.
+made for any of them; all columns of a chunk are joined in one pass, so rows stay rows. Receivables, which hold bytes,
+are read plainly, a chunk at a time.
 """
 
 import json
@@ -374,16 +374,23 @@ def _as_text(connection: Connection, column: Source) -> Source:
 
 
 def _plain_chunks(connection: Connection, question: Question, conditions: list[Source]) -> Iterator[dict[Source, Any]]:
-    """The same for a small table that holds bytes or dates: one chunk, text columns as lists."""
+    """The same for a table that holds bytes or dates, text columns as lists."""
     sources = _sources(question)
-    rows = connection.execute(
-        select(*sources).select_from(question.origin).where(*conditions).order_by(*question.keys)
-    ).all()
-    if rows:
-        yield {
+    after: tuple[int, ...] | None = None
+    while True:
+        wanted = conditions if after is None else [*conditions, tuple_(*question.keys) > tuple_(*after)]
+        query = select(*sources).select_from(question.origin).where(*wanted).order_by(*question.keys).limit(CHUNK_ROWS)
+        rows = connection.execute(query).all()
+        if not rows:
+            return
+        values = {
             source: list(values) if is_text else np.array(values, np.int64)
             for (source, is_text), values in zip(sources.items(), zip(*rows, strict=True), strict=True)
         }
+        yield values
+        if len(rows) < CHUNK_ROWS:
+            return
+        after = tuple(int(values[key][-1]) for key in question.keys)
 
 
 # ----------------------------------------------------------------------------------------- what things are called
