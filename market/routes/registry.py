@@ -15,6 +15,7 @@ from data.units import format_instant
 from finance import outside, registry, registry_store, store
 from finance.outside import Outside
 from finance.particulars import LONGEST_NAME, Particulars, fault_of
+from finance.references import member_reference
 from finance.registry import Form, Refusal, RegistryError, Said
 from market import wire
 from market.context import CONTEXT
@@ -84,9 +85,10 @@ class ParticularsBody(wire.Body, frozen=True):
 
 
 class ParticularsAnswer(msgspec.Struct, frozen=True):
-    """What a member last gave, and when."""
+    """What a member last gave, and when. `reference` is what it quotes when it pays money in."""
 
     member: int
+    reference: str
     particulars: Particulars
     given: Instant
 
@@ -100,7 +102,7 @@ class ParticularsAnswer(msgspec.Struct, frozen=True):
     scope="read",
     path=_NAMED,
     query={"bank": Number},
-    refuses=("400 bad_number missing_parameter", "403 forbidden", "404 not_found", "503 registry_unavailable"),
+    refuses=("400 bad_number", "403 forbidden", "404 not_found", "422 bank_needed", "503 registry_unavailable"),
 )
 async def show(request: web.Request) -> web.Response:
     """The registration of a sale, ready filled, for the bank that asks or ``?bank=``, and what stands against it.
@@ -111,7 +113,7 @@ async def show(request: web.Request) -> web.Response:
     viewer, receivable_id = viewer_of(member), receivable_id_of(request)
     asked = wire.query(request, "bank").get("bank")
     if asked is None and not viewer.is_bank:
-        raise refuse(400, "missing_parameter", "say for which bank: ?bank=", "bank")
+        raise refuse(422, "bank_needed", "say for which bank: ?bank=", "bank")
     bank = viewer.member if asked is None else wire.whole_number(asked, "bank")
     known = context.directory.members.get(bank)
     if known is None or "bank" not in known.roles:
@@ -256,7 +258,7 @@ async def show_particulars(request: web.Request) -> web.Response:
     row = await context.read(lambda connection: registry_store.particulars_of(connection, member))
     if row is None:
         raise not_found("member's particulars")
-    return wire.reply(_particulars(row))
+    return wire.reply(_particulars(row, context.chain.chain_id))
 
 
 @operation(
@@ -281,18 +283,25 @@ async def give_particulars(request: web.Request) -> web.Response:
 
     def write(connection: Connection) -> Row[Any]:
         known = registry_store.particulars_of(connection, member.member_id)
-        if known is None or _particulars(known).particulars != given:
+        if known is None or _given(known) != given:
             registry_store.add_particulars(connection, member.member_id, **values)
         kept = registry_store.particulars_of(connection, member.member_id)
         assert kept is not None
         return kept
 
-    return await context.write_and_answer(write, lambda row: wire.reply(_particulars(row), status=201))
+    return await context.write_and_answer(
+        write, lambda row: wire.reply(_particulars(row, context.chain.chain_id), status=201)
+    )
 
 
-def _particulars(row: Row[Any]) -> ParticularsAnswer:
-    given = Particulars(row.legal_name, row.code, row.account, row.bank_name, row.bank_code)
-    return ParticularsAnswer(row.member_id, given, format_instant(row.given_s))
+def _given(row: Row[Any]) -> Particulars:
+    return Particulars(row.legal_name, row.code, row.account, row.bank_name, row.bank_code)
+
+
+def _particulars(row: Row[Any], chain_id: int) -> ParticularsAnswer:
+    return ParticularsAnswer(
+        row.member_id, member_reference(chain_id, row.member_id), _given(row), format_instant(row.given_s)
+    )
 
 
 def routes() -> list[web.RouteDef]:
