@@ -25,6 +25,7 @@ from data.schema import bring_forward
 from finance import mirror, paths, period_store, periods
 from finance.examine import PeriodExaminer
 from finance.period import Billing
+from finance.published import PublishedPeriod, joined
 from settlement import calendar, cycle_store, hexjson, store
 from settlement.chain import ChainEvent
 from settlement.examine_cycle import SettledTrade
@@ -89,13 +90,22 @@ def close(database: Engine, now_s: int, size: Size) -> None:
 
 def _examined(database: Engine, size: Size) -> Iterator[Row]:
     began = perf_counter()
-    with reading(database) as connection:
-        payload = hexjson.dumps(periods.published_period(connection, 1))
+    slowest_s, pages, after = 0.0, list[bytes](), periods.FROM_THE_FIRST
+    while after:
+        asked = perf_counter()
+        with reading(database) as connection:
+            page = periods.published_period(connection, 1, after)
+        assert page is not None
+        pages.append(hexjson.dumps(page))
+        slowest_s, after = max(slowest_s, perf_counter() - asked), page.next or ""
     took_s = perf_counter() - began
-    yield "published for the checker", f"{took_s:.1f} s, {len(payload) / 2**20:,.0f} MiB"
+    size_mib = sum(map(len, pages)) / 2**20
+    yield "published for the checker", f"{took_s:.1f} s, {size_mib:,.0f} MiB in {len(pages)} pages"
+    yield "the slowest page", f"{slowest_s:.2f} s"
     settled = settled_trades(database)
     began = perf_counter()
-    found = PeriodExaminer().examine(hexjson.load(payload, periods.PublishedPeriod), settled, {1: DAY.isoformat()})
+    published = joined([hexjson.load(page, PublishedPeriod) for page in pages])
+    found = PeriodExaminer().examine(published, settled, {1: DAY.isoformat()})
     took_s = perf_counter() - began
     assert found is None, found
     yield "examined by the checker", f"{took_s:.1f} s, {size.receivables / took_s:,.0f} receivables/s"

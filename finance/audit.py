@@ -19,7 +19,7 @@ from finance.calendar import DayCount
 from finance.examine import PeriodExaminer
 from finance.offer import OfferError, Quote, parse_rate_ppm, terms_of
 from finance.offers import QuotedTerms, chain_offer
-from finance.periods import published_period
+from finance.periods import whole_period
 from finance.receivable import ChainState, State
 from settlement import calendar, sale_acts, signatures
 from settlement import store as settlement_store
@@ -83,7 +83,7 @@ def audit_periods(
     yield from _days(store.all_receivables(connection))
     examiner = PeriodExaminer()
     for row in period_store.periods_in(connection):
-        published = published_period(connection, row.period)
+        published = whole_period(connection, row.period)
         assert published is not None
         found = examiner.examine(published, settled, cycle_days)
         if found is not None:

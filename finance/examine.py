@@ -5,7 +5,7 @@ its remainders those of the periods before.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from finance.claim import TermsTrade, terms_trade
 from finance.period import Pair
-from finance.published import PublishedPeriod, remainders_of, verify_period, verify_succession
+from finance.published import PublishedPeriod, joined, remainders_of, verify_period, verify_succession
 from settlement import hexjson, receivable_acts
 from settlement.checker import PeriodVerdict
 from settlement.contradiction import Contradiction, differs
@@ -30,12 +30,12 @@ class PeriodExaminer:
         self._held: list[PublishedPeriod] = []  # without their receivables and remainders
         self._carried_micro: dict[Pair, int] = {}
 
-    def __call__(self, payload: bytes, cycles: CycleExaminer, domain: Domain) -> PeriodVerdict:
-        """The verdict on the JSON of ``GET /v1/periods/{n}``; ``domain`` is that of Receivables.
+    def __call__(self, pages: Iterable[bytes], cycles: CycleExaminer, domain: Domain) -> PeriodVerdict:
+        """The verdict on the pages of ``GET /v1/periods/{n}``; ``domain`` is that of Receivables.
 
         Raises msgspec.DecodeError on JSON that is no period.
         """
-        published = hexjson.load(payload, PublishedPeriod)
+        published = joined([hexjson.load(page, PublishedPeriod) for page in pages])
         digest = receivable_acts.issue_period_digest(domain, published.period, published.root, published.count)
         return PeriodVerdict(self.examine(published, cycles.settled, cycles.days), digest)
 

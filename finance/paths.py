@@ -25,11 +25,10 @@ _kept: dict[bytes, list[bytes]] = {}
 def path_of(connection: Connection, receivable: Row[Any]) -> merkle.Path:
     """The proof of a receivable, given as its row, under the root of its period."""
     number = receivable.period
-    first = period_store.first_number(connection, number)
-    block, place = divmod(receivable.number - first, BLOCK)
-    start = first + block * BLOCK
-    leaves = period_store.ids_of(connection, number, start, start + BLOCK - 1)
-    return merkle.path(leaves, place) + merkle.path(_roots(connection, number), block)
+    numbers = period_store.numbers_of(connection, number)
+    block, place = divmod(receivable.number - numbers.start, BLOCK)
+    leaves = period_store.ids_of(connection, numbers[block * BLOCK : (block + 1) * BLOCK])
+    return merkle.path(leaves, place) + merkle.path(_roots(connection, number, numbers), block)
 
 
 def roots_of_blocks(leaves: Sequence[bytes], size: int) -> list[bytes]:
@@ -37,12 +36,12 @@ def roots_of_blocks(leaves: Sequence[bytes], size: int) -> list[bytes]:
     return [merkle.root(leaves[start : start + size]) for start in range(0, len(leaves), size)]
 
 
-def _roots(connection: Connection, number: int) -> list[bytes]:
+def _roots(connection: Connection, number: int, numbers: range) -> list[bytes]:
     period = period_store.period(connection, number)
     assert period is not None, "its receivables name it"
     found = _kept.get(period.root)
     if found is None:
-        found = roots_of_blocks(period_store.ids_of(connection, number), BLOCK)
+        found = roots_of_blocks(period_store.ids_of(connection, numbers), BLOCK)
         while len(_kept) >= KEPT:
             _kept.pop(next(iter(_kept)), None)
         _kept[period.root] = found

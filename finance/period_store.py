@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, literal, select, tuple_, update
 
 from data.bulk import insert_rows
 from data.tables import (
@@ -161,31 +161,31 @@ def issue_all(connection: Connection, number: int, change: dict[str, Any], after
     return int(count)
 
 
-def first_number(connection: Connection, number: int) -> int:
-    """The number of a period's first receivable; those of the others follow without a gap."""
-    first: int | None = connection.scalar(select(func.min(receivables.c.number)).where(receivables.c.period == number))
-    assert first is not None, f"period {number} has no receivables"
-    return first
+def numbers_of(connection: Connection, number: int) -> range:
+    """The numbers of a period's receivables: 1, 2, 3 ... through all periods in their order, so no row is looked at."""
+    before = connection.scalar(select(func.sum(periods.c.count)).where(periods.c.period < number)) or 0
+    row = period(connection, number)
+    assert row is not None, f"there is no period {number}"
+    return range(int(before) + 1, int(before) + 1 + count_of(row))
 
 
-def ids_of(connection: Connection, number: int, first: int = 0, last: int = 2**62) -> list[bytes]:
-    """The leaves of a period's tree whose receivables have these numbers, both included; all, when none is named."""
-    within = (receivables.c.period == number) & receivables.c.number.between(first, last)
-    return list(connection.scalars(select(receivables.c.receivable_id).where(within).order_by(receivables.c.number)))
+def ids_of(connection: Connection, numbers: range) -> list[bytes]:
+    """The ids of the receivables with these numbers, in their order."""
+    query = select(receivables.c.receivable_id).where(_numbered(numbers)).order_by(receivables.c.number)
+    return list(connection.scalars(query))
 
 
-def receivables_of(connection: Connection, number: int) -> Sequence[Row[Any]]:
-    """The receivables of a period, in the order of their leaves under its root."""
-    query = select(receivables).where(receivables.c.period == number).order_by(receivables.c.number)
-    return connection.execute(query).all()
+def receivables_of(connection: Connection, numbers: range) -> Sequence[Row[Any]]:
+    """The receivables with these numbers, in their order: within a period that of the leaves under its root."""
+    return connection.execute(select(receivables).where(_numbered(numbers)).order_by(receivables.c.number)).all()
 
 
-def trades_of(connection: Connection, number: int) -> dict[bytes, list[PublishedTrade]]:
-    """The trades that each receivable of a period claims, by trade id."""
+def trades_of(connection: Connection, numbers: range) -> dict[bytes, list[PublishedTrade]]:
+    """The trades that each receivable with one of these numbers claims, by trade id."""
     query = (
         select(receivable_trades)
         .join(receivables, receivables.c.receivable_id == receivable_trades.c.receivable_id)
-        .where(receivables.c.period == number)
+        .where(_numbered(numbers))
         .order_by(receivable_trades.c.trade_id)
     )
     found: defaultdict[bytes, list[PublishedTrade]] = defaultdict(list)
@@ -194,10 +194,15 @@ def trades_of(connection: Connection, number: int) -> dict[bytes, list[Published
     return found
 
 
-def remainders_of(connection: Connection, number: int) -> dict[Pair, int]:
-    """What every pair that traded in a period carries on, in micro-yuan."""
-    query = select(remainders).where(remainders.c.period == number)
-    rows = connection.execute(query.order_by(remainders.c.creditor, remainders.c.debtor, remainders.c.terms_days))
+def _numbered(numbers: range) -> ColumnElement[bool]:
+    return receivables.c.number.between(numbers.start, numbers.stop - 1)
+
+
+def remainders_of(connection: Connection, number: int, after: Pair, limit: int) -> dict[Pair, int]:
+    """What the next ``limit`` pairs that traded in a period carry on, in micro-yuan, in the order of the pairs."""
+    pair = (remainders.c.creditor, remainders.c.debtor, remainders.c.terms_days)
+    query = select(remainders).where(remainders.c.period == number, tuple_(*pair) > tuple_(*after))
+    rows = connection.execute(query.order_by(*pair).limit(limit))
     return {Pair(row.creditor, row.debtor, row.terms_days): row.amount_micro for row in rows}
 
 

@@ -22,8 +22,8 @@ from sqlalchemy import Connection, Engine, Row
 from data.database import reading
 from finance import period_store
 from finance.listing_store import set_sources
-from finance.period import Billing, Draft, bundle, draft
-from finance.published import PublishedPeriod, PublishedRemainder, publish_receivable
+from finance.period import Billing, Draft, Pair, bundle, draft
+from finance.published import PublishedPeriod, PublishedRemainder, joined, publish_receivable
 from finance.rows import claim_of
 from settlement import calendar, cycle_store, outbox, receivable_acts, signatures
 from settlement.acts import Approval
@@ -35,6 +35,12 @@ from settlement.signatures import PublicKey
 
 WRITTEN_AT_ONCE = 2_000
 """Receivables, or remainders, of one transaction: who else has to write waits some tenths of a second, not minutes."""
+
+PUBLISHED_AT_ONCE = 2_000
+"""Receivables, and remainders, of one page for the checker: about a megabyte, made in some tenths of a second."""
+
+FROM_THE_FIRST = "0.0.0.0"
+"""How many receivables the pages before had, and the last pair whose remainder they had: creditor, debtor, terms."""
 
 
 def close_due(
@@ -122,12 +128,21 @@ def _draft(connection: Connection, span: _Span, billing: Billing) -> tuple[Draft
 # ---------------------------------------------------------------------------------------- the checker's word
 
 
-def published_period(connection: Connection, number: int) -> PublishedPeriod | None:
-    """A period with all that its checker needs; None when there is no such period."""
+def published_period(
+    connection: Connection, number: int, after: str = FROM_THE_FIRST, limit: int = PUBLISHED_AT_ONCE
+) -> PublishedPeriod | None:
+    """A page of a period with all that its checker needs; None when there is no such period.
+
+    ``after`` is what the page before says as ``next``. Raises ValueError when it is nothing that a page says.
+    """
     row = period_store.period(connection, number)
     if row is None:
         return None
-    trades = period_store.trades_of(connection, number)
+    done, *pair = (int(part) for part in after.split("."))
+    numbers = period_store.numbers_of(connection, number)[done : done + limit]
+    trades = period_store.trades_of(connection, numbers)
+    left = period_store.remainders_of(connection, number, Pair(*pair), limit)
+    is_last = len(numbers) < limit and len(left) < limit
     return PublishedPeriod(
         period=row.period,
         billing=row.billing,
@@ -139,16 +154,22 @@ def published_period(connection: Connection, number: int) -> PublishedPeriod | N
         count=period_store.count_of(row),
         receivables=tuple(
             publish_receivable(each.receivable_id, claim_of(each), trades[each.receivable_id])
-            for each in period_store.receivables_of(connection, number)
+            for each in period_store.receivables_of(connection, numbers)
         ),
-        remainders=tuple(
-            PublishedRemainder(*pair, amount_micro)
-            for pair, amount_micro in period_store.remainders_of(connection, number).items()
-        ),
+        remainders=tuple(PublishedRemainder(*of, amount_micro) for of, amount_micro in left.items()),
         state=row.state,
         operator_signature=Hex(row.operator_signature),
         checker_signature=None if row.checker_signature is None else Hex(row.checker_signature),
+        next=None if is_last else ".".join(map(str, (done + len(numbers), *list(left or [Pair(*pair)])[-1]))),
     )
+
+
+def whole_period(connection: Connection, number: int) -> PublishedPeriod | None:
+    """All pages of a period together."""
+    pages = [published_period(connection, number)]
+    while pages[-1] is not None and pages[-1].next is not None:
+        pages.append(published_period(connection, number, pages[-1].next))
+    return joined([page for page in pages if page is not None]) if pages[0] is not None else None
 
 
 def waiting_for_checker(connection: Connection) -> list[int]:

@@ -4,11 +4,12 @@
 period before carried on. It drafts the period anew with the published salts; whatever differs is named.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import msgspec
+from msgspec.structs import replace
 
 from finance.claim import Claim, TermsTrade
 from finance.period import Billing, Bundle, Draft, Pair, bundle, draft
@@ -49,7 +50,10 @@ class PublishedRemainder(msgspec.Struct, frozen=True):
 
 
 class PublishedPeriod(msgspec.Struct, frozen=True):
-    """``first_day`` to ``last_day`` and the cycles that settled them, both ends included."""
+    """``first_day`` to ``last_day`` and the cycles that settled them, both ends included.
+
+    A large period comes in pages, each with some of its receivables and remainders; ``next`` is what to ask on from.
+    """
 
     period: int
     billing: str
@@ -64,6 +68,14 @@ class PublishedPeriod(msgspec.Struct, frozen=True):
     state: str
     operator_signature: Hex
     checker_signature: Hex | None = None
+    next: str | None = None
+
+
+def joined(pages: Sequence[PublishedPeriod]) -> PublishedPeriod:
+    """The pages of a period, at least one, as one."""
+    receivables = chain.from_iterable(page.receivables for page in pages)
+    remainders = chain.from_iterable(page.remainders for page in pages)
+    return replace(pages[0], receivables=tuple(receivables), remainders=tuple(remainders), next=None)
 
 
 def publish_receivable(receivable_id: bytes, claim: Claim, trades: Iterable[PublishedTrade]) -> PublishedReceivable:

@@ -8,7 +8,7 @@ reason; the process then ends with exit code 1, for a market with a contradictio
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,12 +52,19 @@ class PeriodVerdict(NamedTuple):
     digest: bytes
 
 
-VerifyPeriod = Callable[[bytes, CycleExaminer, Domain], PeriodVerdict]
-"""Examines the JSON of ``GET /v1/periods/{n}``, one period after another from the first.
+VerifyPeriod = Callable[[Iterable[bytes], CycleExaminer, Domain], PeriodVerdict]
+"""Examines the pages of ``GET /v1/periods/{n}``, one period after another from the first.
 
 It is given the cycles examined so far (``settled``, ``days``) and the domain of Receivables. What finance adds to
 settlement is handed in from above, so that settlement need not know finance.
 """
+
+
+class _PeriodPage(msgspec.Struct):
+    """What the checker itself needs of a page of a period."""
+
+    state: str
+    next: str | None = None
 
 
 class _Market(msgspec.Struct):
@@ -193,10 +200,13 @@ class Checker:
 
     def _billing_period(self, number: int) -> None:
         assert self._verify_period is not None
-        payload = self._client.get(f"/v1/periods/{number}")
-        verdict = self._verify_period(payload, self._examiner, self._receivables)
-        state = str(msgspec.json.decode(payload)["state"])
-        self._answer(f"/v1/periods/{number}", state, verdict.found, verdict.digest)
+        path = f"/v1/periods/{number}"
+        pages = [self._client.get(path)]
+        state = msgspec.json.decode(pages[0], type=_PeriodPage).state
+        while after := msgspec.json.decode(pages[-1], type=_PeriodPage).next:
+            pages.append(self._client.get(f"{path}?after={after}"))
+        verdict = self._verify_period(pages, self._examiner, self._receivables)
+        self._answer(path, state, verdict.found, verdict.digest)
         self._period = number
 
     def _follow_journal(self) -> Contradiction | None:

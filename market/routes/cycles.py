@@ -1,5 +1,6 @@
 """Settlement cycles and billing periods: what the operator drafted, and the checker's word on it."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -20,6 +21,8 @@ from settlement import cycle, cycle_store, dispute_store, hexjson, publish_cycle
 from settlement.published import PublishedCycle, PublishedLines, PublishedSlot
 
 _OVERSEERS = ("checker", "operator", "regulator")
+_PAGE = r"^([0-9]{1,18}\.){3}[0-9]{1,4}$"
+"""Where a page of a period goes on: see ``finance/periods.py``."""
 
 
 _STATES = ("drafted", "refused", "signed", "proposed", "disputed", "applying", "applied", "void")
@@ -192,12 +195,22 @@ async def show_periods(request: web.Request) -> web.Response:
     return wire.reply(wire.page(items, None))
 
 
-@operation(PublishedPeriod, who=_OVERSEERS, scope="read", path=_NUMBERED, refuses=("404 not_found",))
+@operation(
+    PublishedPeriod,
+    who=_OVERSEERS,
+    scope="read",
+    path=_NUMBERED,
+    query={"after": Annotated[str, msgspec.Meta(pattern=_PAGE)]},
+    refuses=("400 bad_parameter", "404 not_found"),
+)
 async def show_period(request: web.Request) -> web.Response:
-    """A period with all that a checker needs to compute it again; see ``finance/published.py``."""
+    """A period with all that a checker needs to compute it again, in pages: `?after=` takes what one has as `next`."""
     require(request, *_OVERSEERS, scope="read")
     context, number = request.app[CONTEXT], _number(request)
-    found = await context.read(lambda connection: periods.published_period(connection, number))
+    after = wire.query(request, "after").get("after", periods.FROM_THE_FIRST)
+    if not re.fullmatch(_PAGE, after, re.ASCII):
+        raise refuse(400, "bad_parameter", "after is what the page before said as next", "after")
+    found = await context.read(lambda connection: periods.published_period(connection, number, after))
     if found is None:
         raise not_found("period")
     return await wire.reply_bytes(context.in_thread(hexjson.dumps, found))

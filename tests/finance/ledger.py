@@ -169,7 +169,7 @@ class Ledger:
     def sign_period(self, number: int, digest: bytes | None = None) -> str | None:
         """The checker signs what is published (or some other digest)."""
         with self.database.begin() as connection:
-            published = periods.published_period(connection, number)
+            published = periods.whole_period(connection, number)
             if published is not None and digest is None:
                 digest = receivable_acts.issue_period_digest(self.domain, number, published.root, published.count)
             signature = signatures.sign(key_of(CHECKER), digest or bytes(32))

@@ -154,11 +154,11 @@ def test_a_receivable_that_the_chain_knows_and_the_database_lost_is_found(ledger
 def test_the_examiner_gives_the_digest_to_sign_or_the_contradiction(ledger: Ledger) -> None:
     with reading(ledger.database) as connection:
         trades, days = settled(connection)
-        first, second = (periods.published_period(connection, number) for number in (1, 2))
+        first, second = (periods.whole_period(connection, number) for number in (1, 2))
     assert first is not None and second is not None
     cycles = cast(CycleExaminer, SimpleNamespace(settled=trades, days=days))
     examiner = examine.PeriodExaminer()
-    verdict = examiner(hexjson.dumps(first), cycles, ledger.domain)
+    verdict = examiner([hexjson.dumps(first)], cycles, ledger.domain)
     assert verdict.found is None
     signed = [(1, first.operator_signature), (CHECKER, first.checker_signature)]
     for member, signature in signed:
@@ -170,10 +170,10 @@ def test_the_examiner_gives_the_digest_to_sign_or_the_contradiction(ledger: Ledg
         msgspec.structs.replace(second, root=Hex(bytes(32))),
         msgspec.structs.replace(second, count=1),
     ):
-        assert examiner(hexjson.dumps(wrong), cycles, ledger.domain).found is not None
-    assert examiner(hexjson.dumps(second), cycles, ledger.domain).found is None
+        assert examiner([hexjson.dumps(wrong)], cycles, ledger.domain).found is not None
+    assert examiner([hexjson.dumps(second)], cycles, ledger.domain).found is None
     short = cast(CycleExaminer, SimpleNamespace(settled=trades[1:], days=days))
-    assert examine.PeriodExaminer()(hexjson.dumps(first), short, ledger.domain).found is not None
+    assert examine.PeriodExaminer()([hexjson.dumps(first)], short, ledger.domain).found is not None
 
 
 # ------------------------------------------------------------------------------------------------- evidence

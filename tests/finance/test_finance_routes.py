@@ -399,6 +399,18 @@ async def test_lists_come_in_pages_and_filters_are_checked(served: Served) -> No
     assert (status, answer["code"]) == (422, "bad_time")
 
 
+async def test_a_period_is_read_in_pages(served: Served) -> None:
+    whole = await served.get(OPERATOR, "/v1/periods/1")
+    assert (whole["next"], len(whole["receivables"])) == (None, 2)
+    left = whole["remainders"][0]
+    after = f"1.{left['creditor']}.{left['debtor']}.{left['terms_days']}"
+    rest = await served.get(OPERATOR, f"/v1/periods/1?after={after}")
+    assert (rest["receivables"], rest["remainders"]) == (whole["receivables"][1:], whole["remainders"][1:])
+    for wrong in ("", "1", "1.2.3", "-1.0.0.0", "1.2.3.99999", "1.2.3.x"):
+        status, answer = await served.call(OPERATOR, "GET", f"/v1/periods/1?after={wrong}")
+        assert (status, answer["code"]) == (400, "bad_parameter"), wrong
+
+
 async def test_the_evidence_holds_against_the_chain(served: Served) -> None:
     (name,) = await served.ids(FACTORY)
     async with served.http.get(

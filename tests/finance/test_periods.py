@@ -14,7 +14,7 @@ from finance.claim import TermsTrade, terms_trade
 from finance.mirror import MirrorError
 from finance.paths import path_of
 from finance.period import Billing, Pair
-from finance.published import PublishedPeriod, remainders_of, verify_period, verify_succession
+from finance.published import PublishedPeriod, joined, remainders_of, verify_period, verify_succession
 from finance.rows import claim_of
 from settlement import cycle_store, merkle, receivable_acts, store
 from settlement.chain import ChainEvent
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("database_url")
 
 def published(ledger: Ledger, number: int) -> PublishedPeriod:
     with reading(ledger.database) as connection:
-        found = periods.published_period(connection, number)
+        found = periods.whole_period(connection, number)
     assert found is not None
     return found
 
@@ -198,7 +198,7 @@ def test_any_row_that_someone_changes_is_found_by_whoever_recomputes(ledger: Led
                 for table in (receivables, tables.receivable_trades, tables.remainders, periods_table)
             }
             connection.execute(change)
-            tampered = periods.published_period(connection, 1)
+            tampered = periods.whole_period(connection, 1)
             assert tampered is not None
             found = verify_period(tampered, _claimable(connection), {})
             assert found, str(change)
@@ -229,6 +229,23 @@ def test_a_path_goes_through_a_block_and_the_tree_over_the_blocks(
     paths._kept.clear()
     with reading(ledger.database) as connection:
         assert [path_of(connection, row) for row in rows] == [merkle.path(leaves, place) for place in (0, 1)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_the_pages_of_a_period_are_the_period(ledger: Ledger, limit: int) -> None:
+    a_day_on_terms(ledger)
+    a_day_on_terms(ledger, NEXT_DAY)
+    ledger.issue()
+    ledger.issue(NEXT_DAY)
+    whole, pages, after = published(ledger, 2), list[PublishedPeriod](), periods.FROM_THE_FIRST
+    assert (len(whole.receivables), len(whole.remainders)) == (2, 2)
+    with reading(ledger.database) as connection:
+        while after:
+            page = periods.published_period(connection, 2, after, limit)
+            assert page is not None and len(page.receivables) <= limit >= len(page.remainders)
+            pages.append(page)
+            after = page.next or ""
+    assert joined(pages) == whole and len(pages) == {1: 3, 2: 2, 3: 1}[limit]
 
 
 def test_what_a_crash_left_of_a_period_is_deleted_and_the_period_drafted_anew(

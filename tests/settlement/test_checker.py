@@ -3,7 +3,7 @@
 import copy
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -325,6 +325,7 @@ class DirectMarket(MarketClient):
         self.nonce = b"\x05" * 32
         self.verdicts: list[Verdict] = []
         self.periods: list[dict[str, Any]] = []
+        self.pages: dict[str, dict[str, Any]] = {}
 
     def _send(self, method: str, path: str, body: bytes | None) -> bytes:
         if path == "/v1/market":
@@ -359,7 +360,7 @@ class DirectMarket(MarketClient):
             if path == "/v1/periods":
                 return {"items": [{"period": period["period"]} for period in self.periods]}
             if path.startswith("/v1/periods/"):
-                return self.periods[int(path.rsplit("/", 1)[1]) - 1]
+                return self.pages.get(path) or self.periods[int(path.rsplit("/", 1)[1]) - 1]
             if path.startswith("/v1/cycles/"):
                 return hexjson.dump(self._cycle(connection, *path.removeprefix("/v1/cycles/").split("/")))
             if path.startswith("/v1/journal?after="):
@@ -439,20 +440,21 @@ def test_a_forged_receipt_in_the_journal_is_refused(world: World) -> None:
 
 def test_periods_are_examined_by_what_was_handed_in(world: World) -> None:
     market = DirectMarket(world)
-    market.periods = [{"period": 1, "state": "drafted"}, {"period": 2, "state": "issued"}]
+    market.periods = [{"period": 1, "state": "drafted", "next": "1.2.3.4"}, {"period": 2, "state": "issued"}]
+    market.pages = {"/v1/periods/1?after=1.2.3.4": {"period": 1, "state": "drafted", "next": None}}
     seen = []
 
-    def verify(payload: bytes, examined: CycleExaminer, domain: Domain) -> PeriodVerdict:
-        seen.append((json.loads(payload)["period"], examined.cycle, domain.contract))
+    def verify(pages: Iterable[bytes], examined: CycleExaminer, domain: Domain) -> PeriodVerdict:
+        seen.append(([json.loads(page)["period"] for page in pages], examined.cycle, domain.contract))
         return PeriodVerdict(None, b"\x07" * 32)
 
     Checker(market, OFFICER, verify).step()
-    assert seen == [(1, 1, b"\x08" * 20), (2, 1, b"\x08" * 20)]
+    assert seen == [([1, 1], 1, b"\x08" * 20), ([2], 1, b"\x08" * 20)]
     signature = bytes.fromhex(market.verdicts[1].signature)
     assert signatures.is_signed(signatures.public_key(key_of(CHECKER)), b"\x07" * 32, signature)
     assert len(market.verdicts) == 2, "an issued period needs no signature"
 
-    def object_to(payload: bytes, examined: CycleExaminer, domain: Domain) -> PeriodVerdict:
+    def object_to(pages: Iterable[bytes], examined: CycleExaminer, domain: Domain) -> PeriodVerdict:
         return PeriodVerdict(Contradiction("periods", "1", "root", "is another"), b"\x07" * 32)
 
     with pytest.raises(ContradictionError, match="periods 1, root: is another"):
