@@ -17,10 +17,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-import holidays
-
 CAP_MONTHS = 6
 """No receivable falls due later than this after its issue."""
+
+LONGEST_TERMS_DAYS = 181
+"""The longest terms that end within six months of any day: from the end of August to that of February."""
 
 LARGE_DEBTOR_CAP_DAYS = 60
 """Nor later than this where a large enterprise owes a small one."""
@@ -39,6 +40,8 @@ class _Year(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _year(year: int) -> _Year:
+    import holidays  # only those who look for business days need it
+
     calendar = holidays.country_holidays("CN", years=year, expand=False)
     made_up: set[date] = getattr(calendar, "weekend_workdays", set())
     return _Year(frozenset(calendar), frozenset(day for day in made_up if day.year == year))

@@ -18,6 +18,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from data.units import UnitError, parse_money_micro, parse_price_ticks
+from finance.calendar import LONGEST_TERMS_DAYS
 from finance.credit import card
 from finance.credit.card import Card, CardError
 from market.problems import ProblemError
@@ -298,6 +299,8 @@ def check(config: Config) -> None:
         raise ConfigError(f"market.slot_minutes: {terms.slot_minutes} does not divide a day")
     if not terms.terms or list(terms.terms) != sorted(set(terms.terms)):
         raise ConfigError("market.terms: expected ascending days, such as [0, 30, 60]")
+    if terms.terms[-1] > LONGEST_TERMS_DAYS:
+        raise ConfigError(f"market.terms: {terms.terms[-1]} days may end after six months, {LONGEST_TERMS_DAYS} never")
     if not rules.floor_ticks <= config.feed_in_ticks <= config.retail_ticks <= config.shortfall_ticks:
         raise ConfigError("prices: expected floor <= feed_in <= retail <= shortfall, so that missing never pays")
     missing = sorted(set(INSTITUTIONS) ^ set(config.institutions))

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from data.units import UnitError, parse_money_fen, parse_price_ticks, parse_steps
+from finance.calendar import LONGEST_TERMS_DAYS
 
 RATE_DECIMALS = 4
 """Rates (advance, interest) and shares are decimals with four places: 0.0001 is one basis point."""
@@ -145,6 +146,8 @@ def _terms(value: Any) -> tuple[int, ...]:
         raise ValueError(f"{value!r} is not a list of whole days, such as [0, 30, 60]")
     if value[:1] != [0] or sorted(set(value)) != value:
         raise ValueError(f"{value!r} must start with 0 and rise")
+    if value[-1] > LONGEST_TERMS_DAYS:
+        raise ValueError(f"{value[-1]} days may end after six months; {LONGEST_TERMS_DAYS} never do")
     return tuple(value)
 
 

@@ -88,6 +88,16 @@ def test_the_six_month_cap_moves_a_due_day_back_too() -> None:
     assert due_day(issue, 183, large_debtor=False) == date(2026, 9, 30)
 
 
+@given(issue=DAYS)
+def test_the_longest_terms_that_a_market_may_have_end_within_six_months_of_any_day(issue: date) -> None:
+    assert due_day(issue, calendar.LONGEST_TERMS_DAYS, large_debtor=False) <= calendar.add_months(issue, 6)
+
+
+def test_a_day_more_would_not() -> None:
+    with pytest.raises(TermsError):
+        due_day(date(2026, 8, 31), calendar.LONGEST_TERMS_DAYS + 1, large_debtor=False)
+
+
 @pytest.mark.parametrize(("terms", "large"), [(0, False), (-1, False), (61, True), (185, False)])
 def test_terms_beyond_the_law_are_refused(terms: int, large: bool) -> None:
     with pytest.raises(TermsError):

@@ -96,6 +96,7 @@ async def _begin(http: aiohttp.ClientSession, address: str, folder: Path) -> tup
         ('time_zone = "Asia/Shanghai"', 'time_zone = "Asia/Nowhere"', "Nowhere"),
         ("slot_minutes = 15", "slot_minutes = 17", "slot_minutes"),
         ("terms = [0,30,60]", "terms = [30,0]", "terms"),
+        ("terms = [0,30,60]", "terms = [0,30,182]", "182 days may end after six months"),
         ("\n[fees]\n", "\n[fees]\nsurprise = 1\n", "surprise"),
         ("\n[fees]\n", "\n[fees\n", "market.toml"),
         ('crv = "P-256"', 'crv = "P-384"', "institutions.operator"),
