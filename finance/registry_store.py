@@ -62,7 +62,17 @@ def registrations_of(connection: Connection, receivable_id: bytes) -> Sequence[R
     return connection.execute(query.order_by(registrations.c.recorded_s, registrations.c.number)).all()
 
 
+def all_registrations(connection: Connection) -> Sequence[Row[Any]]:
+    """Every one of all receivables, by number."""
+    return connection.execute(select(registrations).order_by(registrations.c.number)).all()
+
+
 # ------------------------------------------------------------------------------------------------ tax invoices
+
+
+def all_fapiao(connection: Connection) -> Sequence[Row[Any]]:
+    """Every tax invoice, replaced ones too, by number."""
+    return connection.execute(select(fapiao).order_by(fapiao.c.number)).all()
 
 
 def fapiao_by_number(connection: Connection, number: str) -> Row[Any] | None:

@@ -33,10 +33,15 @@ _SAID = f"{_RECORD}, shown to both sides; what is decided counts as a signed rea
 _COUNT = "how many signatures over readings there were; held to those that the meter signed itself"
 
 UNCOVERED: dict[str, dict[str, str]] = {
-    **{
-        table: dict.fromkeys(metadata.tables[table].c.keys(), _TOLD)
-        for table in ("bank_entries", "fapiao", "particulars", "registrations")
-    },
+    **{table: dict.fromkeys(metadata.tables[table].c.keys(), _TOLD) for table in ("bank_entries", "particulars")},
+    "fapiao": dict.fromkeys(
+        (
+            *("number", "issue_day", "seller_name", "seller_code", "buyer_name", "buyer_code"),
+            *("state", "reason", "recorded_s", "verified_s"),
+        ),
+        _TOLD,
+    ),
+    "registrations": dict.fromkeys(("receivable_id", "party", "expires_day", "recorded_s"), _TOLD),
     "api_keys": dict.fromkeys(metadata.tables["api_keys"].c.keys(), _ENTRY),
     "area_meters": {"set_s": _TIME},
     "challenges": {

@@ -258,7 +258,7 @@ class WholeWorld:
         ledger.repay(first.debtor, first.receivable_id, 10)
         self.pull()
         with self.world.database.begin() as connection:
-            tell(connection, first.receivable_id, seller=first.creditor, bank=BANK, at_s=self.at_s)
+            tell(connection, first.receivable_id, first.face_fen, seller=first.creditor, bank=BANK, at_s=self.at_s)
 
     def change_a_mind(self) -> None:
         """The listed one is taken off the list: signed and queued, the chain has not heard of it."""
