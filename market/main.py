@@ -1,8 +1,8 @@
 """Composition root and command line: everything is wired here only.
 
-``jinsha init | serve | settings | backup | checker | audit | readings | witness | evidence | verify | replay |
-simulate``, each with ``--help``. Exit codes: 0 done, 1 a contradiction or failure was found, 2 bad arguments or a
-folder that can not be used, 70 a bug, 130 Ctrl-C.
+``jinsha init | serve | settings | backup | checker | audit | score | readings | witness | evidence | verify |
+replay | simulate``, each with ``--help``. Exit codes: 0 done, 1 a contradiction or failure was found, 2 bad arguments
+or a folder that can not be used, 70 a bug, 130 Ctrl-C.
 """
 
 import argparse
@@ -31,6 +31,7 @@ _COMMANDS = {
     "witness": _Command("market.witnessing", "countersign the chain's head, as an outside party"),
     "evidence": _Command("market.evidencing", "write all that stands behind a trade into one file"),
     "verify": _Command("verifier.command", "verify a proof or evidence offline, with nothing but the file"),
+    "score": _Command("market.score_command", "fit a scorecard, or make every decision about credit again"),
     "readings": _Command("market.reading_files", "check a file of meter readings, or send it to a market"),
     "iso20022": _Command("market.bank_files", "check files that banks sent, or that they will be sent"),
     "replay": _Command("market.replaying", "run a file of commands through the engine, or a market's journal again"),
