@@ -11,6 +11,7 @@ WORKERS ?= 2
 
 READY  := .venv/ready
 PEERS  := .venv/peers
+FITTING := .venv/fitting
 BIN    := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
@@ -20,7 +21,7 @@ help:  ## this list
 demo: $(READY)  ## a neighbourhood trades, settles and is financed for a day; ARGS=--exit stops the server at the end
 	@$(BIN)/jinsha simulate data/sample $(ARGS)
 
-test: $(READY)  ## all tests; TESTS=tests/matching for some, WORKERS=1 for one process, ARGS for pytest
+test: $(READY) $(FITTING)  ## all tests; TESTS=tests/matching for some, WORKERS=1 for one process, ARGS for pytest
 	@$(PYTEST) $(TESTS) $(ARGS)
 
 check: $(READY)  ## style, types, layers and house rules
@@ -33,7 +34,7 @@ check: $(READY)  ## style, types, layers and house rules
 format: $(READY)  ## lay out the code as `make check` wants it
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-soak: $(READY)  ## the same tests with fifty times as many random cases, fifty kills of servers and databases, hours; SEED=1000 for other streams
+soak: $(READY) $(FITTING)  ## the same tests with fifty times as many random cases, fifty kills of servers and databases, hours; SEED=1000 for other streams
 	@HYPOTHESIS_PROFILE=soak SEED=$(SEED) $(PYTEST) --timeout 7200 $(TESTS) $(ARGS)
 
 mutants: $(READY)  ## break the rules of matching one by one: does a test notice? ARGS=reference or compiled for half of it
@@ -68,6 +69,13 @@ $(READY): pyproject.toml constraints.txt tools/environment.py
 	  fi; \
 	done; \
 	echo "make: no Python 3 found (tried python3.12, python3.11, python3, python); install one and try again" >&2; exit 1
+
+$(FITTING): $(READY)
+	@echo "installing what scorecards are fitted with, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  $$($(BIN)/python -c 'import tomllib; \
+	    print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["score"])')
+	@touch $(FITTING)
 
 $(PEERS): $(READY)
 	@echo "installing what benchmarks compare with, once"

@@ -6,7 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, select
 
 from data.tables import offers, receivables
+from finance import consent_store
 from finance.credit.personal import SALEABLE
+from finance.listing import DRAFTED
 from finance.receivable import State
 
 AT_MOST = 200
@@ -48,7 +50,19 @@ def open_offers(connection: Connection, receivable_ids: Sequence[bytes], now_s: 
     ).all()
 
 
-def deals_with(connection: Connection, bank: int, debtor: int) -> bool:
-    """Whether a bank holds a receivable of a debtor, or one is listed."""
-    concerns = (receivables.c.holder == bank) | (receivables.c.state == State.LISTED)
-    return bool(connection.scalar(select(exists().where(receivables.c.debtor == debtor, concerns))))
+def may_see(connection: Connection, bank: int, member: int, now_s: int) -> bool:
+    """Whether a bank may see a member's rating: it has the member's own consent to see all, or it may see a receivable
+    of which the member is the debtor: it holds it, it is listed, its seller consented."""
+    consents = consent_store.of_bank(connection, bank, now_s)
+    whole = {row.seller for row in consents if row.receivable_id is None}
+    single = [row.receivable_id for row in consents if row.receivable_id is not None]
+    if member in whole:
+        return True
+    seen = (
+        (receivables.c.holder == bank)
+        | (receivables.c.state == State.LISTED)
+        | receivables.c.creditor.in_(sorted(whole))
+        | receivables.c.receivable_id.in_(single)
+    )
+    owes = (receivables.c.debtor == member) & (receivables.c.state != DRAFTED)
+    return bool(connection.scalar(select(exists().where(owes, seen))))

@@ -165,19 +165,23 @@ class CreditBody(msgspec.Struct, frozen=True):
     refuses=("403 forbidden", "404 not_found"),
 )
 async def show_credit(request: web.Request) -> web.Response:
-    """A member's rating with its reasons: its own, or for those who oversee; a bank sees those of whom it holds a
-    receivable, and of debtors whose receivables are listed."""
+    """A member's rating with its reasons: its own, or for those who oversee; a bank sees those of debtors whose
+    receivables it may see, and of sellers who let it see all that is theirs."""
     asking, context = require(request, scope="read"), request.app[CONTEXT]
-    viewer, member = viewer_of(asking), named(request).member_id
+    viewer, member, now_s = viewer_of(asking), named(request).member_id, context.clock.now_s()
     is_whole = viewer.is_overseer or asking.member_id == member
 
     def look(connection: Connection) -> Scored | None:
-        may_see = is_whole or (viewer.is_bank and personal_store.deals_with(connection, viewer.member, member))
+        may_see = is_whole or (viewer.is_bank and personal_store.may_see(connection, viewer.member, member, now_s))
         return scored(connection, member, context.config.scorecard) if may_see else None
 
     found = await context.read(look)
     if found is None:
-        raise refuse(403, "forbidden", "no receivable of this member is held by you or listed")
+        raise refuse(
+            403,
+            "forbidden",
+            "you see no receivable that it owes, and it has not let you see all of its own",
+        )
     return wire.reply(_credit_body(member, found, is_whole=is_whole))
 
 

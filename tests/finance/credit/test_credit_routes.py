@@ -65,6 +65,10 @@ async def test_a_bank_sees_rating_and_reasons_of_debtors_and_no_figure(tmp_path:
         assert all(reason["words"]["en"] and reason["points"] is reason["value"] is None for reason in seen["reasons"])
         assert (seen["total"], seen["limit"], seen["decision"]) == (None, None, None)
         assert (await bank.get(f"/v1/credit/{bo.member}")).code == "forbidden", "the seller of it is another matter"
+        until = {"bank": bank.member, "until": later(START, 600)}
+        consent = await bo.post("/v1/consents", until)
+        assert consent.status == 201, consent
+        assert (await bank.get(f"/v1/credit/{bo.member}")).body["rating"], "by its own consent"
         whole = (await ann.get(f"/v1/credit/{ann.member}")).body
         assert sum(reason["points"] for reason in whole["reasons"]) == whole["total"]
         assert whole["decision"]["decision"] == 1 and whole["decision"]["input"].startswith("{")

@@ -18,6 +18,8 @@ EXPERT = cards.read(cards.EXPERT)
 MEMBERS, SEED = 6_000, 3
 
 
+pytest.importorskip("optbinning", reason="fitting is an extra: pip install 'jinsha[score]'; make test brings it")
+
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:optbinning", "ignore::DeprecationWarning:optbinning")
 
 
