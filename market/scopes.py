@@ -7,6 +7,7 @@ ROLES = (
     "producer",
     "consumer",
     "bank",
+    "insurer",
     "grid_company",
     "meter_operator",
     "custodian",
@@ -16,7 +17,7 @@ ROLES = (
     "governance",
     "analyst",
 )
-OPEN_ROLES = frozenset({"producer", "consumer", "bank", "analyst"})
+OPEN_ROLES = frozenset({"producer", "consumer", "bank", "insurer", "analyst"})
 """Roles that a newcomer may ask for; the others are given at genesis or by governance."""
 
 Scope = Literal["read", "trade", "money", "finance", "office", "identity"]
@@ -34,6 +35,7 @@ _OF_ROLE: dict[str, tuple[Scope, ...]] = {
     "producer": (*_EVERYONE, "trade", "money", "finance"),
     "consumer": (*_EVERYONE, "trade", "money", "finance"),
     "bank": (*_EVERYONE, "money", "finance"),
+    "insurer": (*_EVERYONE, "finance"),
     "grid_company": (*_OFFICE, "money"),
     "meter_operator": _OFFICE,
     "custodian": _OFFICE,

@@ -319,6 +319,8 @@ async def fang_pays_when_it_is_due(town: Town, receivable: dict[str, Any]) -> No
         await institutions.until_idle(town.operator)
     fang = await town.fang.get("/v1/account")
     assert (fang["cash"], fang["escrow"], fang["credit_used"]) == ("0.000000", "8.590000", "0.000000")  # - 3 x 0.47
+    rated = await town.fang.get(f"/v1/credit/{_id(town.fang)}")
+    assert rated["decision"] is not None and rated["rating"] == "BB", "one trade, one neighbour, paid in time"
 
 
 async def a_court_asks(town: Town, trade: int) -> None:

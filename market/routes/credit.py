@@ -33,6 +33,9 @@ from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
 from market.receivable_views import fen_text, viewer_of
 
+LENDERS = ("bank", "insurer")
+"""Who sets limits: whoever lends, or stands for what is owed."""
+
 
 class CreditLimit(wire.Body, frozen=True):
     """How far one member may buy on terms."""
@@ -61,7 +64,7 @@ class CreditLimitsAnswer(msgspec.Struct, frozen=True):
 
 @operation(
     CreditLimitsAnswer,
-    who=("bank",),
+    who=LENDERS,
     scope="finance",
     body=CreditLimits,
     refuses=("422 bad_amount unknown_member",),
@@ -69,7 +72,7 @@ class CreditLimitsAnswer(msgspec.Struct, frozen=True):
 async def set_credit_limits(request: web.Request) -> web.Response:
     """How far this lender lets members buy on terms, beside what others let them. Lowering it undoes nothing; it stops
     what comes next."""
-    lender, context = require(request, "bank", scope="finance"), request.app[CONTEXT]
+    lender, context = require(request, *LENDERS, scope="finance"), request.app[CONTEXT]
     limits = _limits(await wire.read(request, CreditLimits), context.directory.members)
     now_s = context.clock.now_s()
     totals: dict[int, int] = {}
@@ -143,7 +146,7 @@ def _limit_body(row: Row[Any]) -> LimitBody:
 class CreditBody(msgspec.Struct, frozen=True):
     """How a member is rated, and why. What it really may owe is set by lenders.
 
-    A bank sees rating and reasons; points, limit, prices and the decision are for the member and those who oversee.
+    Banks and insurers see rating and reasons; points, limit, prices and the decision are for the member and overseers.
     """
 
     member: int
@@ -165,14 +168,16 @@ class CreditBody(msgspec.Struct, frozen=True):
     refuses=("403 forbidden", "404 not_found"),
 )
 async def show_credit(request: web.Request) -> web.Response:
-    """A member's rating with its reasons: its own, or for those who oversee; a bank sees those of debtors whose
-    receivables it may see, and of sellers who let it see all that is theirs."""
+    """A member's rating with its reasons: its own, or for those who oversee; a bank or credit insurer sees those of
+    debtors whose receivables are listed, held by it or shown to it by consent, and of sellers who let it see all that
+    is theirs."""
     asking, context = require(request, scope="read"), request.app[CONTEXT]
     viewer, member, now_s = viewer_of(asking), named(request).member_id, context.clock.now_s()
+    is_lender = asking.is_admitted and not asking.roles.isdisjoint(LENDERS)
     is_whole = viewer.is_overseer or asking.member_id == member
 
     def look(connection: Connection) -> Scored | None:
-        may_see = is_whole or (viewer.is_bank and personal_store.may_see(connection, viewer.member, member, now_s))
+        may_see = is_whole or (is_lender and personal_store.may_see(connection, viewer.member, member, now_s))
         return scored(connection, member, context.config.scorecard) if may_see else None
 
     found = await context.read(look)

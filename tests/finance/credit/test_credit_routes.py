@@ -103,7 +103,7 @@ async def test_personal_offers_say_what_it_costs_and_what_would_help(tmp_path: P
 async def test_a_limit_below_what_is_used_refuses_what_comes_next_and_cancels_nothing(tmp_path: Path) -> None:
     async with open_market(tmp_path) as world:
         ann, bo = await neighbours(world)
-        bank, other = await world.newcomer("bank", "bank"), await world.newcomer("other", "bank")
+        bank, other = await world.newcomer("bank", "bank"), await world.newcomer("other", "insurer")
 
         async def lend(lender: Any, limit: str) -> Any:
             answer = await lender.post("/v1/credit-limits", {"limits": [{"member": ann.member, "limit": limit}]})

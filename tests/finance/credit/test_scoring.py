@@ -15,6 +15,7 @@ from finance.credit.feature_names import NAMES, UNKNOWN
 from finance.credit.features import features_of
 from finance.credit.ratings import NO_HISTORY
 from finance.listing import Viewer
+from market.main import main
 from tests.databases import made
 from tests.finance.credit.history import AS_OF_S, BEGIN_S, MEMBERS, TIME_ZONE, History, add_member, random_history
 from tests.finance.credit.oracle import Oracle
@@ -95,6 +96,22 @@ def test_a_decision_that_was_changed_is_named(database: Engine) -> None:
         better = update(tables.credit_decisions).where(tables.credit_decisions.c.decision == 2)
         connection.execute(better.values(rating="AAA", limit_fen=10**8))
     assert replayed(database) == ["credit_decisions.rating", "credit_decisions.limit_fen"]
+
+
+def test_the_command_replays_a_market_and_names_what_differs(
+    database: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", "replay", str(tmp_path / "nowhere")]) == 2
+    with database.begin() as connection:
+        random_history(connection, 3)
+    scoring.score_due(database, EXPERT, AS_OF_S, TIME_ZONE)
+    assert main(["score", "replay", str(tmp_path)]) == 0
+    assert "8 decisions made again with 1 cards" in capsys.readouterr().out
+    with database.begin() as connection:
+        forged = update(tables.credit_decisions).where(tables.credit_decisions.c.decision == 5)
+        connection.execute(forged.values(total=1_000))
+    assert main(["score", "replay", str(tmp_path)]) == 1
+    assert "credit_decisions 5, total: stated 1000" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------------- frauds
