@@ -1,13 +1,18 @@
 """The contracts, compiled from source on first use and kept by what they were compiled from.
 
 The cache is one JSON file in ``$JINSHA_CACHE`` or ``~/.cache/jinsha``, named by the hash of all sources, compiler and
-settings; a changed source is another file. Compiling takes some seconds and says so; reading the cache takes none.
+settings; a changed source is another file. Compiling takes half a minute and says so; reading the cache takes no time.
+Each contract is compiled by a process of its own, ``python -m settlement.compile NAME``, as many at once as there are
+cores.
 """
 
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -31,6 +36,10 @@ class Compiled(msgspec.Struct, frozen=True):
     abi: list[dict[str, Any]]
 
 
+class CompileError(Exception):
+    """A contract does not compile; the message is the compiler's."""
+
+
 def silent(line: str) -> None:
     """Says nothing, to those who do not want to hear of progress."""
     del line
@@ -41,10 +50,7 @@ def compiled(say: Callable[[str], None] = silent) -> dict[str, Compiled]:
     path = cache_folder() / f"contracts-{_content_hash()}.json"
     kept = _read(path)
     if kept is None:
-        kept = {}
-        for number, name in enumerate(CONTRACTS, 1):
-            say(f"compiling contract {number} of {len(CONTRACTS)}: {name}")
-            kept[name] = _compile(name)
+        kept = _compile_all(say)
         _write(path, kept)
     return kept
 
@@ -61,6 +67,25 @@ def _content_hash() -> str:
     for source in sorted(SOURCES.glob("*.vy")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:32]
+
+
+def _compile_all(say: Callable[[str], None]) -> dict[str, Compiled]:
+    found = {}
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        begun = [threads.submit(_compile_apart, name) for name in CONTRACTS]
+        say(f"compiling {len(CONTRACTS)} contracts, once")
+        for done in as_completed(begun):
+            found[done.result().name] = done.result()
+            say(f"compiled contract {len(found)} of {len(CONTRACTS)}: {done.result().name}")
+    return {name: found[name] for name in CONTRACTS}
+
+
+def _compile_apart(name: str) -> Compiled:
+    command = [sys.executable, "-m", "settlement.compile", name]
+    ended = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+    if ended.returncode != 0:
+        raise CompileError(f"{name} does not compile:\n{ended.stderr.decode('utf-8', 'replace')}")
+    return msgspec.json.decode(ended.stdout, type=Compiled)
 
 
 def _compile(name: str) -> Compiled:
@@ -89,3 +114,7 @@ def _write(path: Path, contracts: dict[str, Compiled]) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(msgspec.json.encode(contracts))
     Path(file.name).replace(path)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(_compile(sys.argv[1])))

@@ -4,6 +4,7 @@ No deadlines: a slow machine is no bug. ``make soak`` chooses the profile ``soak
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import settings
 from matching.engine import Engine
 from matching.order import Rules
 from matching.replay_rehearsal import rehearse_files
+from settlement.compile import compiled
 from tests.databases import put_on, url_of
 from tests.postgresql import TEMPLATE, Cluster, cluster, with_template
 
@@ -26,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         Engine(Rules(fee_ticks=(0, 0, 0)))
         rehearse_files()
+        compiled(lambda line: sys.stderr.write(f"jinsha: {line}\n"))
 
 
 @pytest.fixture(scope="session")
