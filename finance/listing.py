@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy import ColumnElement, Row, bindparam
 
 from data.tables import receivables
 from finance.receivable import ENDED, GRACE_DAYS, Standing, State
@@ -22,7 +21,8 @@ DRAFTED = "drafted"
 Equal = Mapping[str, str | int | frozenset[bytes]]
 """Columns of ``receivables`` and what they must be, or be among."""
 
-Columns = ReadOnlyColumnCollection[str, Any]
+EQUAL = frozenset({"state", "creditor", "debtor", "holder", "source"})
+"""What of ``Filter`` is a column of the same name and its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +83,46 @@ class Filter:
     @property
     def equal(self) -> Equal:
         """The columns that must be equal to something, and to what."""
-        columns = ("state", "creditor", "debtor", "holder", "source")
-        return {name: getattr(self, name) for name in columns if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in EQUAL if getattr(self, name) is not None}
 
-    def clauses(self, columns: Columns, today: date) -> list[ColumnElement[bool]]:
-        """What is asked for, as conditions on the columns of ``receivables`` that all must hold."""
-        asked = [columns[name] == value for name, value in self.equal.items()]
-        if self.due_from is not None:
-            asked.append(columns.due_day >= self.due_from.isoformat())
-        if self.due_to is not None:
-            asked.append(columns.due_day <= self.due_to.isoformat())
-        if self.face_from_fen is not None:
-            asked.append(columns.face_fen >= self.face_from_fen)
-        if self.face_to_fen is not None:
-            asked.append(columns.face_fen <= self.face_to_fen)
-        if self.updated_after_s is not None:
-            asked.append(columns.changed_s >= self.updated_after_s)
-        if self.standing is not None:
-            asked.append(stands(self.standing, today, columns))
-        return asked
+    @property
+    def given(self) -> list[str]:
+        """The names of what is asked for, but for the standing."""
+        return [name for name in (*EQUAL, *_BOUNDS) if getattr(self, name) is not None]
+
+    def values(self, today: date) -> dict[str, Any]:
+        """What the conditions of ``equal``, ``bound_of`` and ``stands`` are filled in with."""
+        found = {name: getattr(self, name) for name in self.given}
+        plain = {name: value.isoformat() if isinstance(value, date) else value for name, value in found.items()}
+        return plain if self.standing is None else plain | days_of(today)
 
 
-def stands(asked: Standing, today: date, columns: Columns = receivables.c) -> ColumnElement[bool]:
-    """Where a receivable stands with the calendar, as a condition."""
-    ended = columns.state.in_(sorted(ENDED))
-    grace_over = columns.due_day < (today - timedelta(days=GRACE_DAYS)).isoformat()
-    due = columns.due_day <= today.isoformat()
+_columns = receivables.c
+
+_BOUNDS: dict[str, ColumnElement[bool]] = {
+    "due_from": _columns.due_day >= bindparam("due_from"),
+    "due_to": _columns.due_day <= bindparam("due_to"),
+    "face_from_fen": _columns.face_fen >= bindparam("face_from_fen"),
+    "face_to_fen": _columns.face_fen <= bindparam("face_to_fen"),
+    "updated_after_s": _columns.changed_s >= bindparam("updated_after_s"),
+}
+
+
+def bound_of(name: str) -> ColumnElement[bool]:
+    """A bound of ``Filter`` as a condition, to be filled in."""
+    return _BOUNDS[name]
+
+
+def days_of(today: date) -> dict[str, str]:
+    """What ``stands`` is filled in with."""
+    return {"today": today.isoformat(), "grace": (today - timedelta(days=GRACE_DAYS)).isoformat()}
+
+
+def stands(asked: Standing) -> ColumnElement[bool]:
+    """Where a receivable stands with the calendar, as a condition, to be filled in with ``today`` and ``grace``."""
+    ended = _columns.state.in_(sorted(ENDED))
+    grace_over = _columns.due_day < bindparam("grace")
+    due = _columns.due_day <= bindparam("today")
     found: dict[Standing, ColumnElement[bool]] = {
         Standing.RUNNING: ~ended & ~due,
         Standing.DUE: ~ended & due & ~grace_over,

@@ -2,7 +2,8 @@
 
 A page costs the same however deep it lies, whoever asks, and however many receivables there are. For each way in which
 the viewer sees receivables (``Viewer.ways``) one range of an index that ends in ``change`` is read, and the ranges are
-merged: an ``OR`` over them would have the database sort all of them for each page. Filters that no such index begins
+merged: an ``OR`` over them would have the database sort all of them for each page. Statements are built once for each
+way and set of filters, for building one takes longer than running it. Filters that no such index begins
 with are looked at row by row, at most ``EXAMINED`` rows of a range for one page: where they match few, a page holds
 less than was asked for, or nothing, and says where to go on.
 """
@@ -10,22 +11,21 @@ less than was asked for, or nothing, and says where to go on.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select, union, update
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, bindparam, case, func, select, update
 
 from data.tables import meters, receivable_trades, receivables, trades
 from finance import consent_store
-from finance.listing import DRAFTED, Equal, Filter, Viewer
+from finance.listing import DRAFTED, EQUAL, Filter, Viewer, bound_of, stands
+from finance.receivable import Standing
 from finance.store import with_act
 
 EXAMINED = 2_000
 """So many rows of each range are looked at for one page at the most; never less than a page holds."""
 
 CHUNK = 2_000
-
-_RANGES_AT_ONCE = 200
-"""SQLite takes at most 500 in one UNION; a bank sees that many only by the consents of that many sellers."""
 
 _SLACK_S = 60
 """Two writers may take the time in one order and the number of their change in the other, within a moment."""
@@ -47,13 +47,20 @@ def list_receivables(
     """
     start = max(after, 0, _start_of(connection, asked))  # drafted ones have no change yet
     most = limit if asked == Filter() else max(EXAMINED, limit)
-    ways = [each for each in viewer.ways if _may_both_hold(each, asked.equal)]
-    ranges = [_range(way, asked.equal, start, most) for way in ways]
-    end = min((end for each in ranges if (end := _end_of(connection, each, most)) is not None), default=None)
-    passing = [_passing(each, way, asked, today, end) for each, way in zip(ranges, ways, strict=True)]
-    found = _merged(connection, passing, limit)
-    rows = connection.execute(with_act().where(receivables.c.change.in_(found)).order_by(receivables.c.change)).all()
-    return Listed(rows, rows[-1].change if len(rows) == limit else end)
+    found: set[int] = set()
+    ends: list[int] = []
+    for way in viewer.ways:
+        if not all(asked.equal.get(name, value) == value for name, value in way.items()):
+            continue
+        ranged = _statements(frozenset(way), frozenset(asked.given), asked.standing)
+        values = {**asked.values(today), **way, "start": start, "most": most, "last": most - 1}
+        found.update(connection.scalars(ranged.passing, values))
+        end = connection.scalar(ranged.end, values)
+        ends += [] if end is None else [end]
+    end = min(ends, default=None)
+    changes = sorted(each for each in found if end is None or each <= end)[:limit]
+    rows = connection.execute(_rows_of(), {"changes": changes}).all() if changes else []
+    return Listed(rows, changes[-1] if len(changes) == limit else end)
 
 
 def with_consents(connection: Connection, viewer: Viewer, now_s: int) -> Viewer:
@@ -87,6 +94,14 @@ def _start_of(connection: Connection, asked: Filter) -> int:
 
 # ------------------------------------------------------------------------------------------------- ranges
 
+
+class _Range(NamedTuple):
+    """Statements on one range of an index: what passes in it, and the change with which it ends if it is cut off."""
+
+    passing: Select[Any]
+    end: Select[Any]
+
+
 _INDEXES = (
     ("receivable_id",),
     ("creditor", "state"),
@@ -100,51 +115,41 @@ _INDEXES = (
 """What the indexes begin with that end in ``change``, the narrower ones first."""
 
 
-def _may_both_hold(way: Equal, asked: Equal) -> bool:
-    return all(asked.get(name, value) == value for name, value in way.items())
-
-
-def _range(way: Equal, asked: Equal, start: int, most: int) -> Select[Any]:
-    """The first ``most`` rows after ``start`` in the index that suits the way, whatever else is asked for.
+@lru_cache(maxsize=1_024)
+def _statements(way: frozenset[str], given: frozenset[str], standing: Standing | None) -> _Range:
+    """The statements for a way of seeing and what is asked for besides, by names of columns; built once, run often.
 
     An index on the viewer's own column is taken before one on what is asked for: its range is the shorter one. The
-    bound is a fence, too: neither database looks past it for an index that would need sorting.
+    bound on the range is a fence, too: no database looks past it for an index that would need sorting.
     """
-    equal = {**asked, **way}
-    suiting = [index for index in _INDEXES if equal.keys() >= set(index)]
-    own = way.keys() - {"state"}
-    chosen = next((index for index in suiting if own <= set(index)), suiting[0])
-    clauses = [_is(receivables.c[name], equal[name]) for name in chosen]
-    query = select(receivables).where(receivables.c.change > start, *clauses)
-    return query.order_by(receivables.c.change).limit(most)
+    equal = given & EQUAL | way
+    suiting = [index for index in _INDEXES if equal >= set(index)]
+    chosen = next((index for index in suiting if way - {"state"} <= set(index)), suiting[0])
+    in_range = [_is(receivables.c[name]) for name in chosen]
+    ranged = select(receivables.c.change).where(receivables.c.change > bindparam("start"), *in_range)
+    ranged = ranged.order_by(receivables.c.change)
+    cut = ranged.limit(bindparam("most", type_=Integer))
+    asked = [_is(receivables.c[name]) for name in sorted(equal - set(chosen))]
+    asked += [bound_of(name) for name in sorted(given - EQUAL)]
+    asked += [] if standing is None else [stands(standing)]
+    end = ranged.limit(1).offset(bindparam("last", type_=Integer))
+    if not asked:
+        return _Range(cut, end)
+    few = cut.subquery()  # not sorted again: SQLite would walk all receivables in their order instead
+    joined = select(receivables.c.change).select_from(few).join(receivables, receivables.c.change == few.c.change)
+    return _Range(joined.where(*asked), end)
 
 
-def _is(column: ColumnElement[Any], value: str | int | frozenset[bytes]) -> ColumnElement[bool]:
-    return column.in_(sorted(value)) if isinstance(value, frozenset) else column == value
+def _is(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    name = str(column.key)
+    return column.in_(bindparam(name, expanding=True)) if name == "receivable_id" else column == bindparam(name)
 
 
-def _end_of(connection: Connection, found: Select[Any], most: int) -> int | None:
-    """The change with which a range of ``most`` rows ends; None when it ends before."""
-    return connection.scalar(found.with_only_columns(receivables.c.change).limit(1).offset(most - 1))
-
-
-def _passing(found: Select[Any], way: Equal, asked: Filter, today: date, end: int | None) -> Select[Any]:
-    """The changes of a range, up to ``end``, of those that are shown and asked for."""
-    columns = found.subquery().c
-    clauses = [columns.state != DRAFTED, *(_is(columns[name], value) for name, value in way.items())]
-    if end is not None:
-        clauses.append(columns.change <= end)
-    return select(columns.change).where(*clauses, *asked.clauses(columns, today)).order_by(columns.change)
-
-
-def _merged(connection: Connection, passing: list[Select[Any]], limit: int) -> list[int]:
-    """The first ``limit`` changes of all ranges together, each once, in order."""
-    found: set[int] = set()
-    for start in range(0, len(passing), _RANGES_AT_ONCE):
-        firsts = [each.limit(limit).subquery().select() for each in passing[start : start + _RANGES_AT_ONCE]]
-        together = union(*firsts).subquery()
-        found.update(connection.scalars(select(together.c.change).order_by(together.c.change).limit(limit)))
-    return sorted(found)[:limit]
+@cache
+def _rows_of() -> Select[Any]:
+    """The rows with some changes, in order, but for what the chain gave up and is drafted again."""
+    chosen = receivables.c.change.in_(bindparam("changes", expanding=True))
+    return with_act().where(chosen, receivables.c.state != DRAFTED).order_by(receivables.c.change)
 
 
 def set_sources(connection: Connection, numbers: range) -> None:

@@ -34,7 +34,7 @@ from data.tables import (
     receivables,
     trades,
 )
-from finance.listing import DRAFTED, Viewer, stands
+from finance.listing import DRAFTED, Viewer, days_of, stands
 from finance.receivable import Standing
 from settlement.store import chunks
 
@@ -149,8 +149,8 @@ def fallen_due(connection: Connection, standing: Standing, today: date) -> Seque
     said = exists().where(
         receivable_history.c.receivable_id == receivables.c.receivable_id, receivable_history.c.after == standing
     )
-    query = select(receivables).where(receivables.c.state != DRAFTED, stands(standing, today), ~said)
-    return connection.execute(query.order_by(receivables.c.number)).all()
+    query = select(receivables).where(receivables.c.state != DRAFTED, stands(standing), ~said)
+    return connection.execute(query.order_by(receivables.c.number), days_of(today)).all()
 
 
 # ------------------------------------------------------------------------------------------- all there is
