@@ -22,6 +22,7 @@ registrations = Table(
     "registrations",
     metadata,
     Column("number", String(40), primary_key=True),  # of the registration certificate
+    Column("place", BigInteger, nullable=False, unique=True),  # 1, 2, 3 ...
     Column("registration_hash", LargeBinary(32), nullable=False, unique=True),  # keccak of it: what the chain has
     Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),
     Column("party", ForeignKey("members.member_id"), nullable=False),  # the bank that it secures

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from data.tables import fapiao, members, particulars, periods, registrations
+from data.tables import fapiao, members, particulars, periods, receivables, registrations
 
 # ----------------------------------------------------------------------------------------------- particulars
 
@@ -42,7 +42,8 @@ def period_days(connection: Connection, period: int) -> tuple[str, str]:
 
 def add_registration(connection: Connection, **values: Any) -> None:
     """Keep a registration's number."""
-    connection.execute(insert(registrations), values)
+    place = (connection.scalar(select(func.max(registrations.c.place))) or 0) + 1
+    connection.execute(insert(registrations), {"place": place, **values})
 
 
 def registration(connection: Connection, number: str) -> Row[Any] | None:
@@ -60,6 +61,17 @@ def registrations_of(connection: Connection, receivable_id: bytes) -> Sequence[R
     """Those that were recorded for a receivable, in their order."""
     query = select(registrations).where(registrations.c.receivable_id == receivable_id)
     return connection.execute(query.order_by(registrations.c.recorded_s, registrations.c.number)).all()
+
+
+def recorded(connection: Connection, *, party: int | None, after: int, limit: int) -> Sequence[Row[Any]]:
+    """Registrations of one bank or of all, with state and holder of their receivables, by place from ``after`` on."""
+    query = select(registrations, receivables.c.state, receivables.c.holder).join(
+        receivables, receivables.c.receivable_id == registrations.c.receivable_id
+    )
+    query = query.where(registrations.c.place > after)
+    if party is not None:
+        query = query.where(registrations.c.party == party)
+    return connection.execute(query.order_by(registrations.c.place).limit(limit)).all()
 
 
 def all_registrations(connection: Connection) -> Sequence[Row[Any]]:

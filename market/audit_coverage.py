@@ -41,7 +41,7 @@ UNCOVERED: dict[str, dict[str, str]] = {
         ),
         _TOLD,
     ),
-    "registrations": dict.fromkeys(("receivable_id", "party", "expires_day", "recorded_s"), _TOLD),
+    "registrations": dict.fromkeys(("place", "receivable_id", "party", "expires_day", "recorded_s"), _TOLD),
     "api_keys": dict.fromkeys(metadata.tables["api_keys"].c.keys(), _ENTRY),
     "area_meters": {"set_s": _TIME},
     "challenges": {

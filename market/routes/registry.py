@@ -4,8 +4,9 @@ The registration of a sale comes ready filled; the bank registers it and records
 carries to the chain. Without a registry (``registry.folder`` is not set) nothing is searched, and answers say so.
 """
 
+from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -15,16 +16,19 @@ from data.units import format_instant
 from finance import outside, registry, registry_store, store
 from finance.outside import Outside
 from finance.particulars import LONGEST_NAME, Particulars, fault_of
+from finance.receivable import State
 from finance.references import member_reference
-from finance.registry import Form, Refusal, RegistryError, Said
+from finance.registry import Form, Receipt, Refusal, Registry, RegistryError, Said
 from market import wire
-from market.context import CONTEXT
+from market.context import CONTEXT, Context
 from market.identity import require, require_fresh
-from market.openapi.fields import Day, Hash, Instant, Number
+from market.openapi.fields import PAGE, Day, Hash, Instant, Number
 from market.openapi.operation import MEMBER, operation
 from market.problems import ProblemError, not_found, refuse, unavailable
 from market.receivable_views import receivable_id_of, viewer_of
 from market.routes.receivables import today_of
+
+T = TypeVar("T")
 
 _NAMED = {"receivable": Hash}
 _OFFICES = ("custodian", "operator", "regulator")
@@ -72,6 +76,27 @@ class RegistrationBody(wire.Body, frozen=True):
 
     number: Annotated[str, msgspec.Meta(min_length=8, max_length=40, pattern="^[0-9A-Za-z-]+$")]
     expires: Day
+
+
+class AskedAnswer(msgspec.Struct, frozen=True):
+    """What the registry was asked under `reference`; `number` is there when it has answered."""
+
+    reference: str
+    number: str | None
+
+
+class CancellationBody(wire.Body, frozen=True):
+    """The amendment code (修改码) that came with the registration; it is passed on and kept nowhere."""
+
+    amendment_code: Annotated[str, msgspec.Meta(max_length=40)] = ""
+
+
+class KeptShown(msgspec.Struct, frozen=True):
+    """A registration and its receivable; `to_cancel`: the receivable has ended."""
+
+    receivable: Hash
+    registration: RegistrationShown
+    to_cancel: bool
 
 
 class ParticularsBody(wire.Body, frozen=True):
@@ -238,6 +263,95 @@ def _shown(row: Row[Any]) -> RegistrationShown:
     )
 
 
+@operation(
+    AskedAnswer,
+    status=202,
+    who=("bank",),
+    scope="finance",
+    path=_NAMED,
+    refuses=("404 not_found", "409 no_registry", "503 registry_unavailable"),
+)
+async def ask_to_register(request: web.Request) -> web.Response:
+    """The registry is asked to register this bank's purchase, with the form as it is filled in.
+
+    Through a folder that is a request to the clerk, and `number` stays null until its certificate is there: the bank
+    records it then. Whoever registers answers for what it says.
+    """
+    bank, context = require(request, "bank", scope="finance"), request.app[CONTEXT]
+    viewer, receivable_id = viewer_of(bank), receivable_id_of(request)
+    await wire.payload_of(request)
+    asked = _registry_of(context)
+    today = today_of(context)
+
+    def look(connection: Connection) -> tuple[Form, int]:
+        row = store.receivable(connection, receivable_id)
+        if row is None or not viewer.may_see(row):
+            raise not_found("receivable")
+        return outside.form_of(connection, row, bank.member_id, _months(row, today)), row.number
+
+    form, number = await context.read(look)
+    reference = f"receivable-{number}-bank-{bank.member_id}"
+    receipt = await _ask(context, lambda: asked.register(form, reference))
+    return wire.reply(AskedAnswer(reference, None if receipt is None else receipt.number), status=202)
+
+
+@operation(wire.Page[KeptShown], who=("bank", "operator", "regulator"), scope="read", query={**PAGE})
+async def show_all(request: web.Request) -> web.Response:
+    """The registrations that were recorded, by number of receivable: a bank's own; those who oversee see all."""
+    asking, context = require(request, "bank", "operator", "regulator", scope="read"), request.app[CONTEXT]
+    parameters = wire.query(request, "limit", "cursor")
+    limit, after = wire.page_limit(parameters), wire.cursor(parameters)
+    whose = None if asking.roles.intersection(_OFFICES) else asking.member_id
+    rows = await context.read(
+        lambda connection: registry_store.recorded(connection, party=whose, after=after, limit=limit)
+    )
+    items = [KeptShown(row.receivable_id.hex(), _shown(row), State(row.state).ended) for row in rows]
+    return wire.reply(wire.page(items, rows[-1].place if len(rows) == limit else None))
+
+
+@operation(
+    AskedAnswer,
+    status=202,
+    who=("bank",),
+    scope="finance",
+    path={"number": Annotated[str, msgspec.Meta(max_length=40)]},
+    body=CancellationBody,
+    refuses=("404 not_found", "409 no_registry not_ended", "503 registry_unavailable"),
+)
+async def ask_to_cancel(request: web.Request) -> web.Response:
+    """The registry is asked to cancel a registration whose receivable has ended, as is due within ten working days."""
+    bank, context = require(request, "bank", scope="finance"), request.app[CONTEXT]
+    number = request.match_info["number"]
+    body = await wire.read(request, CancellationBody)
+    asked = _registry_of(context)
+
+    def look(connection: Connection) -> None:
+        found = registry_store.registration(connection, number)
+        if found is None or found.party != bank.member_id:
+            raise not_found("registration")
+        row = store.receivable(connection, found.receivable_id)
+        assert row is not None, "a registration is of a receivable"
+        if not State(row.state).ended and row.holder == bank.member_id:
+            raise refuse(409, "not_ended", f"the receivable is {row.state}, and yours")
+
+    await context.read(look)
+    await _ask(context, lambda: asked.cancel(Receipt(number, body.amendment_code)))
+    return wire.reply(AskedAnswer(f"cancel-{number}", number), status=202)
+
+
+def _registry_of(context: Context) -> Registry:
+    if context.outside.registry is None:
+        raise refuse(409, "no_registry", "this market asks no registry: register at its site, and record the number")
+    return context.outside.registry
+
+
+async def _ask(context: Context, ask: Callable[[], T]) -> T:
+    try:
+        return await context.in_thread(ask)
+    except RegistryError as error:
+        raise unavailable("registry_unavailable", str(error), 60) from error
+
+
 # ------------------------------------------------------------------------------------------------ particulars
 
 
@@ -308,6 +422,9 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/v1/receivables/{receivable}/registration", show),
         web.post("/v1/receivables/{receivable}/registration", record),
+        web.post("/v1/receivables/{receivable}/registration/request", ask_to_register),
+        web.get("/v1/registrations", show_all),
+        web.post("/v1/registrations/{number}/cancellation", ask_to_cancel),
         web.get("/v1/particulars", show_particulars),
         web.post("/v1/particulars", give_particulars),
     ]

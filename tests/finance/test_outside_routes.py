@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data import tables
 from data.units import format_instant
@@ -18,7 +20,7 @@ from finance.iso20022.camt_054 import Entry, Notification
 from finance.outside import Outside
 from finance.references import Quoted, member_reference, quoted_in, receivable_reference
 from finance.registry import Form, Named, Registration, SearchCertificate
-from finance.registry_folder import RegistryFolder
+from finance.registry_folder import RegistryFolder, Request
 from market import withdrawal_store
 from market.config import CollectionAccount
 from market.withdrawal_store import Withdrawal
@@ -155,6 +157,17 @@ async def test_the_registration_of_a_sale_comes_filled_in_and_is_recorded(
     assert (await served.get(BANK, path))["recorded"] == [recorded]
     assert (await served.call(FACTORY, "GET", f"{path}?bank={BANK}"))[0] == 403
     assert (await served.call(PLANT, "GET", path))[1]["code"] == "bank_needed"
+    asked = await served.post(BANK, f"{path}/request", {}, 202)
+    assert asked["number"] is None
+    written = msgspec.json.decode((tmp_path / "requests" / f"{asked['reference']}.json").read_bytes(), type=Request)
+    assert (written.what, written.form) == ("register", form)
+    kept = await served.get(BANK, "/v1/registrations")
+    assert kept["items"] == [{"receivable": name, "registration": recorded, "to_cancel": False}]
+    assert (await served.get(OTHER_BANK, "/v1/registrations"))["items"] == []
+    gone = "/v1/registrations/N0000001/cancellation"
+    assert (await served.post(OTHER_BANK, gone, {"amendment_code": "7"}, 404))["code"] == "not_found"
+    await served.post(BANK, gone, {"amendment_code": "secret"}, 202)  # it did not buy it in the end
+    assert "secret" not in (tmp_path / "requests" / "cancel-N0000001.json").read_text("utf-8")
     rival = replace_secured(form, "隔壁银行")
     (tmp_path / "registrations" / "2.json").write_bytes(
         msgspec.json.encode(Registration(number="N0000002", registered_at=now, form=rival))
@@ -318,3 +331,15 @@ async def test_the_custodian_is_told_what_to_pay(opened: Served) -> None:
     assert pain_001.read((await raw(opened, CUSTODIAN, "GET", path))[1])[0].message == order.message
     assert (await raw(opened, PLANT, "GET", path))[0] == 403
     assert (await raw(opened, CUSTODIAN, "GET", "/v1/custody/payments?day=2026-02-30"))[0] == 422
+
+
+@given(st.integers(1, 2**31), st.integers(1, 10**9), st.booleans())
+def test_a_reference_is_found_in_what_a_payer_wrote_and_a_slip_is_not(chain: int, number: int, is_debt: bool) -> None:
+    reference = (receivable_reference if is_debt else member_reference)(chain, number)
+    assert len(reference) <= 25
+    grouped = " ".join(reference[at : at + 4] for at in range(0, len(reference), 4))
+    for text in (reference, f"电费 {reference.lower()} 7月", grouped):
+        assert quoted_in(text, chain) == Quoted(is_debt, number)
+    assert quoted_in(reference, chain + 1) is None
+    slipped = reference[:-1] + str((int(reference[-1]) + 1) % 10)
+    assert quoted_in(slipped, chain) is None

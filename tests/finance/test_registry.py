@@ -1,5 +1,6 @@
 """What the registry shows, and what bars a sale: rules on values, the folder, and frauds tried in a real book."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -12,6 +13,7 @@ import pytest
 from data.units import format_instant, parse_instant_s
 from finance import outside, registry, registry_store, store
 from finance.book import RefusedError
+from finance.fapiao import Verdict
 from finance.outside import Outside
 from finance.registry import (
     Form,
@@ -211,7 +213,7 @@ def refused(act: Callable[[], None]) -> str:
     return error.value.code
 
 
-def test_a_pledge_outside_the_market_keeps_a_receivable_from_being_listed_and_sold(
+def test_a_conflicting_pledge_before_listing_one_released_and_one_that_appears_before_the_sale(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     a_day_on_terms(ledger)
@@ -279,3 +281,13 @@ def test_a_pledge_outside_the_market_keeps_a_receivable_from_being_listed_and_so
     assert for_sale() == "registry_search_stale"
     (folder / "searches" / "1.json").write_bytes(b"")
     assert for_sale() == "registry_unavailable"
+
+
+def test_the_files_that_operators_are_shown_can_be_read() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "operating.md").read_text("utf-8")
+    section = page[page.index("## Registry and tax office") : page.index("## When something fails")]
+    blocks = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    kinds: tuple[Any, ...] = (SearchCertificate, Registration, Verdict)
+    search, found, _ = (msgspec.json.decode(block, type=kind) for block, kind in zip(blocks, kinds, strict=True))
+    assert search.found == (found.number,)
+    assert code_of(Found(search, (found,)), subject=SUBJECT._replace(first_day="2026-06-30")) is None

@@ -35,6 +35,7 @@ def _registrations() -> None:
     op.create_table(
         "registrations",
         sa.Column("number", sa.String(length=40), nullable=False),
+        sa.Column("place", sa.BigInteger(), nullable=False),
         sa.Column("registration_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("receivable_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("party", sa.BigInteger(), nullable=False),
@@ -45,6 +46,7 @@ def _registrations() -> None:
         ),
         sa.ForeignKeyConstraint(["party"], ["members.member_id"], name="fk_registrations_party"),
         sa.PrimaryKeyConstraint("number", name="pk_registrations"),
+        sa.UniqueConstraint("place", name="uq_registrations_place"),
         sa.UniqueConstraint("registration_hash", name="uq_registrations_registration_hash"),
     )
     op.create_index("ix_registrations_receivable_id", "registrations", ["receivable_id"])
