@@ -46,6 +46,7 @@ from settlement.officer import Officer
 from settlement.witnesses import Signer, Statement
 from settlement.writer import Writer
 from tests.finance.ledger import BANK, TIME_ZONE, Ledger
+from tests.settlement.bank_rows import ask
 from tests.settlement.chained_world import (
     DISPUTE_WINDOW_S,
     WITNESS,
@@ -259,6 +260,7 @@ class WholeWorld:
         self.pull()
         with self.world.database.begin() as connection:
             tell(connection, first.receivable_id, first.face_fen, seller=first.creditor, bank=BANK, at_s=self.at_s)
+            ask(connection, first.receivable_id, seller=first.creditor, bank=BANK, at_s=self.at_s)
 
     def change_a_mind(self) -> None:
         """The listed one is taken off the list: signed and queued, the chain has not heard of it."""
