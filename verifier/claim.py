@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from verifier.chain import Event, Known, read_event
 from verifier.document import Fields
-from verifier.hashes import climb, leaf, root, word
+from verifier.hashes import climb, keccak, leaf, root, word
 from verifier.report import Report
 from verifier.trade import Trade
 
@@ -16,7 +16,10 @@ _EVIDENCE = (
     "carried_micro",
     "trades",
     "commitments",
+    "invoice",
+    "registrations",
 )
+_INVOICE = ("number", "issue_day", "net_fen", "tax_fen", "total_fen", "state")
 _CONTENT = (
     "period",
     "creditor",
@@ -75,6 +78,7 @@ def verify_claim(fields: Fields, report: Report, known: Known, subject: Subject)
     report.check("claim_face", face_micro == numbers[3], amount=numbers[3])
     report.believe("claim_carried", amount=carried_micro)
     _verify_sides(report, subject.trade, numbers[1], numbers[2])
+    _verify_told(evidence, report, numbers[3])
     _verify_events(fields, report, known, subject, _Claim(named, numbers[0], numbers[2], period_root))
 
 
@@ -100,6 +104,21 @@ def _verify_trades(fields: Fields, report: Report, subject: Subject, trades_root
     report.check("claim_has_trade", is_in, trade=subject.trade.common.trade_id)
     report.believe("claimed_commitments", count=len(roots))
     return total_micro
+
+
+def _verify_told(evidence: Fields, report: Report, face_micro: int) -> None:
+    """What others are said to know of it: whether it fits. Whether they do, only they can tell."""
+    if not evidence.is_null("invoice"):
+        invoice = evidence.fields("invoice", *_INVOICE)
+        net_fen, tax_fen, total_fen = (invoice.number(name) for name in ("net_fen", "tax_fen", "total_fen"))
+        fits = net_fen + tax_fen == total_fen and total_fen * _MICRO_PER_FEN == face_micro
+        number = invoice.text("number")
+        report.check("claim_invoice", fits, number=number)
+        report.believe("claimed_invoice", number=number, day=invoice.text("issue_day"), state=invoice.text("state"))
+    for each in evidence.objects("registrations", "number", "hash", "party"):
+        number, party = each.text("number"), each.number("party")
+        report.check("claim_registration", keccak(number.encode()) == each.hex("hash", 32), number=number)
+        report.believe("claimed_registration", number=number, party=party)
 
 
 def _verify_sides(report: Report, trade: Trade, creditor: int, debtor: int) -> None:

@@ -163,6 +163,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "the roots of the {count} commitments of the claimed trades: compare them with the chain",
         "所含成交的 {count} 个承诺根：请与链上比对",
     ),
+    "claim_invoice": ("Its tax invoice {number} is over its face", "其数电发票 {number} 金额与面额相符"),
+    "claimed_invoice": (
+        "that the tax office knows invoice {number} of {day}, said to be {state}: ask it",
+        "税务机关有 {day} 开具的发票 {number}(据称状态：{state})：请向税务机关查验",
+    ),
+    "claim_registration": (
+        "The hash of registration {number} is what the chain would have of it",
+        "登记证明 {number} 的摘要与链上所用一致",
+    ),
+    "claimed_registration": (
+        "that registration {number} secures member {party}: search the registry",
+        "登记证明 {number} 以会员 {party} 为担保权人：请在中登网查询",
+    ),
     "claim_event": ("{place} is an event of this receivable, in order", "{place} 是该应收账款的事件，次序正确"),
     "claim_issued": ("The chain says that period {period} was issued", "链上记载第 {period} 期已发行"),
     "claim_acknowledged": (
