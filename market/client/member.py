@@ -41,6 +41,12 @@ class _Page(msgspec.Struct):
     next: str | None = None
 
 
+class _News(msgspec.Struct):
+    items: list[Any]
+    last: int
+    more: bool
+
+
 @dataclass
 class Client(OrderEntry):
     """One member (or, with ``member`` None, the public) at one market.
@@ -108,11 +114,25 @@ class Client(OrderEntry):
         found: list[Any] = []
         cursor: str | None = None
         while True:
-            page = await self.ask(_Page, "GET", path, query={**query, **({"cursor": cursor} if cursor else {})})
-            found += page.items
-            cursor = page.next
+            items, cursor = await self.page(path, cursor, **query)
+            found += items
             if cursor is None:
                 return found
+
+    async def page(self, path: str, cursor: str | None = None, /, **query: str) -> tuple[list[Any], str | None]:
+        """The items of one page, and the cursor of the next one; None at the end, not where a page is short."""
+        page = await self.ask(_Page, "GET", path, query={**query, **({"cursor": cursor} if cursor else {})})
+        return page.items, page.next
+
+    async def events(self, after: int = 0, /, **query: str) -> tuple[list[Any], int]:
+        """What is there of the feed after an event, and the number to go on after; call again for what comes later."""
+        found: list[Any] = []
+        while True:
+            news = await self.ask(_News, "GET", "/v1/events", query={**query, "after": str(after)})
+            found += news.items
+            after = news.last
+            if not news.more:
+                return found, after
 
     async def _send(self, request: Request) -> tuple[int, bytes]:
         return await send(self.http, request, self._bearer, self.patience_s)

@@ -86,6 +86,8 @@ class SyncClient:
     get = _of_client(Client.get)
     post = _of_client(Client.post)
     items = _of_client(Client.items)
+    page = _of_client(Client.page)
+    events = _of_client(Client.events)
     facts = _of_client(Client.facts)
     register = _of_client(Client.register)
     log_in = _of_client(Client.log_in)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from finance import telling
+from market.client import Client
 from market.clock import ManualClock
 from tests.finance.many import add_rows, id_of, row_of
 from tests.market.world import open_market
@@ -46,3 +47,9 @@ async def test_a_bank_sees_by_consent_until_it_ends(tmp_path: Path) -> None:
         assert telling.tell_due(world.context.database, 0)
         heard = (await bank.get("/v1/events?kind=consent")).body["items"]
         assert [(each["subject"], each["after"]) for each in heard] == [(1, "granted"), (2, "withdrawn")]
+        client = Client(world.http, world.server, bank.member, bank.key)
+        assert await client.events(limit="1") == (heard, 2)
+        assert await client.events(2, kind="consent") == ([], 2)
+        first, cursor = await client.page("/v1/consents", limit="1")
+        assert cursor is not None
+        assert (first, await client.page("/v1/consents", cursor)) == ([granted.body], ([withdrawn.body], None))
