@@ -41,6 +41,11 @@ struct Mint:
     reference: bytes32
     to_escrow: bool
 
+# an account that is paid
+struct Payee:
+    account: uint256
+    amount: uint256
+
 struct Entry:
     member: uint256
     amount: uint256
@@ -113,6 +118,7 @@ BURN: constant(bytes32) = keccak256(
 MEMBERS: immutable(IMembers)
 CLEARING: immutable(IClearing)
 RECEIVABLES: immutable(address)
+SALES: immutable(address)
 PREDECESSOR: immutable(address)
 
 balance_of: public(HashMap[uint256, uint256])
@@ -124,10 +130,12 @@ migrated_total: uint256
 
 
 @deploy
-def __init__(salt: bytes32, members: address, clearing: address, receivables: address, predecessor: address):
+def __init__(
+    salt: bytes32, members: address, clearing: address, receivables: address, sales: address, predecessor: address
+):
     """
     @param salt 32 random genesis bytes
-    @param clearing, receivables The two contracts that may move money, known before they are deployed
+    @param clearing, receivables, sales The contracts that may move money, known before they are deployed
     @param predecessor Whose balances these will be, none for the first
     """
     eip712.__init__(salt)
@@ -136,6 +144,7 @@ def __init__(salt: bytes32, members: address, clearing: address, receivables: ad
     MEMBERS = IMembers(members)
     CLEARING = IClearing(clearing)
     RECEIVABLES = receivables
+    SALES = sales
     self.attestation = Attestation(as_of_s=block.timestamp, balance=0, is_backed=True)
 
 
@@ -245,7 +254,7 @@ def burn(
 @external
 def move(source: uint256, target: uint256, amount: uint256):
     """
-    @notice Move money between two accounts; only for Clearing and Receivables, which have checked who signed
+    @notice Move money between two accounts; only for Clearing, Receivables and Sales, which have checked who signed
     @dev Reverts: closed, not_a_mover, insufficient_cash.
     @param source The account that pays
     @param target The account that receives
@@ -256,21 +265,16 @@ def move(source: uint256, target: uint256, amount: uint256):
 
 
 @external
-def split(source: uint256, first: uint256, first_amount: uint256, second: uint256, second_amount: uint256):
+def spread(source: uint256, payees: DynArray[Payee, 20]):
     """
-    @notice Move money from one account to two, or to neither; an amount may be zero
+    @notice Move money from one account to several, or to none of them; for the same contracts
     @dev Reverts: closed, not_a_mover, insufficient_cash.
     @param source The account that pays
-    @param first The account that receives first
-    @param first_amount Micro-yuan for the first
-    @param second The account that receives second
-    @param second_amount Micro-yuan for the second
+    @param payees Up to 20 accounts that receive, with micro-yuan for each
     """
     self._check_sender()
-    if first_amount != 0:
-        self._move(source, first, first_amount)
-    if second_amount != 0:
-        self._move(source, second, second_amount)
+    for payee: Payee in payees:
+        self._move(source, payee.account, payee.amount)
 
 
 @external
@@ -390,7 +394,8 @@ def _is_reference_used(reference: bytes32) -> bool:
 @view
 def _check_sender():
     migration._check_open()
-    assert msg.sender == CLEARING.address or msg.sender == RECEIVABLES, "not_a_mover"
+    is_mover: bool = msg.sender == CLEARING.address or msg.sender == RECEIVABLES or msg.sender == SALES
+    assert is_mover, "not_a_mover"
 
 
 @internal

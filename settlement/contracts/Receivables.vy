@@ -1,40 +1,55 @@
 # pragma version 0.4.3
+#pragma optimize codesize
+
 """
 @title Receivables: who owes whom, and who advanced the money
-@notice A receivable can only come from a period's root, which operator and checker signed; a (creditor, debtor,
-        terms, period) is claimed once; nothing is financed before its debtor acknowledged it; cash in = the holder's
-        advance, then the seller's residual. Every change of state is an event with actor, before and after.
-        States: 1 issued, 2 acknowledged, 3 listed, 5 financed, 7 partly paid, 12 settled, 13 rejected.
+@notice A receivable can only come from a period's root, which operator and checker signed; a (creditor, debtor, terms,
+        period) and each trade are claimed once; nothing is financed before its debtor acknowledged it. Every change of
+        state is an event with actor, before and after. States are in `life.vy`.
 """
 
 import eip712
+import fates
+import life
+import parts
+import payments
+import trade_claims
 
 initializes: eip712
+initializes: life[eip712 := eip712]
+initializes: trade_claims[life := life]
+initializes: parts[life := life, trade_claims := trade_claims]
+initializes: payments[life := life, parts := parts]
+initializes: fates[eip712 := eip712, life := life, parts := parts]
 
-interface IMembers:
-    def is_signed(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool: view
-    def check_mover(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool: view
-    def both_approve(
-        role: uint256,
-        approvals: DynArray[eip712.Approval, 5],
-        other_role: uint256,
-        other_approvals: DynArray[eip712.Approval, 5],
-        digest: bytes32,
-    ) -> bool: view
-    def check_sale(
-        bank: uint256,
-        offer: bytes32,
-        bank_r: uint256,
-        bank_s: uint256,
-        seller: uint256,
-        acceptance: bytes32,
-        seller_r: uint256,
-        seller_s: uint256,
-    ) -> bool: view
-
-interface ICash:
-    def move(source: uint256, target: uint256, amount: uint256): nonpayable
-    def split(source: uint256, first: uint256, first_amount: uint256, second: uint256, second_amount: uint256): nonpayable
+exports: (
+    life.claim_of,
+    life.is_registered,
+    trade_claims.claim_trades,
+    trade_claims.claimant_of,
+    trade_claims.claimed_count,
+    trade_claims.is_complete,
+    parts.split_part,
+    parts.transfer_part,
+    parts.merge_parts,
+    parts.pledge_part,
+    parts.release_part,
+    parts.parts_of,
+    parts.part_of,
+    payments.repay,
+    payments.buy_back,
+    payments.compensate,
+    fates.next_ruling,
+    fates.mark_many,
+    fates.demand,
+    fates.declare_default,
+    fates.write_off,
+    fates.dispute,
+    fates.withdraw_dispute,
+    fates.concede,
+    fates.decide,
+    fates.set_frozen,
+)
 
 # what the period's tree commits to; days are counted from 1970-01-01
 struct Receivable:
@@ -48,31 +63,28 @@ struct Receivable:
     trades_root: bytes32
     salt: bytes32
 
-struct ProofStep:
-    on_left: bool
-    sibling: bytes32
-
-struct Offer:
-    receivable: bytes32
-    bank: uint256
-    advance: uint256
-    proceeds: uint256
-    nonce: uint256
-    deadline: uint256
+# the way up a tree: `sides` has a bit for each sibling, from below, set where the sibling is on the left
+struct Path:
+    sides: uint256
+    siblings: DynArray[bytes32, 32]
 
 struct Proven:
     receivable: Receivable
-    proof: DynArray[ProofStep, 32]
+    path: Path
 
-# what lives here: the holder's claim is `advance`, the creditor's the rest of the face
-struct Claim:
+# a receivable under a root that its debtor acknowledged
+struct Acknowledged:
+    receivable: bytes32
+    path: Path
+
+# what a sale must know
+struct Listing:
     state: uint256
     creditor: uint256
     debtor: uint256
-    holder: uint256
     face: uint256
-    advance: uint256
-    paid: uint256
+    due_day: uint256
+    is_frozen: bool
 
 
 event PeriodIssued:
@@ -88,77 +100,74 @@ event Materialised:
     face: uint256
     due_day: uint256
 
-event Changed:
-    receivable: indexed(bytes32)
-    actor: uint256
-    before: uint256
-    after: uint256
+event RootAcknowledged:
+    debtor: indexed(uint256)
+    root: bytes32
 
-event Financed:
+event Assigned:
     receivable: indexed(bytes32)
     bank: uint256
     advance: uint256
-    proceeds: uint256
-
-event Repaid:
-    receivable: indexed(bytes32)
-    amount: uint256
-    to_holder: uint256
-    to_creditor: uint256
-    paid: uint256
+    costs: uint256
+    late_rate: uint256
+    year_days: uint256
+    with_recourse: bool
+    registration: bytes32
 
 
 OPERATOR: constant(uint256) = 1
 CHECKER: constant(uint256) = 2
 
-ABSENT: constant(uint256) = 0
-ISSUED: constant(uint256) = 1
-ACKNOWLEDGED: constant(uint256) = 2
-LISTED: constant(uint256) = 3
-FINANCED: constant(uint256) = 5
-PARTLY_PAID: constant(uint256) = 7
-SETTLED: constant(uint256) = 12
-REJECTED: constant(uint256) = 13
-
-NOBODY: constant(uint256) = 0
-MICRO_PER_FEN: constant(uint256) = 10_000
-
 ISSUE_PERIOD: constant(bytes32) = keccak256("IssuePeriod(uint256 period,bytes32 root,uint256 count)")
 ACKNOWLEDGE_MANY: constant(bytes32) = keccak256(
-    "AcknowledgeMany(uint256 debtor,bytes32 receivablesHash,uint256 nonce,uint256 deadline)"
+    "AcknowledgeMany(uint256 debtor,bytes32 receivablesHash,bytes32 collection,uint256 nonce,uint256 deadline)"
+)
+ACKNOWLEDGE_ROOT: constant(bytes32) = keccak256(
+    "AcknowledgeRoot(uint256 debtor,bytes32 root,bytes32 collection,uint256 nonce,uint256 deadline)"
 )
 REJECT: constant(bytes32) = keccak256("Reject(bytes32 receivable,uint256 debtor,uint256 nonce,uint256 deadline)")
+CANCEL: constant(bytes32) = keccak256("Cancel(bytes32 receivable,uint256 creditor,uint256 nonce,uint256 deadline)")
 SET_LISTED: constant(bytes32) = keccak256(
     "SetListed(bytes32 receivable,uint256 creditor,bool listed,uint256 nonce,uint256 deadline)"
 )
-OFFER: constant(bytes32) = keccak256(
-    "Offer(bytes32 receivable,uint256 bank,uint256 advance,uint256 proceeds,uint256 nonce,uint256 deadline)"
-)
-ACCEPTANCE: constant(bytes32) = keccak256(
-    "Acceptance(bytes32 offer,uint256 seller,uint256 nonce,uint256 deadline)"
-)
-REPAY: constant(bytes32) = keccak256(
-    "Repay(bytes32 receivable,uint256 debtor,uint256 amount,uint256 nonce,uint256 deadline)"
-)
 
-MEMBERS: immutable(IMembers)
-CASH: immutable(ICash)
+# hash of the account into which debtors pay; they sign that paying elsewhere does not discharge them
+COLLECTION: immutable(bytes32)
 
 last_period: public(uint256)
 root_of: public(HashMap[uint256, bytes32])
-is_claimed: public(HashMap[bytes32, bool])
-claim_of: public(HashMap[bytes32, Claim])
+# (creditor, debtor, terms, period) -> the receivable that claimed it
+claimed_by: HashMap[bytes32, bytes32]
+# debtor -> root -> whether it acknowledged all that is under it
+is_root_acknowledged: public(HashMap[uint256, HashMap[bytes32, bool]])
 
 
 @deploy
-def __init__(salt: bytes32, members: address, cash: address):
+def __init__(
+    salt: bytes32, members: address, cash: address, sales: address, collection: bytes32, day_offset_s: uint256
+):
     """
     @param salt 32 random genesis bytes
-    @param cash The money contract, known before it is deployed
+    @param members Whose signatures count
+    @param cash The money contract
+    @param sales Where receivables are sold, known before it is deployed
+    @param collection Hash of the account into which debtors pay
+    @param day_offset_s What local time is ahead of UTC
     """
     eip712.__init__(salt)
-    MEMBERS = IMembers(members)
-    CASH = ICash(cash)
+    life.__init__(members, sales, day_offset_s)
+    payments.__init__(cash)
+    COLLECTION = collection
+
+
+@external
+@view
+def collection() -> bytes32:
+    """
+    @notice The hash of the account into which debtors pay, as they sign it
+    @return 32 bytes
+    """
+    return COLLECTION
 
 
 @external
@@ -181,9 +190,8 @@ def issue_period(
     assert period > self.last_period, "period_not_ascending"
     assert count != 0, "no_receivables"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(ISSUE_PERIOD, period, root, count)))
-    assert staticcall MEMBERS.both_approve(
-        OPERATOR, operator_approvals, CHECKER, checker_approvals, digest
-    ), "approvals_missing"
+    assert life._has_approvals(OPERATOR, digest, operator_approvals), "approvals_missing"
+    assert life._has_approvals(CHECKER, digest, checker_approvals), "approvals_missing"
     self.last_period = period
     self.root_of[period] = root
     log PeriodIssued(period=period, root=root, count=count)
@@ -193,63 +201,132 @@ def issue_period(
 def materialise_many(proven: DynArray[Proven, 20]):
     """
     @notice Bring receivables of issued periods onto the chain; anyone may, the proofs are all it takes
-    @dev A receivable's id is its leaf in the period's tree. Reverts: claimed_twice, not_whole_fen, wrong_proof.
+    @dev A receivable's id is its leaf in the period's tree. Reverts: claimed_twice, not_whole_fen, due_before_issue,
+         wrong_proof.
     @param proven Up to 20 receivables with their paths
     """
     for each: Proven in proven:
-        self._materialise(each.receivable, each.proof)
+        self._materialise(each.receivable, each.path)
+
+
+# ---------------------------------------------------------------------------------------------- the debtor
 
 
 @external
 def acknowledge_many(
-    debtor: uint256, receivables: DynArray[bytes32, 100], nonce: uint256, deadline: uint256, r: uint256, s: uint256
+    debtor: uint256,
+    receivables: DynArray[bytes32, 100],
+    collection: bytes32,
+    nonce: uint256,
+    deadline: uint256,
+    r: uint256,
+    s: uint256,
 ):
     """
-    @notice The debtor agrees to owe; one signature for many. It waives defences against later holders
-    @dev Reverts: deadline_passed, bad_signature, nonce_used, not_issued, not_the_debtor.
+    @notice The debtor agrees to owe, and to pay into the collection account only. It waives defences against later holders
+    @dev Reverts: wrong_collection, deadline_passed, bad_signature, nonce_used, illegal_transition, not_the_debtor.
     @param debtor Who owes
-    @param receivables Their ids
+    @param receivables Their ids, one signature for all
+    @param collection Hash of the collection account
     @param nonce Any number that the signer has not used here
     @param deadline The last second at which the signature counts
     @param r The signature, and
     @param s its other half
     """
-    eip712._check_deadline(deadline)
-    hashed: bytes32 = keccak256(abi_encode(receivables))
-    digest: bytes32 = eip712._digest(keccak256(abi_encode(ACKNOWLEDGE_MANY, debtor, hashed, nonce, deadline)))
-    assert staticcall MEMBERS.is_signed(debtor, digest, r, s), "bad_signature"
-    eip712._use_nonce(debtor, nonce)
+    named: bytes32 = keccak256(abi_encode(receivables))
+    self._use_notice(
+        ACKNOWLEDGE_MANY, debtor, named, collection, life.Word(nonce=nonce, deadline=deadline, r=r, s=s)
+    )
     for receivable: bytes32 in receivables:
-        assert self.claim_of[receivable].state == ISSUED, "not_issued"
-        assert self.claim_of[receivable].debtor == debtor, "not_the_debtor"
-        self._change(receivable, debtor, ISSUED, ACKNOWLEDGED)
+        self._acknowledge(receivable, debtor)
+
+
+@external
+def acknowledge_root(
+    debtor: uint256, root: bytes32, collection: bytes32, nonce: uint256, deadline: uint256, r: uint256, s: uint256
+):
+    """
+    @notice The debtor agrees to owe all receivables under a root; each is acknowledged when it is proven
+    @dev Reverts: wrong_collection, deadline_passed, bad_signature, nonce_used.
+    @param debtor Who owes
+    @param root Root over the receivables' ids
+    @param collection Hash of the collection account
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
+    """
+    self._use_notice(
+        ACKNOWLEDGE_ROOT, debtor, root, collection, life.Word(nonce=nonce, deadline=deadline, r=r, s=s)
+    )
+    self.is_root_acknowledged[debtor][root] = True
+    log RootAcknowledged(debtor=debtor, root=root)
+
+
+@external
+def acknowledge_proven(debtor: uint256, root: bytes32, proven: DynArray[Acknowledged, 50]):
+    """
+    @notice Acknowledge receivables under a root that their debtor acknowledged; anyone may
+    @dev Reverts: root_not_acknowledged, wrong_proof, illegal_transition, not_the_debtor.
+    @param debtor Who owes
+    @param root The root that it signed
+    @param proven Up to 50 receivables with their paths
+    """
+    assert self.is_root_acknowledged[debtor][root], "root_not_acknowledged"
+    for each: Acknowledged in proven:
+        assert self._climb(each.receivable, each.path) == root, "wrong_proof"
+        self._acknowledge(each.receivable, debtor)
 
 
 @external
 def reject(receivable: bytes32, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice The debtor refuses a receivable it has not acknowledged
-    @dev Reverts: deadline_passed, not_issued, bad_signature, nonce_used.
+    @dev Reverts: illegal_transition, deadline_passed, bad_signature, nonce_used.
     @param receivable Its id
     @param nonce Any number that the signer has not used here
     @param deadline The last second at which the signature counts
     @param r The signature, and
     @param s its other half
     """
-    eip712._check_deadline(deadline)
-    assert self.claim_of[receivable].state == ISSUED, "not_issued"
-    debtor: uint256 = self.claim_of[receivable].debtor
-    digest: bytes32 = eip712._digest(keccak256(abi_encode(REJECT, receivable, debtor, nonce, deadline)))
-    assert staticcall MEMBERS.is_signed(debtor, digest, r, s), "bad_signature"
-    eip712._use_nonce(debtor, nonce)
-    self._change(receivable, debtor, ISSUED, REJECTED)
+    self._refuse(
+        receivable,
+        life.claims[receivable].debtor,
+        REJECT,
+        life.REJECTED,
+        life.Word(nonce=nonce, deadline=deadline, r=r, s=s),
+    )
+
+
+# -------------------------------------------------------------------------------------------- the creditor
+
+
+@external
+def cancel(receivable: bytes32, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
+    """
+    @notice The creditor takes back a receivable that is not acknowledged
+    @dev Reverts: illegal_transition, deadline_passed, bad_signature, nonce_used.
+    @param receivable Its id
+    @param nonce Any number that the signer has not used here
+    @param deadline The last second at which the signature counts
+    @param r The signature, and
+    @param s its other half
+    """
+    self._refuse(
+        receivable,
+        life.claims[receivable].creditor,
+        CANCEL,
+        life.CANCELLED,
+        life.Word(nonce=nonce, deadline=deadline, r=r, s=s),
+    )
 
 
 @external
 def set_listed(receivable: bytes32, listed: bool, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
-    @notice The creditor puts an acknowledged receivable up for sale, or takes it back
-    @dev Reverts: deadline_passed, not_acknowledged, bad_signature, member_frozen, nonce_used.
+    @notice The creditor puts a whole acknowledged receivable up for sale, or takes it back
+    @dev Reverts: illegal_transition, receivable_frozen, trades_unclaimed, not_whole, past_due, auction_open,
+         deadline_passed, bad_signature, member_frozen, nonce_used.
     @param receivable Its id
     @param listed Whether it shall be for sale
     @param nonce Any number that the signer has not used here
@@ -257,134 +334,217 @@ def set_listed(receivable: bytes32, listed: bool, nonce: uint256, deadline: uint
     @param r The signature, and
     @param s its other half
     """
-    eip712._check_deadline(deadline)
-    before: uint256 = ACKNOWLEDGED if listed else LISTED
-    after: uint256 = LISTED if listed else ACKNOWLEDGED
-    assert self.claim_of[receivable].state == before, "not_acknowledged" if listed else "not_listed"
-    creditor: uint256 = self.claim_of[receivable].creditor
-    digest: bytes32 = eip712._digest(keccak256(abi_encode(SET_LISTED, receivable, creditor, listed, nonce, deadline)))
-    assert staticcall MEMBERS.check_mover(creditor, digest, r, s)
-    eip712._use_nonce(creditor, nonce)
-    self._change(receivable, creditor, before, after)
+    before: uint256 = life.LISTED
+    after: uint256 = life.ACKNOWLEDGED
+    if listed:
+        before = life.ACKNOWLEDGED
+        after = life.LISTED
+        life._check_free(receivable)
+        assert trade_claims.is_complete[receivable], "trades_unclaimed"
+        assert len(parts.held[receivable]) == 1, "not_whole"
+        parts._check_creditors(receivable)
+        assert life._local_day() < life.claims[receivable].due_day, "past_due"
+    else:
+        assert not staticcall life.SALES.has_auction(receivable), "auction_open"
+    life._check_state(receivable, 1 << before)
+    creditor: uint256 = life.claims[receivable].creditor
+    content: bytes32 = keccak256(abi_encode(SET_LISTED, receivable, creditor, listed, nonce, deadline))
+    life._use_movers_word(creditor, content, life.Word(nonce=nonce, deadline=deadline, r=r, s=s))
+    life._change(receivable, creditor, before, after)
+
+
+# ----------------------------------------------------------------------------------------------- for Sales
 
 
 @external
-def finance(
-    offer: Offer,
-    bank_r: uint256,
-    bank_s: uint256,
-    seller_nonce: uint256,
-    seller_deadline: uint256,
-    seller_r: uint256,
-    seller_s: uint256,
+@view
+def listing_of(receivable: bytes32) -> Listing:
+    """
+    @notice What a sale must know of a receivable
+    @param receivable Its id
+    @return All zero when it is not on the chain
+    """
+    claim: life.Claim = life._claim(receivable)
+    return Listing(
+        state=claim.state,
+        creditor=claim.creditor,
+        debtor=claim.debtor,
+        face=claim.face,
+        due_day=claim.due_day,
+        is_frozen=claim.is_frozen,
+    )
+
+
+@external
+def use_registration(registration: bytes32):
+    """
+    @notice Use up the registration under which something is sold; only for Sales
+    @dev Reverts: not_sales, registration_missing, registration_used.
+    @param registration Hash of the registry's number
+    """
+    self._check_sales()
+    life._register(registration)
+
+
+@external
+def reserve(receivable: bytes32, bank: uint256):
+    """
+    @notice An auction was won: nothing else happens to the receivable until the winner pays; only for Sales
+    @dev Reverts: not_sales, illegal_transition, receivable_frozen.
+    @param receivable Its id
+    @param bank The winner
+    """
+    self._check_sales()
+    life._check_state(receivable, 1 << life.LISTED)
+    life._check_free(receivable)
+    life._change(receivable, bank, life.LISTED, life.RESERVED)
+
+
+@external
+def release(receivable: bytes32, bank: uint256):
+    """
+    @notice Nobody paid: the receivable is for sale again; only for Sales
+    @dev Reverts: not_sales, illegal_transition.
+    @param receivable Its id
+    @param bank Whose time is over
+    """
+    self._check_sales()
+    life._check_state(receivable, 1 << life.RESERVED)
+    life._change(receivable, bank, life.RESERVED, life.LISTED)
+
+
+@external
+def assign(
+    receivable: bytes32,
+    bank: uint256,
+    advance: uint256,
+    costs: uint256,
+    late_rate: uint256,
+    year_days: uint256,
+    with_recourse: bool,
+    registration: bytes32,
 ):
     """
-    @notice Delivery versus payment: the proceeds to the seller and the claim to the bank, or neither
-    @dev Reverts: deadline_passed, not_listed, advance_above_face, proceeds_out_of_range, not_whole_fen,
-         not_a_bank, bad_signature, member_frozen, nonce_used, insufficient_cash.
-    @param offer Signed by the bank; the seller signs an acceptance of its digest
-    @param bank_r The bank's signature, and
-    @param bank_s its other half
-    @param seller_nonce Any number that the seller has not used here
-    @param seller_deadline The last second at which the acceptance counts
-    @param seller_r The seller's signature, and
-    @param seller_s its other half
-    """
-    eip712._check_deadline(offer.deadline)
-    eip712._check_deadline(seller_deadline)
-    claim: Claim = self.claim_of[offer.receivable]
-    assert claim.state == LISTED, "not_listed"
-    assert offer.advance <= claim.face, "advance_above_face"
-    assert offer.proceeds != 0 and offer.proceeds <= offer.advance, "proceeds_out_of_range"
-    assert offer.advance % MICRO_PER_FEN == 0 and offer.proceeds % MICRO_PER_FEN == 0, "not_whole_fen"
-    offer_digest: bytes32 = eip712._digest(keccak256(abi_encode(OFFER, offer)))
-    acceptance: bytes32 = eip712._digest(
-        keccak256(abi_encode(ACCEPTANCE, offer_digest, claim.creditor, seller_nonce, seller_deadline))
-    )
-    assert staticcall MEMBERS.check_sale(
-        offer.bank, offer_digest, bank_r, bank_s, claim.creditor, acceptance, seller_r, seller_s
-    )
-    eip712._use_nonce(offer.bank, offer.nonce)
-    eip712._use_nonce(claim.creditor, seller_nonce)
-    self.claim_of[offer.receivable].holder = offer.bank
-    self.claim_of[offer.receivable].advance = offer.advance
-    log Financed(
-        receivable=offer.receivable, bank=offer.bank, advance=offer.advance, proceeds=offer.proceeds
-    )
-    self._change(offer.receivable, claim.creditor, LISTED, FINANCED)
-    extcall CASH.move(offer.bank, claim.creditor, offer.proceeds)
-
-
-@external
-def repay(receivable: bytes32, amount: uint256, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
-    """
-    @notice The debtor pays, in part or whole: the holder's advance first, then the seller's residual
-    @dev Reverts: deadline_passed, not_payable, not_whole_fen, overpaid, bad_signature, nonce_used,
-         insufficient_cash.
+    @notice The receivable is sold: the advance is the bank's, the rest the creditor's residual; only for Sales
+    @dev Sales checked the terms and used up the registration. Reverts: not_sales, illegal_transition, receivable_frozen,
+         past_due, advance_above_face.
     @param receivable Its id
-    @param amount Micro-yuan
-    @param nonce Any number that the signer has not used here
-    @param deadline The last second at which the signature counts
-    @param r The signature, and
-    @param s its other half
+    @param bank Who pays for it
+    @param advance Micro-yuan that the bank is owed at maturity
+    @param costs Micro-yuan that it is owed before that, out of the residual
+    @param late_rate Yearly interest after the due day, parts per million
+    @param year_days 360 or 365
+    @param with_recourse Whether the creditor buys it back when it is overdue and the holder demands
+    @param registration Hash of the registry's number
     """
-    eip712._check_deadline(deadline)
-    claim: Claim = self.claim_of[receivable]
-    assert claim.state >= ACKNOWLEDGED and claim.state <= PARTLY_PAID, "not_payable"
-    assert amount != 0 and amount % MICRO_PER_FEN == 0, "not_whole_fen"
-    assert claim.paid + amount <= claim.face, "overpaid"
-    digest: bytes32 = eip712._digest(
-        keccak256(abi_encode(REPAY, receivable, claim.debtor, amount, nonce, deadline))
+    self._check_sales()
+    life._check_state(receivable, (1 << life.LISTED) | (1 << life.RESERVED))
+    life._check_free(receivable)
+    claim: life.Claim = life._claim(receivable)
+    assert life._local_day() < claim.due_day, "past_due"
+    assert advance != 0 and advance <= claim.face, "advance_above_face"
+    claim.residual_open = claim.face - advance
+    claim.advance = advance
+    claim.advance_open = advance
+    claim.costs_due = costs
+    claim.late_rate = late_rate
+    claim.year_days = year_days
+    claim.accrued_day = claim.due_day
+    claim.with_recourse = with_recourse
+    life._keep(receivable, claim)
+    parts._assign(receivable, bank, advance)
+    log Assigned(
+        receivable=receivable,
+        bank=bank,
+        advance=advance,
+        costs=costs,
+        late_rate=late_rate,
+        year_days=year_days,
+        with_recourse=with_recourse,
+        registration=registration,
     )
-    assert staticcall MEMBERS.is_signed(claim.debtor, digest, r, s), "bad_signature"
-    eip712._use_nonce(claim.debtor, nonce)
-    paid: uint256 = claim.paid + amount
-    to_holder: uint256 = min(amount, claim.advance - min(claim.paid, claim.advance))
-    self.claim_of[receivable].paid = paid
-    log Repaid(
-        receivable=receivable, amount=amount, to_holder=to_holder, to_creditor=amount - to_holder, paid=paid
-    )
-    self._change(receivable, claim.debtor, claim.state, SETTLED if paid == claim.face else PARTLY_PAID)
-    extcall CASH.split(claim.debtor, claim.holder, to_holder, claim.creditor, amount - to_holder)
+    life._change(receivable, claim.creditor, claim.state, life.FINANCED)
+
+
+# ----------------------------------------------------------------------------------------------- the steps
 
 
 @internal
-def _change(receivable: bytes32, actor: uint256, before: uint256, after: uint256):
-    self.claim_of[receivable].state = after
-    log Changed(receivable=receivable, actor=actor, before=before, after=after)
+@view
+def _check_sales():
+    assert msg.sender == life.SALES.address, "not_sales"
 
 
 @internal
-def _materialise(receivable: Receivable, proof: DynArray[ProofStep, 32]):
-    receivable_id: bytes32 = keccak256(concat(x"00", abi_encode(receivable)))
-    claim: bytes32 = keccak256(
+def _use_notice(act: bytes32, debtor: uint256, named: bytes32, collection: bytes32, word: life.Word):
+    """
+    @dev The debtor's word that it owes, and where it pays.
+    """
+    assert collection == COLLECTION, "wrong_collection"
+    content: bytes32 = keccak256(abi_encode(act, debtor, named, collection, word.nonce, word.deadline))
+    life._use_word(debtor, content, word)
+
+
+@internal
+def _acknowledge(receivable: bytes32, debtor: uint256):
+    life._check_state(receivable, 1 << life.ISSUED)
+    assert life.claims[receivable].debtor == debtor, "not_the_debtor"
+    life._change(receivable, debtor, life.ISSUED, life.ACKNOWLEDGED)
+
+
+@internal
+def _refuse(receivable: bytes32, member: uint256, act: bytes32, after: uint256, word: life.Word):
+    """
+    @dev One side does not want it: no part is left.
+    """
+    life._check_state(receivable, 1 << life.ISSUED)
+    life._use_plain_word(act, receivable, member, word)
+    parts._end(receivable, member)
+    life._change(receivable, member, life.ISSUED, after)
+
+
+@internal
+def _materialise(receivable: Receivable, path: Path):
+    name: bytes32 = keccak256(concat(x"00", abi_encode(receivable)))
+    key: bytes32 = keccak256(
         abi_encode(receivable.creditor, receivable.debtor, receivable.terms_days, receivable.period)
     )
-    assert self.claim_of[receivable_id].state == ABSENT and not self.is_claimed[claim], "claimed_twice"
-    assert receivable.face != 0 and receivable.face % MICRO_PER_FEN == 0, "not_whole_fen"
-    root: bytes32 = receivable_id
-    for step: ProofStep in proof:
-        if step.on_left:
-            root = keccak256(concat(x"01", step.sibling, root))
-        else:
-            root = keccak256(concat(x"01", root, step.sibling))
-    assert root == self.root_of[receivable.period], "wrong_proof"
-    self.is_claimed[claim] = True
-    self.claim_of[receivable_id] = Claim(
-        state=ABSENT,
-        creditor=receivable.creditor,
-        debtor=receivable.debtor,
-        holder=receivable.creditor,
-        face=receivable.face,
-        advance=0,
-        paid=0,
-    )
+    before: bytes32 = self.claimed_by[key]
+    is_free: bool = before == empty(bytes32) or life.claims[before].state == life.VOID
+    assert is_free and life.claims[name].state == life.ABSENT, "claimed_twice"
+    assert receivable.face != 0 and receivable.face % life.FEN == 0, "not_whole_fen"
+    assert receivable.due_day >= receivable.issue_day, "due_before_issue"
+    assert self._climb(name, path) == self.root_of[receivable.period], "wrong_proof"
+    self.claimed_by[key] = name
+    claim: life.Claim = empty(life.Claim)
+    claim.creditor = receivable.creditor
+    claim.debtor = receivable.debtor
+    claim.face = receivable.face
+    claim.due_day = receivable.due_day
+    claim.trades_root = receivable.trades_root
+    claim.residual_open = receivable.face
+    life._keep(name, claim)
     log Materialised(
-        receivable=receivable_id,
+        receivable=name,
         period=receivable.period,
         creditor=receivable.creditor,
         debtor=receivable.debtor,
         face=receivable.face,
         due_day=receivable.due_day,
     )
-    self._change(receivable_id, NOBODY, ABSENT, ISSUED)
+    parts._begin(name, receivable.creditor, receivable.face)
+    life._change(name, life.NOBODY, life.ABSENT, life.ISSUED)
+
+
+@internal
+@pure
+def _climb(leaf: bytes32, path: Path) -> bytes32:
+    root: bytes32 = leaf
+    sides: uint256 = path.sides
+    for sibling: bytes32 in path.siblings:
+        if sides & 1 == 1:
+            root = keccak256(concat(x"01", sibling, root))
+        else:
+            root = keccak256(concat(x"01", root, sibling))
+        sides >>= 1
+    return root
