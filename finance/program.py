@@ -87,7 +87,5 @@ def best_row(rows: Iterable[PriceRow], debtor: int, days: int) -> PriceRow | Non
 
 def terms_of_draw(face_fen: int, conditions: Conditions, row: PriceRow, today: date, due_day: date) -> Terms:
     """What a draw comes to today, as the contract computes it. Raises OfferError as ``terms_of``."""
-    quote = Quote(
-        conditions.advance_rate_ppm, row.rate_ppm, DayCount(str(conditions.year_days)), conditions.fee_fen
-    )
+    quote = Quote(conditions.advance_rate_ppm, row.rate_ppm, DayCount(str(conditions.year_days)), conditions.fee_fen)
     return terms_of(face_fen, quote, days_between(today, due_day))

@@ -134,5 +134,5 @@ def was_signed(member: int, digest: bytes, signature: bytes, at_s: int, history:
 
 
 def claim_of(receivable_id: bytes) -> Call:
-    """-> ((state, creditor, debtor, holder, face, advance, paid),), all zero before it is materialised."""
+    """-> (``receivable_acts.ClaimView``,), all zero before it is materialised."""
     return call("Receivables", "claim_of", ("bytes32",), receivable_id)

@@ -23,7 +23,7 @@ from settlement.event_proof import EventProof
 from settlement.headers import BlockHeader
 from settlement.intents import Domain
 
-CONTRACTS = ("Members", "Cash", "Clearing", "Receivables", "Disputes")
+CONTRACTS = ("Members", "Cash", "Clearing", "Receivables", "Disputes", "Sales")
 """In the order of deployment."""
 
 

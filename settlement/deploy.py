@@ -38,6 +38,7 @@ class Genesis(NamedTuple):
     slots are traded, ``verifier`` where P-256 signatures are checked, ``thresholds`` how many approvals a role's act
     needs where it is more than one. The operator's bond is locked for each proposed cycle, a challenger's for each
     challenge; 0 locks nothing. ``predecessors`` are the contracts whose place Members, Cash and Clearing take, by name.
+    ``collection`` is the hash of the account into which debtors pay; local days begin ``day_offset_s`` before UTC's.
     """
 
     salt: bytes
@@ -49,6 +50,8 @@ class Genesis(NamedTuple):
     operator_bond_micro: int = 0
     challenge_bond_micro: int = 0
     predecessors: Mapping[str, bytes] = {}
+    collection: bytes = bytes(32)
+    day_offset_s: int = 8 * 3600
 
 
 def deploy(
@@ -105,7 +108,7 @@ def contract_addresses(relayer: bytes) -> dict[str, bytes]:
 
 def creation_codes(contracts: Mapping[str, Compiled], genesis: Genesis, addresses: Mapping[str, bytes]) -> list[bytes]:
     """Constructor code with its arguments for each contract, in the order of deployment."""
-    members, cash, clearing, receivables, disputes = (addresses[name] for name in CONTRACTS)
+    members, cash, clearing, receivables, disputes, sales = (addresses[name] for name in CONTRACTS)
     admissions = [(each.member, each.key.x, each.key.y, int(each.roles)) for each in genesis.members]
     thresholds = [genesis.thresholds.get(role, 1) for role in Role]
 
@@ -114,7 +117,7 @@ def creation_codes(contracts: Mapping[str, Compiled], genesis: Genesis, addresse
 
     arguments: dict[str, tuple[object, ...]] = {
         "Members": (genesis.verifier, genesis.salt, admissions, thresholds, before("Members")),
-        "Cash": (genesis.salt, members, clearing, receivables, before("Cash")),
+        "Cash": (genesis.salt, members, clearing, receivables, sales, before("Cash")),
         "Clearing": (
             genesis.salt,
             members,
@@ -126,8 +129,9 @@ def creation_codes(contracts: Mapping[str, Compiled], genesis: Genesis, addresse
             genesis.challenge_bond_micro,
             before("Clearing"),
         ),
-        "Receivables": (genesis.salt, members, cash),
+        "Receivables": (genesis.salt, members, cash, sales, genesis.collection, genesis.day_offset_s),
         "Disputes": (genesis.salt, members, clearing),
+        "Sales": (genesis.salt, members, cash, receivables, genesis.day_offset_s),
     }
     return [
         contracts[name].creation_code + encode(abi.constructor_types(contracts[name]), arguments[name])

@@ -218,9 +218,7 @@ PROGRAM = intent(
     "Program(uint256 bank,bytes32 root,uint256 advanceRate,uint256 limit,uint256 fee,uint256 costs,uint256 lateRate,"
     "uint256 yearDays,bool withRecourse,bytes32 registration,uint256 nonce,uint256 deadline)"
 )
-DRAW = intent(
-    "Draw(bytes32 program,bytes32 receivable,uint256 seller,uint256 minimum,uint256 nonce,uint256 deadline)"
-)
+DRAW = intent("Draw(bytes32 program,bytes32 receivable,uint256 seller,uint256 minimum,uint256 nonce,uint256 deadline)")
 CANCEL_PROGRAM = intent("CancelProgram(uint256 bank,uint256 program,uint256 deadline)")
 
 _PROGRAM = "(uint256,bytes32,uint256,uint256,uint256,uint256,uint256,uint256,bool,bytes32,uint256,uint256)"

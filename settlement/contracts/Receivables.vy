@@ -426,8 +426,8 @@ def assign(
 ):
     """
     @notice The receivable is sold: the advance is the bank's, the rest the creditor's residual; only for Sales
-    @dev Sales checked the terms and used up the registration. Reverts: not_sales, illegal_transition, receivable_frozen,
-         past_due, advance_above_face.
+    @dev Sales checked terms and day, and used up the registration. Reverts: not_sales, illegal_transition,
+         receivable_frozen, advance_above_face.
     @param receivable Its id
     @param bank Who pays for it
     @param advance Micro-yuan that the bank is owed at maturity
@@ -441,7 +441,6 @@ def assign(
     life._check_state(receivable, (1 << life.LISTED) | (1 << life.RESERVED))
     life._check_free(receivable)
     claim: life.Claim = life._claim(receivable)
-    assert life._local_day() < claim.due_day, "past_due"
     assert advance != 0 and advance <= claim.face, "advance_above_face"
     claim.residual_open = claim.face - advance
     claim.advance = advance

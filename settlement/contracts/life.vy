@@ -12,10 +12,15 @@ uses: eip712
 
 interface IMembers:
     def roles_of(member: uint256) -> uint256: view
-    def are_members(members: DynArray[uint256, 100]) -> bool: view
+    def key_of(member: uint256) -> Key: view
     def is_signed(member: uint256, digest: bytes32, r: uint256, s: uint256) -> bool: view
     def is_frozen(member: uint256) -> bool: view
     def has_approvals(role: uint256, digest: bytes32, approvals: DynArray[eip712.Approval, 5]) -> bool: view
+
+# as Members has it; all zero for nobody
+struct Key:
+    x: uint256
+    y: uint256
 
 interface ISales:
     def has_auction(receivable: bytes32) -> bool: view

@@ -140,7 +140,7 @@ def transfer_part(
     if held.claim == HOLDER:
         assert life._is_bank(to) or to == life.claims[receivable].creditor, "not_a_bank"
     else:
-        assert staticcall life.MEMBERS.are_members([to]), "unknown_member"
+        assert (staticcall life.MEMBERS.key_of(to)).x != 0, "unknown_member"
     if amount == held.open:
         self.held[receivable][at].owner = to
         self._log(receivable, self.held[receivable][at], held.owner, held.open)

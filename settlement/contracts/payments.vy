@@ -12,7 +12,6 @@ uses: life
 uses: parts
 
 interface ICash:
-    def move(source: uint256, target: uint256, amount: uint256): nonpayable
     def spread(source: uint256, payees: DynArray[parts.Payee, 20]): nonpayable
 
 
@@ -116,7 +115,7 @@ def repay(receivable: bytes32, amount: uint256, nonce: uint256, deadline: uint25
     elif life._is_in(claim.state, RUNNING):
         after = life.PARTLY_PAID
     life._change(receivable, claim.debtor, claim.state, after)
-    extcall CASH.spread(claim.debtor, payees)
+    self._spread(claim.debtor, payees)
 
 
 @external
@@ -152,7 +151,7 @@ def buy_back(receivable: bytes32, most: uint256, nonce: uint256, deadline: uint2
     life._keep(receivable, claim)
     log BoughtBack(receivable=receivable, price=price)
     life._change(receivable, claim.creditor, life.RECOURSE, life.OVERDUE)
-    extcall CASH.spread(claim.creditor, payees)
+    self._spread(claim.creditor, payees)
 
 
 @external
@@ -174,7 +173,12 @@ def compensate(receivable: bytes32, amount: uint256, nonce: uint256, deadline: u
     content: bytes32 = keccak256(abi_encode(COMPENSATE, receivable, claim.creditor, amount, nonce, deadline))
     life._use_movers_word(claim.creditor, content, life.Word(nonce=nonce, deadline=deadline, r=r, s=s))
     log Compensated(receivable=receivable, amount=amount)
-    extcall CASH.move(claim.creditor, claim.debtor, amount)
+    self._spread(claim.creditor, [parts.Payee(account=claim.debtor, amount=amount)])
+
+
+@internal
+def _spread(source: uint256, payees: DynArray[parts.Payee, 20]):
+    extcall CASH.spread(source, payees)
 
 
 @internal

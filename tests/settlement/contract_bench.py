@@ -28,6 +28,7 @@ SALT = bytes(range(32))
 RELAYER = Account.from_key(b"\7" * 32)
 START_S = 1_000_000
 DISPUTE_WINDOW_S, HORIZON_S = 3_600, 7 * 86_400
+COLLECTION = b"\x0c" * 32
 LATE_S = 10**10
 """A deadline that never passes here."""
 
@@ -65,6 +66,7 @@ def genesis(bonds: Bonds = NO_BONDS) -> Genesis:
         HORIZON_S,
         operator_bond_micro=bonds.operator_micro,
         challenge_bond_micro=bonds.challenge_micro,
+        collection=COLLECTION,
     )
 
 

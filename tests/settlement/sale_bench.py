@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from settlement import acts, calls, merkle, receivable_acts, sale_acts
+from settlement import acts, calls, merkle, part_acts, receivable_acts, sale_acts
 from settlement.acts import Role
 from settlement.chain import Call
+from settlement.part_acts import TradeClaim
 from settlement.receivable_acts import Receivable
 from settlement.sale_acts import Drawing, Offer, Opening, PriceRow, Program
-from tests.settlement.contract_bench import CHECKER, CUSTODIAN, LATE_S, OPERATOR, START_S, YUAN, Bench, sign
+from tests.settlement.contract_bench import CHECKER, COLLECTION, CUSTODIAN, LATE_S, OPERATOR, START_S, YUAN, Bench, sign
 
 SELLER, FACTORY, SHOP = 100, 101, 102
 BANK, SECOND, THIRD = 201, 202, 203
@@ -59,8 +60,9 @@ class Sale(Bench):
 
     def list_one(self, period: int, debtor: int) -> bytes:
         """Issue, acknowledge and list one receivable in a period of its own."""
+        trade = TradeClaim(period, FACE, b"\5" * 32)
         receivable = Receivable(
-            period, SELLER, debtor, FACE, DAYS, TODAY, TODAY + DAYS, b"\5" * 32, bytes([period]) * 32
+            period, SELLER, debtor, FACE, DAYS, TODAY, TODAY + DAYS, trade.claim_leaf, bytes([period]) * 32
         )
         name = receivable_acts.receivable_id(receivable)
         domain = self.domain("Receivables")
@@ -69,8 +71,9 @@ class Sale(Bench):
         self.do(receivable_acts.issue_period(period, name, 1, *approvals))
         self.do(receivable_acts.materialise(receivable, []))
         once = self.once()
-        digest = receivable_acts.acknowledge_many_digest(domain, debtor, [name], **once)
-        self.do(receivable_acts.acknowledge_many(debtor, [name], sign(debtor, digest), **once))
+        digest = receivable_acts.acknowledge_many_digest(domain, debtor, [name], COLLECTION, **once)
+        self.do(receivable_acts.acknowledge_many(debtor, [name], COLLECTION, sign(debtor, digest), **once))
+        self.do(part_acts.claim_trades(name, 0, [trade], []))
         self.do(self.listing(name))
         return name
 
