@@ -245,12 +245,12 @@ def draw_digest(domain: Domain, program: Program, seller: int, drawing: Drawing)
 def draw(
     program: Program,
     bank_signature: bytes,
-    row: PriceRow,
-    path: Sequence[tuple[bool, bytes]],
+    priced: tuple[PriceRow, Sequence[tuple[bool, bytes]]],
     drawing: Drawing,
     seller_signature: bytes,
 ) -> Call:
-    """Sell a listed receivable to a program; ``path`` leads from the debtor's row to the program's root."""
+    """Sell a listed receivable to a program; ``priced``: the debtor's row and its path to the program's root."""
+    row, path = priced
     types = (_PROGRAM, *SIGNATURE, _ROW, "(bool,bytes32)[]", _DRAWING, *SIGNATURE)
     bank, seller = halves(bank_signature), halves(seller_signature)
     return call("Sales", "draw", types, program, *bank, row, list(path), drawing, *seller)

@@ -126,7 +126,8 @@ def open_auction(opening: Opening, r: uint256, s: uint256):
          advance_above_face, advance_above_rate, costs_above_residual, rate_above_cap, unknown_year, not_whole_fen,
          proceeds_out_of_range (the minimum), bond_out_of_range, close_out_of_range, bad_signature, member_frozen,
          nonce_used.
-    @param opening What is sold, and what a bid must come to; the bond is up to the advance, the close up to 7 days away
+    @param opening What is sold, and what a bid must come to; the bond is up to the advance, the close up to 7 days
+           away, and early enough that the first winner can pay before the due day
     @param r The seller's signature, and
     @param s its other half
     """
@@ -147,6 +148,7 @@ def open_auction(opening: Opening, r: uint256, s: uint256):
     assert opening.bond % sale.MICRO_PER_FEN == 0, "not_whole_fen"
     assert opening.closes_at > block.timestamp, "close_out_of_range"
     assert opening.closes_at <= block.timestamp + MAX_OPEN_S, "close_out_of_range"
+    assert sale._local_day(opening.closes_at + REVEAL_S + PAY_S) < listing.due_day, "close_out_of_range"
     digest: bytes32 = eip712._digest(keccak256(abi_encode(OPEN_AUCTION, opening)))
     assert staticcall sale.MEMBERS.check_mover(opening.seller, digest, r, s)
     eip712._use_nonce(opening.seller, opening.nonce)
@@ -294,8 +296,8 @@ def award(auction: uint256):
 def settle_auction(auction: uint256, registration: bytes32, nonce: uint256, deadline: uint256, r: uint256, s: uint256):
     """
     @notice The winner pays: proceeds to the seller, the claim to the bank, all bonds back; or nothing of it
-    @dev Its own bond counts towards what it pays. Reverts: deadline_passed, not_awarded, too_late, not_a_bank,
-         bad_signature, member_frozen, nonce_used, registration_missing, registration_used, receivable_frozen,
+    @dev Its own bond counts towards what it pays. Reverts: deadline_passed, not_awarded, too_late, not_for_sale,
+         not_a_bank, bad_signature, member_frozen, nonce_used, registration_missing, registration_used,
          insufficient_cash.
     @param auction Its number
     @param registration Hash of the number under which the sale is registered
@@ -312,7 +314,7 @@ def settle_auction(auction: uint256, registration: bytes32, nonce: uint256, dead
         keccak256(abi_encode(SETTLE_AUCTION, auction, it.winner, registration, nonce, deadline))
     )
     sale._check_bank(it.winner, digest, r, s)
-    assert not staticcall sale.MEMBERS.is_frozen(it.seller), "member_frozen"
+    assert sale._may_change_hands(staticcall sale.RECEIVABLES.listing_of(it.receivable)), "not_for_sale"
     eip712._use_nonce(it.winner, nonce)
     extcall sale.RECEIVABLES.use_registration(registration)
     proceeds: uint256 = self.bid_of[auction][it.winner].proceeds
@@ -325,8 +327,8 @@ def settle_auction(auction: uint256, registration: bytes32, nonce: uint256, dead
 def lapse(auction: uint256):
     """
     @notice The winner did not pay in time: its bond goes to the seller and the next best wins; when nobody is left, the
-            receivable is listed again. Of a receivable that is frozen, or whose seller is, all bonds return. Anyone may
-            send it
+            receivable is listed again. Of a receivable that is due or frozen, or whose seller is frozen, all bonds return.
+            Anyone may send it
     @dev Reverts: not_awarded, too_early.
     @param auction Its number
     """
@@ -334,7 +336,7 @@ def lapse(auction: uint256):
     assert it.state == AWARDED, "not_awarded"
     assert block.timestamp > it.pay_by, "too_early"
     listing: sale.Listing = staticcall sale.RECEIVABLES.listing_of(it.receivable)
-    if listing.is_frozen or staticcall sale.MEMBERS.is_frozen(it.seller):
+    if not sale._may_change_hands(listing):
         self._give_up(auction, it)
         return
     self.bid_of[auction][it.winner].proceeds = 0

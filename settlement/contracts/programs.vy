@@ -99,7 +99,7 @@ def draw(
     assert not self._is_cancelled(program.bank, program.nonce), "program_cancelled"
     listing: sale.Listing = sale._check_for_sale(drawing.receivable)
     sale._check_buyer(listing, program.bank)
-    days: uint256 = listing.due_day - sale._local_day()
+    days: uint256 = listing.due_day - sale._local_day(block.timestamp)
     self._check_row(row, path, program.root, listing.debtor, days)
     terms: sale.Terms = self._terms(program, listing.face)
     sale._check_terms(listing.face, terms)

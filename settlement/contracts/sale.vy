@@ -102,20 +102,29 @@ def __init__(members: address, cash: address, receivables: address, day_offset_s
 
 @internal
 @view
-def _local_day() -> uint256:
+def _local_day(at_s: uint256) -> uint256:
     """
-    @notice Days since 1970-01-01 in the market's time zone
+    @notice Days from 1970-01-01 to a second, in the market's time zone
     """
-    return (block.timestamp + DAY_OFFSET_S) // DAY_S
+    return (at_s + DAY_OFFSET_S) // DAY_S
 
 
 @internal
 @view
 def _is_for_sale(listing: Listing) -> bool:
     """
-    @notice Whether it is listed, not due, and neither it nor its creditor is frozen
+    @notice Whether it is listed and may change hands
     """
-    if listing.state != LISTED or listing.is_frozen or self._local_day() >= listing.due_day:
+    return listing.state == LISTED and self._may_change_hands(listing)
+
+
+@internal
+@view
+def _may_change_hands(listing: Listing) -> bool:
+    """
+    @notice Whether it is not due, and neither it nor its creditor is frozen
+    """
+    if listing.is_frozen or self._local_day(block.timestamp) >= listing.due_day:
         return False
     return not staticcall MEMBERS.is_frozen(listing.creditor)
 
@@ -130,7 +139,7 @@ def _check_for_sale(receivable: bytes32) -> Listing:
     listing: Listing = staticcall RECEIVABLES.listing_of(receivable)
     assert listing.state == LISTED, "not_listed"
     assert not listing.is_frozen, "receivable_frozen"
-    assert self._local_day() < listing.due_day, "past_due"
+    assert self._local_day(block.timestamp) < listing.due_day, "past_due"
     assert self.auction_on[receivable] == NO_AUCTION, "auction_open"
     return listing
 

@@ -222,7 +222,7 @@ class Sale(Bench):
         path = merkle.path(leaves, ROWS.index(row)) if path is None else path
         by_bank = sign(bank or program.bank, sale_acts.program_digest(domain, signed or program))
         by_seller = sign(seller, sale_acts.draw_digest(domain, program, SELLER, asked))
-        return sale_acts.draw(program, by_bank, row, path, asked, by_seller)
+        return sale_acts.draw(program, by_bank, (row, path), asked, by_seller)
 
     def cancelling_program(self, program: Program, by: int | None = None) -> Call:
         digest = sale_acts.cancel_program_digest(self.domain("Sales"), program.bank, program.nonce, deadline_s=LATE_S)

@@ -133,6 +133,13 @@ def test_an_auction_closes_within_seven_days_and_not_yet(sale: Sale) -> None:
     sale.open(closes_s=sale.now_s + 7 * DAY_S)
 
 
+def test_the_first_winner_has_time_to_pay_before_the_due_day(sale: Sale) -> None:
+    last_s = (sale.now_s // DAY_S + DAYS) * DAY_S - 8 * HOUR_S - DAY_S - HOUR_S - 1
+    sale.now_s = last_s - HOUR_S
+    assert sale.try_(sale.calling(sale.opening(closes_s=last_s + 1))) == "close_out_of_range"
+    sale.open(closes_s=last_s)
+
+
 def test_only_the_seller_opens_and_only_once(sale: Sale) -> None:
     opening = sale.opening()
     assert sale.try_(sale.calling(opening, by=FACTORY)) == "bad_signature"
@@ -225,11 +232,9 @@ def test_a_bank_without_the_role_and_one_that_gave_it_to_itself(sale: Sale) -> N
 
 
 def test_creditor_and_debtor_do_not_bid(sale: Sale) -> None:
-    index = 0
-    for member in (SELLER, FACTORY):
+    for index, member in enumerate((SELLER, FACTORY)):
         granted = sale.approve(GOVERNANCE, acts.grant_roles_digest(sale.domain("Members"), member, Role.BANK, index))
         sale.do(acts.grant_roles(member, Role.BANK, index, granted))
-        index += 1
     number = sale.open()
     for member in (SELLER, FACTORY):
         assert sale.try_(sale.committing(sale.hidden(number, member))) == "own_receivable"
@@ -321,13 +326,13 @@ def test_who_does_not_reveal_pays_its_bond_to_the_seller(sale: Sale) -> None:
 @pytest.mark.parametrize("why", ["paid", "due", "receivable frozen", "seller frozen"])
 def test_an_auction_of_what_can_no_longer_be_sold_fails_and_all_bonds_return(sale: Sale, why: str) -> None:
     if why == "due":
-        sale.now_s += (DAYS - 1) * DAY_S
+        sale.now_s += (DAYS - 3) * DAY_S
     number = sale.auction(75 * YUAN, 78 * YUAN)
     if why == "paid":
         sale.mint((FACTORY, FACE))
         sale.do(sale.repaying(FEN))
     elif why == "due":
-        sale.now_s += DAY_S
+        sale.now_s += 3 * DAY_S
     elif why == "seller frozen":
         frozen = sale.approve(REGULATOR, acts.freeze_digest(sale.domain("Members"), SELLER, True, 0))
         sale.do(acts.freeze(SELLER, True, 0, frozen))
@@ -412,7 +417,7 @@ def test_a_winner_is_not_charged_for_a_seller_that_was_frozen(sale: Sale) -> Non
     sale.do(sale_acts.award(number))
     frozen = sale.approve(REGULATOR, acts.freeze_digest(sale.domain("Members"), SELLER, True, 0))
     sale.do(acts.freeze(SELLER, True, 0, frozen))
-    assert sale.try_(sale.settling(number, SECOND)) == "member_frozen"
+    assert sale.try_(sale.settling(number, SECOND)) == "not_for_sale"
     sale.now_s += DAY_S + 1
     sale.do(sale_acts.lapse(number))
     assert (sale.state(number), sale.standing(), sale.bonds) == (FAILED, LISTED, 0)
