@@ -137,8 +137,10 @@ class Day:
         return receivable_acts.set_listed(the_id, True, sign(seller, digest), **once)
 
     def _finance(self, seller: int, the_id: bytes, nonce: int) -> Call:
-        domain = self.chain.domain("Receivables")
-        offer = Offer(the_id, BANK, 80 * YUAN, 78 * YUAN, nonce, LATE_S)
+        domain = self.chain.domain("Sales")
+        offer = Offer(
+            the_id, BANK, 800_000, 80 * YUAN, 78 * YUAN, 0, 0, 360, False, nonce.to_bytes(32, "big"), nonce, LATE_S
+        )
         accepted = sale_acts.acceptance_digest(domain, offer, seller, nonce=10**6 + nonce, deadline_s=LATE_S)
         signed = sign(BANK, sale_acts.offer_digest(domain, offer)), sign(seller, accepted)
         return sale_acts.finance(offer, *signed, seller_nonce=10**6 + nonce, seller_deadline_s=LATE_S)

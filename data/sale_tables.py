@@ -96,5 +96,5 @@ program_rows = Table(
     Column("max_days", BigInteger, nullable=False),
     Column("rate_ppm", BigInteger, nullable=False),
     Index(None, "debtor", "program"),
-    comment="A program's price table, written out for each debtor that its criteria let in; its bank signed the root",
+    comment="A program's prices, written out for each debtor that its criteria let in; the bank signs the root",
 )

@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from data import bank_tables, credit_tables, identity_tables, registry_tables
+from data import bank_tables, credit_tables, identity_tables, registry_tables, sale_tables
 from data.metadata import shared
 
 metadata = shared
@@ -678,12 +678,21 @@ offers = Table(
     Column("nonce", BigInteger, nullable=False),
     Column("expires_s", BigInteger, nullable=False),
     Column("signature", LargeBinary(64), nullable=False),
+    Column("costs_fen", BigInteger, nullable=False),  # what the bank is owed on top when it is paid late
+    Column("late_rate_ppm", BigInteger, nullable=False),  # yearly, on the advance, from the due day on
+    Column("with_recourse", Boolean, nullable=False),
+    Column("registration", LargeBinary(32), nullable=False),  # hash of the registry's number for this sale
     Column("state", String(20), nullable=False),  # open, accepted, lapsed
     Column("made_s", BigInteger, nullable=False),
     UniqueConstraint("bank", "nonce"),
     Index(None, "receivable_id"),
     Index(None, "bank"),
 )
+
+auctions = sale_tables.auctions
+auction_bids = sale_tables.auction_bids
+programs = sale_tables.programs
+program_rows = sale_tables.program_rows
 
 credit_models = credit_tables.credit_models
 credit_runs = credit_tables.credit_runs

@@ -14,7 +14,7 @@ from finance.auction import Auction, AuctionState, Bid, Bond
 from finance.listing import Viewer
 from settlement.sale_acts import REVEAL_S
 
-_SAID = tuple(name for name in auctions.c.keys() if not name.startswith("act_"))
+_SAID = tuple(column.name for column in auctions.c if not column.name.startswith("act_"))
 """What the chain says of an auction; the rest is what the market has on its way."""
 
 
@@ -161,7 +161,7 @@ def _bid_is(number: int, bank: int) -> ColumnElement[bool]:
 
 
 def is_seen(viewer: Viewer) -> ColumnElement[bool]:
-    """Which auctions are shown: a seller's own, to banks those that run and those that they bid in, to overseers all."""
+    """Which are shown: a seller's own, to banks those that run and those that they bid in, to overseers all."""
     own = auctions.c.seller == viewer.member
     if viewer.is_overseer:
         return auctions.c.auction.is_not(None)

@@ -68,7 +68,7 @@ def _on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
 
 
 def _offers(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
-    domain, time_zone = scene.chain.domain("Receivables"), scene.terms.rules.time_zone
+    domain, time_zone = scene.chain.domain("Sales"), scene.terms.rules.time_zone
     yield from audit_offers(scene.connection, scene.keys, domain, time_zone)
     tick(len(store.all_offers(scene.connection)))
 
@@ -109,7 +109,7 @@ def audit_positions(connection: Connection, events: Iterable[ChainEvent]) -> Ite
 
     ``events`` are the chain's own, from its first block to the last that was mirrored.
     """
-    events = [event for event in events if event.contract == "Receivables"]
+    events = [event for event in events if event.contract in ("Receivables", "Sales")]
     rows = store.all_receivables(connection)
     yield from _audit_roots(connection, events)
     yield from _audit_rows(rows, events)
@@ -194,7 +194,7 @@ def changes(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> Iterator[
 
 
 def audit_offers(connection: Connection, keys: KeyHistory, domain: Domain, time_zone: str) -> Iterator[Contradiction]:
-    """Where an offer is not what its quote comes to, or its bank did not sign it. ``domain`` is that of Receivables."""
+    """Where an offer is not what its quote comes to, or its bank did not sign it. ``domain`` is that of Sales."""
     faces = {row.receivable_id: row for row in store.all_receivables(connection)}
     for offer in store.all_offers(connection):
         if offer.receivable_id not in faces:
@@ -203,6 +203,7 @@ def audit_offers(connection: Connection, keys: KeyHistory, domain: Domain, time_
         column = _offer_problem(offer, faces[offer.receivable_id], time_zone)
         if column is not None:
             yield Contradiction("offers", str(offer.offer_id), column, "it is not what the quote comes to")
+            continue
         digest = sale_acts.offer_digest(domain, chain_offer(offer))
         if not any(signatures.is_signed(key, digest, offer.signature) for key in keys.all_of(offer.bank)):
             yield Contradiction("offers", str(offer.offer_id), "signature", f"it is not that of bank {offer.bank}")

@@ -28,7 +28,7 @@ FUNCTIONS = {
     Act.FINANCE: "finance",
     Act.REPAY: "repay",
 }
-"""The function of Receivables that carries each act."""
+"""The function that carries each act: of Sales when it is sold, else of Receivables."""
 
 _OPEN = (ChainState.ISSUED, ChainState.ACKNOWLEDGED, ChainState.LISTED)
 """Where a receivable can still be sold."""
@@ -111,7 +111,7 @@ def _words(scene: Scene) -> dict[tuple[int, int], str]:
     said: dict[tuple[bytes, object], str] = {}
     for event in scene.events:
         at = (event.block, event.log_index)
-        words = mirror.words_of(event) if event.contract == "Receivables" else None
+        words = mirror.words_of(event) if event.contract in ("Receivables", "Sales") else None
         if words is not None:
             said[event.transaction_hash, event.arguments["receivable"]] = words
         elif (event.contract, event.event) == ("Receivables", "PeriodIssued"):
@@ -149,10 +149,11 @@ def _act(row: Row[Any]) -> Iterator[Contradiction]:
         yield Contradiction("receivables", key, "act, act_outbox, act_reason", "do not belong together")
     elif row.act is not None:
         function = FUNCTIONS.get(Act(row.act)) if row.act in set(Act) else None
-        if function is None or row.act_kind != f"Receivables.{function}":
+        contract = "Sales" if row.act == Act.FINANCE else "Receivables"
+        if function is None or row.act_kind != f"{contract}.{function}":
             yield Contradiction("receivables", key, "act, act_outbox", "is not what the call does")
             return
-        called = abi.arguments(compiled()["Receivables"], row.act_call)
+        called = abi.arguments(compiled()[contract], row.act_call)
         named = called.get("receivables") or [called.get("receivable") or called["offer"][0]]
         if row.receivable_id not in named or called.get("listed", row.act == Act.LIST) != (row.act == Act.LIST):
             yield Contradiction("receivables", key, "act, act_outbox", "is an act on another one")
@@ -177,7 +178,7 @@ def _ends(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> Mapping[int
     """Open, accepted or lapsed, for each offer: the oldest with the figures that the chain took is the accepted one."""
     found = {row.offer_id: "open" for row in rows}
     for event in events:
-        if (event.contract, event.event) == ("Receivables", "Financed"):
+        if (event.contract, event.event) == ("Sales", "Financed"):
             taken = tuple(event.arguments[name] for name in ("receivable", "bank", "advance", "proceeds"))
             same = [row.offer_id for row in rows if found[row.offer_id] == "open" and _figures(row) == taken]
             found.update(dict.fromkeys(same[:1], "accepted"))

@@ -32,7 +32,7 @@ def follow(connection: Connection, events: Sequence[ChainEvent], now_s: int) -> 
     details: dict[tuple[bytes, bytes], _Detail] = {}
     changes = 0
     for event in events:
-        if event.contract != "Receivables":
+        if event.contract not in ("Receivables", "Sales"):
             continue
         if event.event == "PeriodIssued":
             changes += _issue(connection, event, now_s)

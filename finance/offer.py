@@ -95,6 +95,17 @@ def terms_of(face_fen: int, quote: Quote, days: int) -> Terms:
     return Terms(advance, discount, quote.fee_fen, proceeds, face_fen - advance)
 
 
+def check_lateness(residual_fen: int, costs_fen: int, late_rate_ppm: int) -> None:
+    """What an offer may add when its receivable is paid late: it comes out of the residual and out of nothing else.
+
+    Raises OfferError: ``bad_costs`` (below zero, or above the residual), ``bad_rate`` (outside the cap).
+    """
+    if not 0 <= costs_fen <= residual_fen:
+        raise OfferError("bad_costs", f"costs are between 0 and the residual, {residual_fen} fen")
+    if not 0 <= late_rate_ppm <= RATE_CAP_PPM:
+        raise OfferError("bad_rate", f"the late rate must be between 0 and {format_rate(RATE_CAP_PPM)}")
+
+
 def yearly_cost_ppm_ceil(terms: Terms, days: int) -> int:
     """What the seller pays for its money as a simple yearly rate on the proceeds, ACT/365, rounded up: for display."""
     cost = terms.discount_fen + terms.fee_fen

@@ -18,7 +18,7 @@ from settlement.chain import ChainEvent
 def unroll(connection: Connection, from_block: int, lost: Sequence[ChainEvent], now_s: int) -> int:
     """Undo the ``lost`` events, those from a block on; returns how many receivables were set back."""
     before = store.drop_changes(connection, from_block)
-    left = [each for each in mirror_store.mirrored_events(connection) if each.contract == "Receivables"]
+    left = [each for each in mirror_store.mirrored_events(connection) if each.contract in ("Receivables", "Sales")]
     for receivable_id in _named(lost):
         row = store.receivable(connection, receivable_id)
         if row is None:
@@ -40,7 +40,7 @@ def unroll(connection: Connection, from_block: int, lost: Sequence[ChainEvent], 
 
 
 def _named(lost: Sequence[ChainEvent]) -> list[bytes]:
-    found = [event.arguments.get("receivable") for event in lost if event.contract == "Receivables"]
+    found = [event.arguments.get("receivable") for event in lost if event.contract in ("Receivables", "Sales")]
     return list(dict.fromkeys(each for each in found if isinstance(each, bytes)))
 
 

@@ -120,6 +120,14 @@ def money_fen(text: str, field: str) -> int:
         raise refuse(422, "bad_amount", str(error), field) from error
 
 
+def rate_ppm(text: str, field: str) -> int:
+    """A rate in parts per million. Raises ProblemError ``bad_rate``."""
+    try:
+        return offer.parse_rate_ppm(text)
+    except UnitError as error:
+        raise refuse(422, "bad_rate", str(error), field) from error
+
+
 def fen_text(amount_fen: int) -> str:
     """Fen as a decimal string in CNY."""
     return format_steps(amount_fen, FEN_DECIMALS)
@@ -188,7 +196,10 @@ class ChangeBody(msgspec.Struct, frozen=True):
 
 
 class OfferBody(msgspec.Struct, frozen=True):
-    """An offer with what it comes to; `yearly_cost` is all that the seller pays as a rate on what it gets."""
+    """An offer with what it comes to; `yearly_cost` is all that the seller pays as a rate on what it gets.
+
+    Paid late, `costs` and interest at `late_rate` on the advance come out of the residual, before it.
+    """
 
     offer: int
     receivable: Hash
@@ -203,6 +214,10 @@ class OfferBody(msgspec.Struct, frozen=True):
     fee: Fen
     proceeds: Fen
     yearly_cost: Rate
+    costs: Fen
+    late_rate: Rate
+    recourse: bool
+    registration: Hash
     nonce: int
     deadline: Instant
     made: Instant
@@ -272,6 +287,10 @@ def offer_body(row: Row[Any], now_s: int) -> OfferBody:
         fee=fen_text(row.fee_fen),
         proceeds=fen_text(row.proceeds_fen),
         yearly_cost=offer.format_rate(offer.yearly_cost_ppm_ceil(terms, quoted.days)),
+        costs=fen_text(row.costs_fen),
+        late_rate=offer.format_rate(row.late_rate_ppm),
+        recourse=row.with_recourse,
+        registration=row.registration.hex(),
         nonce=row.nonce,
         deadline=format_instant(row.expires_s),
         made=format_instant(row.made_s),

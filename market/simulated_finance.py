@@ -30,11 +30,15 @@ from market.simulated_trading import Step
 from market.tariff import Bank, Tariff
 from settlement import receivable_acts, sale_acts
 from settlement.calendar import bounds, day_of, start_of
+from settlement.keccak import keccak
 from settlement.sale_acts import Offer
 
 ACKNOWLEDGED_AT_ONCE = 100
 LEAST_SOLD_FEN = 5000
 """ASSUMPTION: below 50 yuan nobody asks a bank."""
+
+LATE_RATE = "0.06"
+"""ASSUMPTION: what banks charge a year on an advance that is paid late."""
 
 VALID_S = 24 * SECONDS_PER_HOUR
 """How long a signed act of finance holds, on the market's clock."""
@@ -211,18 +215,27 @@ async def _offer(client: Client, bank: Bank, owed: Owed, *, today: date, deadlin
     offer = Offer(
         owed.id,
         client.member,
+        parse_rate_ppm(bank.advance_rate),
         terms.advance_fen * MICRO_PER_FEN,
         terms.proceeds_fen * MICRO_PER_FEN,
+        0,
+        parse_rate_ppm(LATE_RATE),
+        DayCount(str(bank.days_basis)).year_days,
+        True,
+        registration_of(f"offer {client.member} {nonce}"),
         nonce,
         deadline_s,
     )
-    digest = sale_acts.offer_digest((await client.facts()).domain("Receivables"), offer)
+    digest = sale_acts.offer_digest((await client.facts()).domain("Sales"), offer)
     body = {
         "receivable": owed.receivable,
         "advance_rate": bank.advance_rate,
         "rate": bank.rate,
         "days_basis": str(bank.days_basis),
         "fee": format_money(bank.fee_fen * MICRO_PER_FEN),
+        "late_rate": LATE_RATE,
+        "recourse": True,
+        "registration": offer.registration.hex(),
     }
     await client.post("/v1/offers", body | _signed(client, digest, nonce, deadline_s))
 
@@ -249,18 +262,33 @@ async def sell(town: Town, listed: Sequence[Owed], step: Step) -> list[Owed]:
 
 async def _accept(client: Client, offer: dict[str, Any], deadline_s: int) -> None:
     assert client.member is not None
-    signed = Offer(
-        bytes.fromhex(offer["receivable"]),
-        int(offer["bank"]),
-        parse_money_fen(offer["advance"]) * MICRO_PER_FEN,
-        parse_money_fen(offer["proceeds"]) * MICRO_PER_FEN,
-        int(offer["nonce"]),
-        parse_instant_s(offer["deadline"]),
-    )
-    nonce = new_nonce()
-    domain = (await client.facts()).domain("Receivables")
+    nonce, signed = new_nonce(), offer_of(offer)
+    domain = (await client.facts()).domain("Sales")
     digest = sale_acts.acceptance_digest(domain, signed, client.member, nonce=nonce, deadline_s=deadline_s)
     await client.post(f"/v1/offers/{offer['offer']}/accept", _signed(client, digest, nonce, deadline_s))
+
+
+def offer_of(item: dict[str, Any]) -> Offer:
+    """An offer as the market shows it, as its bank signed it."""
+    return Offer(
+        bytes.fromhex(item["receivable"]),
+        int(item["bank"]),
+        parse_rate_ppm(item["advance_rate"]),
+        parse_money_fen(item["advance"]) * MICRO_PER_FEN,
+        parse_money_fen(item["proceeds"]) * MICRO_PER_FEN,
+        parse_money_fen(item["costs"]) * MICRO_PER_FEN,
+        parse_rate_ppm(item["late_rate"]),
+        DayCount(item["days_basis"]).year_days,
+        bool(item["recourse"]),
+        bytes.fromhex(item["registration"]),
+        int(item["nonce"]),
+        parse_instant_s(item["deadline"]),
+    )
+
+
+def registration_of(number: str) -> bytes:
+    """How a sale names the number that the registry gave it."""
+    return keccak(number.encode())
 
 
 # --------------------------------------------------------------------------------------------------- maturity

@@ -275,13 +275,21 @@ async def a_bank_offers_on_it(town: Town, receivable: dict[str, Any]) -> sale_ac
     offer = sale_acts.Offer(
         bytes.fromhex(seen["receivable"]),
         _id(town.bank),
+        900_000,
         terms.advance_fen * 10_000,
         terms.proceeds_fen * 10_000,
+        0,
+        60_000,
+        360,
+        True,
+        b"\x0d" * 32,
         new_nonce(),
         _soon(),
     )
-    digest = sale_acts.offer_digest((await town.bank.facts()).domain("Receivables"), offer)
-    body = {"receivable": seen["receivable"], "advance_rate": "0.90", "rate": "0.036", "days_basis": "360", "fee": "0"}
+    digest = sale_acts.offer_digest((await town.bank.facts()).domain("Sales"), offer)
+    quoted = {"advance_rate": "0.90", "rate": "0.036", "days_basis": "360", "fee": "0"}
+    added = {"late_rate": "0.06", "recourse": True, "registration": offer.registration.hex()}
+    body = {"receivable": seen["receivable"]} | quoted | added
     await town.bank.post("/v1/offers", body | _signed(town.bank, digest, offer.nonce, offer.deadline_s))
     return offer
 
@@ -290,7 +298,7 @@ async def he_takes_the_money(town: Town, offer: sale_acts.Offer) -> None:
     """Money one way and the claim the other in one transaction, or neither."""
     [made] = await town.he.items("/v1/offers", receivable=offer.receivable_id.hex())
     nonce, deadline_s = new_nonce(), _soon()
-    domain = (await town.he.facts()).domain("Receivables")
+    domain = (await town.he.facts()).domain("Sales")
     digest = sale_acts.acceptance_digest(domain, offer, _id(town.he), nonce=nonce, deadline_s=deadline_s)
     await town.he.post(f"/v1/offers/{made['offer']}/accept", _signed(town.he, digest, nonce, deadline_s))
     await _until_state(town.he, {"receivable": offer.receivable_id.hex()}, "financed")

@@ -6,13 +6,12 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
-from data.units import UnitError
 from finance import store
 from finance.calendar import DayCount
-from finance.offer import Quote, parse_rate_ppm
-from finance.offers import OfferBook
+from finance.offer import Quote
+from finance.offers import Added, OfferBook
 from market import wire
-from market.context import CONTEXT
+from market.context import CONTEXT, Context
 from market.identity import require, require_fresh
 from market.openapi.fields import PAGE, FenGiven, Hash, Number, RateGiven, choice
 from market.openapi.operation import MEMBER, operation
@@ -28,6 +27,7 @@ from market.receivable_views import (
     money_fen,
     offer_body,
     one_of,
+    rate_ppm,
     receivable_body,
     viewer_of,
     word_of,
@@ -43,6 +43,10 @@ class OfferRequest(SignedBody, frozen=True):
     rate: RateGiven
     days_basis: Annotated[str, choice(*DayCount)]
     fee: FenGiven
+    registration: Hash
+    costs: FenGiven = "0"
+    late_rate: RateGiven = "0"
+    recourse: bool = False
 
 
 class OfferAnswer(msgspec.Struct, frozen=True):
@@ -65,7 +69,7 @@ class AcceptedAnswer(msgspec.Struct, frozen=True):
     refuses=(
         *ACT_REFUSED,
         "409 too_many",
-        "422 bad_receivable bad_rate bad_fee past_due no_proceeds own_receivable",
+        "422 bad_receivable bad_registration bad_rate bad_fee bad_costs past_due no_proceeds own_receivable",
     ),
 )
 async def make(request: web.Request) -> web.Response:
@@ -74,33 +78,40 @@ async def make(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     word, quote = word_of(bank, body), _quote(body)
     receivable_id = wire.hex_bytes(body.receivable, 32, "receivable", "bad_receivable")
-    book = OfferBook(context.chain.domain("Receivables"), context.config.market.time_zone)
-    now_s = context.clock.now_s()
+    added = _added(body)
+    book, now_s = offer_book(context), context.clock.now_s()
 
     def write(connection: Connection) -> Row[Any]:
-        made = store.offer(connection, book.make(connection, word, receivable_id, quote, now_s=now_s))
+        made = store.offer(connection, book.make(connection, word, receivable_id, quote, added, now_s=now_s))
         assert made is not None
         return made
 
     return await attempt(context, write, lambda made: wire.reply(OfferAnswer(offer_body(made, now_s)), status=201))
 
 
+def offer_book(context: Context) -> OfferBook:
+    """The offers of this market."""
+    return OfferBook(context.chain.domain("Sales"), context.config.market.time_zone, context.outside)
+
+
+def _added(body: OfferRequest) -> Added:
+    return Added(
+        costs_fen=money_fen(body.costs, "costs"),
+        late_rate_ppm=rate_ppm(body.late_rate, "late_rate"),
+        with_recourse=body.recourse,
+        registration=wire.hex_bytes(body.registration, 32, "registration", "bad_registration"),
+    )
+
+
 def _quote(body: OfferRequest) -> Quote:
     if body.days_basis not in tuple(DayCount):
         raise refuse(422, "bad_rate", f"days_basis is {' or '.join(DayCount)}", "days_basis")
     return Quote(
-        advance_rate_ppm=_rate_ppm(body.advance_rate, "advance_rate"),
-        rate_ppm=_rate_ppm(body.rate, "rate"),
+        advance_rate_ppm=rate_ppm(body.advance_rate, "advance_rate"),
+        rate_ppm=rate_ppm(body.rate, "rate"),
         day_count=DayCount(body.days_basis),
         fee_fen=money_fen(body.fee, "fee"),
     )
-
-
-def _rate_ppm(text: str, field: str) -> int:
-    try:
-        return parse_rate_ppm(text)
-    except UnitError as error:
-        raise refuse(422, "bad_rate", str(error), field) from error
 
 
 @operation(
@@ -135,7 +146,13 @@ async def show_all(request: web.Request) -> web.Response:
     path={"offer": Number},
     body=SignedBody,
     is_sensitive=True,
-    refuses=(*ACT_REFUSED, *OUTSIDE_REFUSED, "400 bad_number", "409 not_open", "422 insufficient_cash"),
+    refuses=(
+        *ACT_REFUSED,
+        *OUTSIDE_REFUSED,
+        "400 bad_number",
+        "409 not_open",
+        "422 insufficient_cash registration_missing registration_too_short",
+    ),
 )
 async def accept(request: web.Request) -> web.Response:
     """The seller takes an offer: its signature over the bank's. Answered 202: the chain makes the exchange."""
@@ -144,7 +161,7 @@ async def accept(request: web.Request) -> web.Response:
     body = await wire.read(request, SignedBody)
     context, offer_id = request.app[CONTEXT], wire.whole_number(request.match_info["offer"], "offer")
     word, now_s = word_of(seller, body), context.clock.now_s()
-    book = OfferBook(context.chain.domain("Receivables"), context.config.market.time_zone, context.outside)
+    book = offer_book(context)
 
     def write(connection: Connection) -> tuple[Row[Any], Row[Any]]:
         offer = book.accept(connection, word, offer_id, now_s)

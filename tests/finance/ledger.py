@@ -25,7 +25,7 @@ from finance.book import Book, Word
 from finance.listing import Filter, Viewer
 from finance.listing_store import list_receivables
 from finance.offer import Quote
-from finance.offers import OfferBook
+from finance.offers import Added, OfferBook, chain_offer
 from finance.period import Billing
 from settlement import acts, calendar, cycle_store, drafting, mirror, outbox, receivable_acts, sale_acts, signatures
 from settlement.acts import Admission, Mint, Role
@@ -71,6 +71,8 @@ GENESIS = Genesis(
     horizon_s=86_400,
 )
 FORTUNE_CNY = 1_000
+ADDED = Added(5, 60_000, True, bytes(32))
+"""What offers add here when they are paid late; each has a registration of its own."""
 TIME_ZONE = "Asia/Shanghai"
 
 
@@ -133,8 +135,12 @@ class Ledger:
         return Book(self.domain, TIME_ZONE)
 
     @property
+    def sales(self) -> Any:
+        return self.chain.domain("Sales")
+
+    @property
     def offers(self) -> OfferBook:
-        return OfferBook(self.domain, TIME_ZONE)
+        return OfferBook(self.sales, TIME_ZONE)
 
     # --------------------------------------------------------------------------------- from trades to periods
 
@@ -273,15 +279,33 @@ class Ledger:
     def offer(
         self, bank: int, receivable_id: bytes, quote: Quote, *, advance_fen: int, proceeds_fen: int, **changed: Any
     ) -> int:
-        """An offer signed over these amounts."""
+        """An offer signed over these amounts, with a registration of its own."""
+        added = Added(ADDED.costs_fen, ADDED.late_rate_ppm, ADDED.with_recourse, self.registration())
 
         def digest_of(nonce: int, deadline_s: int) -> bytes:
-            amounts = (advance_fen * MICRO_PER_FEN, proceeds_fen * MICRO_PER_FEN)
-            return sale_acts.offer_digest(self.domain, Offer(receivable_id, bank, *amounts, nonce, deadline_s))
+            offer = Offer(
+                receivable_id,
+                bank,
+                quote.advance_rate_ppm,
+                advance_fen * MICRO_PER_FEN,
+                proceeds_fen * MICRO_PER_FEN,
+                added.costs_fen * MICRO_PER_FEN,
+                added.late_rate_ppm,
+                quote.day_count.year_days,
+                added.with_recourse,
+                added.registration,
+                nonce,
+                deadline_s,
+            )
+            return sale_acts.offer_digest(self.sales, offer)
 
         word = self.word(bank, digest_of, **changed)
         with self.database.begin() as connection:
-            return self.offers.make(connection, word, receivable_id, quote, now_s=self.now_s)
+            return self.offers.make(connection, word, receivable_id, quote, added, now_s=self.now_s)
+
+    def registration(self) -> bytes:
+        """The hash of a registry's number that no other sale carries."""
+        return keccak(b"registration %d" % next(self.nonces))
 
     def offer_row(self, offer_id: int) -> Row[Any]:
         with reading(self.database) as connection:
@@ -291,10 +315,10 @@ class Ledger:
 
     def accept(self, member: int, offer_id: int, **changed: Any) -> None:
         row = self.offer_row(offer_id)
-        amounts = (row.advance_fen * MICRO_PER_FEN, row.proceeds_fen * MICRO_PER_FEN)
-        signed = Offer(row.receivable_id, row.bank, *amounts, row.nonce, row.expires_s)
         word = self.word(
-            member, lambda **terms: sale_acts.acceptance_digest(self.domain, signed, member, **terms), **changed
+            member,
+            lambda **terms: sale_acts.acceptance_digest(self.sales, chain_offer(row), member, **terms),
+            **changed,
         )
         with self.database.begin() as connection:
             self.offers.accept(connection, word, offer_id, self.now_s)

@@ -87,7 +87,7 @@ def audited(ledger: Ledger) -> list[Contradiction]:
         return [
             *audit.audit_periods(connection, trades, days, lambda _: None),
             *audit.audit_positions(connection, ledger.chain.events(0)),
-            *audit.audit_offers(connection, KeyHistory(publish_store.all_keys(connection)), ledger.domain, TIME_ZONE),
+            *audit.audit_offers(connection, KeyHistory(publish_store.all_keys(connection)), ledger.sales, TIME_ZONE),
         ]
 
 

@@ -24,6 +24,7 @@ from market.feed import Feed
 from market.identity import Directory
 from market.scopes import SCOPES
 from market.sequencer import Sequencer
+from market.simulated_finance import offer_of
 from settlement import calendar, hexjson, receivable_acts, sale_acts
 from settlement.sale_acts import Offer
 from tests.finance.ledger import (
@@ -133,26 +134,22 @@ class Served:
         today = calendar.day_of(self.ledger.now_s, TIME_ZONE)
         due_day = calendar.day_of(parse_instant_s(f"{item['due_day']}T00:00:00Z"), TIME_ZONE)
         terms = terms_of(parse_money_fen(item["face"]), quote, days_between(today, due_day))
+        registration = self.ledger.registration()
 
         def digest_of(nonce: int, deadline_s: int) -> bytes:
             amounts = (terms.advance_fen * MICRO_PER_FEN, terms.proceeds_fen * MICRO_PER_FEN)
-            offer = Offer(bytes.fromhex(item["receivable"]), bank, *amounts, nonce, deadline_s)
-            return sale_acts.offer_digest(self.ledger.domain, offer)
+            added = (10_000, 60_000, 360, True, registration)
+            offer = Offer(bytes.fromhex(item["receivable"]), bank, 900_000, *amounts, *added, nonce, deadline_s)
+            return sale_acts.offer_digest(self.ledger.sales, offer)
 
+        quoted = {"costs": "0.01", "late_rate": "0.06", "recourse": True, "registration": registration.hex()} | quoted
         body = {"receivable": item["receivable"], **quoted, **self.signed(bank, digest_of)}
         return await self.post(bank, "/v1/offers", body, expected)
 
     async def accept(self, offer: Json, expected: int = 202) -> Any:
-        on_chain = Offer(
-            bytes.fromhex(offer["receivable"]),
-            offer["bank"],
-            parse_money_fen(offer["advance"]) * MICRO_PER_FEN,
-            parse_money_fen(offer["proceeds"]) * MICRO_PER_FEN,
-            offer["nonce"],
-            parse_instant_s(offer["deadline"]),
-        )
+        on_chain = offer_of(offer)
         body = self.signed(
-            PLANT, lambda **terms: sale_acts.acceptance_digest(self.ledger.domain, on_chain, PLANT, **terms)
+            PLANT, lambda **terms: sale_acts.acceptance_digest(self.ledger.sales, on_chain, PLANT, **terms)
         )
         return await self.post(PLANT, f"/v1/offers/{offer['offer']}/accept", body, expected)
 

@@ -165,9 +165,10 @@ class _Life:
         once = {"nonce": 2**200 + 7, "deadline_s": LATE_S}
         agreed = sign(ANNA, receivable_acts.acknowledge_many_digest(domain, ANNA, [the_id], **once))
         listed = sign(BORIS, receivable_acts.set_listed_digest(domain, the_id, BORIS, True, **once))
-        offer = sale_acts.Offer(the_id, BANK, 80 * YUAN, 78 * YUAN, 1, LATE_S)
-        signed = sign(BANK, sale_acts.offer_digest(domain, offer))
-        accepted = sign(BORIS, sale_acts.acceptance_digest(domain, offer, BORIS, nonce=9, deadline_s=LATE_S))
+        offer = sale_acts.Offer(the_id, BANK, 800_000, 80 * YUAN, 78 * YUAN, 0, 0, 360, False, b"\6" * 32, 1, LATE_S)
+        sales = self.chain.domain("Sales")
+        signed = sign(BANK, sale_acts.offer_digest(sales, offer))
+        accepted = sign(BORIS, sale_acts.acceptance_digest(sales, offer, BORIS, nonce=9, deadline_s=LATE_S))
         financing = sale_acts.finance(offer, signed, accepted, seller_nonce=9, seller_deadline_s=LATE_S)
         repay = {"nonce": 3, "deadline_s": LATE_S}
         paid = sign(ANNA, receivable_acts.repay_digest(domain, the_id, ANNA, 100 * YUAN, **repay))
