@@ -339,6 +339,8 @@ def set_listed(receivable: bytes32, listed: bool, nonce: uint256, deadline: uint
     if listed:
         before = life.ACKNOWLEDGED
         after = life.LISTED
+    life._check_state(receivable, 1 << before)
+    if listed:
         life._check_free(receivable)
         assert trade_claims.is_complete[receivable], "trades_unclaimed"
         assert len(parts.held[receivable]) == 1, "not_whole"
@@ -346,7 +348,6 @@ def set_listed(receivable: bytes32, listed: bool, nonce: uint256, deadline: uint
         assert life._local_day() < life.claims[receivable].due_day, "past_due"
     else:
         assert not staticcall life.SALES.has_auction(receivable), "auction_open"
-    life._check_state(receivable, 1 << before)
     creditor: uint256 = life.claims[receivable].creditor
     content: bytes32 = keccak256(abi_encode(SET_LISTED, receivable, creditor, listed, nonce, deadline))
     life._use_movers_word(creditor, content, life.Word(nonce=nonce, deadline=deadline, r=r, s=s))

@@ -7,13 +7,24 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from settlement import acts, calls, merkle, part_acts, receivable_acts, sale_acts
+from settlement import acts, calls, fate_acts, merkle, part_acts, receivable_acts, sale_acts
 from settlement.acts import Role
 from settlement.chain import Call
 from settlement.part_acts import TradeClaim
 from settlement.receivable_acts import Receivable
 from settlement.sale_acts import Drawing, Offer, Opening, PriceRow, Program
-from tests.settlement.contract_bench import CHECKER, COLLECTION, CUSTODIAN, LATE_S, OPERATOR, START_S, YUAN, Bench, sign
+from tests.settlement.contract_bench import (
+    CHECKER,
+    COLLECTION,
+    CUSTODIAN,
+    LATE_S,
+    OPERATOR,
+    REGULATOR,
+    START_S,
+    YUAN,
+    Bench,
+    sign,
+)
 
 SELLER, FACTORY, SHOP = 100, 101, 102
 BANK, SECOND, THIRD = 201, 202, 203
@@ -236,6 +247,12 @@ class Sale(Bench):
         paid = acts.Payout(member, micro, self.nonce().to_bytes(32, "big"), self.nonce(), LATE_S)
         digest = acts.burn_digest(self.domain("Cash"), paid)
         self.do(acts.burn(paid, sign(member, digest), self.approve(CUSTODIAN, digest)))
+
+    def freeze(self, receivable: bytes, frozen: bool = True) -> None:
+        """By the regulator's order."""
+        index = int(self.view(fate_acts.next_ruling()))
+        digest = fate_acts.set_frozen_digest(self.domain("Receivables"), receivable, frozen, index)
+        self.do(fate_acts.set_frozen(receivable, frozen, index, self.approve(REGULATOR, digest)))
 
     def standing(self, receivable: bytes | None = None) -> int:
         """A receivable's state on the chain."""
