@@ -20,6 +20,7 @@ from settlement.chain import Call
 from settlement.chain_audit import verify_chain_file
 from settlement.deploy import Genesis, deploy
 from settlement.embedded import start_embedded
+from settlement.part_acts import TradeClaim, claim_all_trades
 from settlement.receivable_acts import Receivable
 from settlement.rpc import RpcChain
 from settlement.sale_acts import Offer
@@ -28,6 +29,7 @@ from settlement.writer import CALLS_IN_ROUND
 YUAN, DAY_S, LATE_S = 1_000_000, 86_400, 10**10
 BANK, FIRST_MEMBER = 99, 100
 BUYERS = 60
+ACCOUNT = bytes(32)
 
 
 def key(member: int) -> ec.EllipticCurvePrivateKey:
@@ -109,7 +111,11 @@ class Day:
         domain, word = self.chain.domain("Receivables"), b"\4" * 32
         buyers, sellers = self.members[1 : 1 + BUYERS], self.members[1 + BUYERS :]
         pairs = [(sellers[at % len(sellers)], buyers[at % BUYERS]) for at in range(count)]
-        owed = [Receivable(1, seller, buyer, 100 * YUAN, 60, 1, 61, word, word) for seller, buyer in pairs]
+        trades = [TradeClaim(at, 100 * YUAN, word) for at in range(count)]
+        owed = [
+            Receivable(1, *pair, 100 * YUAN, 60, 1, 61, trade.claim_leaf, word)
+            for pair, trade in zip(pairs, trades, strict=True)
+        ]
         ids = [receivable_acts.receivable_id(each) for each in owed]
         root = merkle.root(ids)
         digest = receivable_acts.issue_period_digest(domain, 1, root, count)
@@ -120,6 +126,8 @@ class Day:
         batches = [receivable_acts.materialise_many(proven[at : at + 20]) for at in range(0, count, 20)]
         self.do("materialise 20", batches)
         self.do("acknowledge (one debtor)", [self._acknowledge(buyer, owed, ids) for buyer in buyers])
+        claims = [claim for the_id, each in zip(ids, trades, strict=True) for claim in claim_all_trades(the_id, [each])]
+        self.do("claim a trade", claims)
         numbered = list(enumerate(zip(owed, ids, strict=True), 1000))
         self.do("list", [self._list(each.creditor, the_id, nonce) for nonce, (each, the_id) in numbered])
         self.do("finance", [self._finance(each.creditor, the_id, nonce) for nonce, (each, the_id) in numbered])
@@ -128,8 +136,8 @@ class Day:
     def _acknowledge(self, buyer: int, owed: Sequence[Receivable], ids: Sequence[bytes]) -> Call:
         own = [the_id for each, the_id in zip(owed, ids, strict=True) if each.debtor == buyer]
         once = {"nonce": 1, "deadline_s": LATE_S}
-        digest = receivable_acts.acknowledge_many_digest(self.chain.domain("Receivables"), buyer, own, **once)
-        return receivable_acts.acknowledge_many(buyer, own, sign(buyer, digest), **once)
+        digest = receivable_acts.acknowledge_many_digest(self.chain.domain("Receivables"), buyer, own, ACCOUNT, **once)
+        return receivable_acts.acknowledge_many(buyer, own, ACCOUNT, sign(buyer, digest), **once)
 
     def _list(self, seller: int, the_id: bytes, nonce: int) -> Call:
         once = {"nonce": nonce, "deadline_s": LATE_S}

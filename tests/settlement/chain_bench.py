@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from settlement import acts, calls, hexjson, merkle, receivable_acts, sale_acts
+from settlement import acts, calls, hexjson, merkle, part_acts, receivable_acts, sale_acts
 from settlement.acts import Admission, Commitment, Delta, Mint, Role
 from settlement.chain import Call, Chain, ChainEvent
 from settlement.chain_store import ChainStore
@@ -14,6 +14,7 @@ from settlement.deploy import deploy_over
 from settlement.jsonrpc import JsonRpc
 from settlement.node import Node
 from settlement.node_methods import answer
+from settlement.part_acts import TradeClaim
 from settlement.receivable_acts import Receivable
 from settlement.rpc import RpcChain
 from tests.settlement.contract_bench import (
@@ -155,15 +156,16 @@ class _Life:
 
     def sell_and_repay(self) -> None:
         domain = self.chain.domain("Receivables")
-        owed = Receivable(1, BORIS, ANNA, 100 * YUAN, 60, 20_000, 20_060, b"\4" * 32, b"\5" * 32)
+        trade = TradeClaim(1, 100 * YUAN, b"\4" * 32)
+        owed = Receivable(1, BORIS, ANNA, 100 * YUAN, 60, 30_000, 30_060, trade.claim_leaf, b"\5" * 32)
         leaves = [receivable_acts.receivable_id(owed), merkle.leaf(b"another")]
         root, the_id = merkle.root(leaves), leaves[0]
         digest = receivable_acts.issue_period_digest(domain, 1, root, 2)
         issuing = receivable_acts.issue_period(
             1, root, 2, self.approve(OPERATOR, digest), self.approve(CHECKER, digest)
         )
-        once = {"nonce": 2**200 + 7, "deadline_s": LATE_S}
-        agreed = sign(ANNA, receivable_acts.acknowledge_many_digest(domain, ANNA, [the_id], **once))
+        once, account = {"nonce": 2**200 + 7, "deadline_s": LATE_S}, bytes(32)
+        agreed = sign(ANNA, receivable_acts.acknowledge_many_digest(domain, ANNA, [the_id], account, **once))
         listed = sign(BORIS, receivable_acts.set_listed_digest(domain, the_id, BORIS, True, **once))
         offer = sale_acts.Offer(the_id, BANK, 800_000, 80 * YUAN, 78 * YUAN, 0, 0, 360, False, b"\6" * 32, 1, LATE_S)
         sales = self.chain.domain("Sales")
@@ -176,10 +178,11 @@ class _Life:
             issuing,
             receivable_acts.materialise(owed, merkle.path(leaves, 0)),
             financing,
-            receivable_acts.acknowledge_many(ANNA, [the_id], agreed, **once),
+            receivable_acts.acknowledge_many(ANNA, [the_id], account, agreed, **once),
+            *part_acts.claim_all_trades(the_id, [trade]),
             receivable_acts.set_listed(the_id, True, listed, **once),
             financing,
             receivable_acts.repay(the_id, 100 * YUAN, paid, **repay),
-        ) == ["", "", "not_listed", "", "", "", ""]
+        ) == ["", "", "not_listed", "", "", "", "", ""]
         balances = [self.ask(calls.balance_of(member)) for member in (ANNA, BORIS, BANK)]
         assert balances == [20 * YUAN, 98 * YUAN, 102 * YUAN]

@@ -32,7 +32,7 @@ TRADES = [TradeClaim(1_000 + at, 10 * YUAN + at, bytes([at + 1]) * 32) for at in
 
 
 class Owed(Sale):
-    """``first`` is issued and on the chain, nothing more; its period is number 10, with a second one of another seller."""
+    """``first`` is issued and on the chain, nothing more; its period is number 10."""
 
     def __init__(self) -> None:
         super().__init__()

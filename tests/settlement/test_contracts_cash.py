@@ -135,12 +135,12 @@ def test_a_balance_is_the_custodians_newer_than_the_last_and_not_of_tomorrow(ben
     assert bench.attest(100) == "balance_not_newer"
 
 
-def test_only_clearing_and_receivables_move_money(bench: Bench) -> None:
+def test_only_clearing_receivables_and_sales_move_money(bench: Bench) -> None:
     bench.mint((ANNA, 100))
     move = calls.call("Cash", "move", ("uint256", "uint256", "uint256"), ANNA, BORIS, 1)
-    split = calls.call("Cash", "split", ("uint256",) * 5, ANNA, BORIS, 1, BORIS, 1)
+    spread = calls.call("Cash", "spread", ("uint256", "(uint256,uint256)[]"), ANNA, [(BORIS, 1)])
     mint_escrow = calls.call("Clearing", "enter_minted", ("(uint256,uint256)[]",), [(BORIS, 5)])
-    assert bench.try_(move) == bench.try_(split) == "not_a_mover"
+    assert bench.try_(move) == bench.try_(spread) == "not_a_mover"
     assert bench.try_(mint_escrow) == "not_cash"
 
 

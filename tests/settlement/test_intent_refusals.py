@@ -8,7 +8,17 @@ import pytest
 from settlement import acts, receivable_acts, recovery_acts
 from settlement.chain import Call
 from settlement.intents import Domain
-from tests.settlement.contract_bench import CHAIN_ID, CUSTODIAN, GOVERNANCE, LATE_S, Bench, high_s, public, sign
+from tests.settlement.contract_bench import (
+    CHAIN_ID,
+    COLLECTION,
+    CUSTODIAN,
+    GOVERNANCE,
+    LATE_S,
+    Bench,
+    high_s,
+    public,
+    sign,
+)
 
 ANNA, BORIS, BEFORE = 100, 101, 500
 """Anna's key was that of 500 until she changed it."""
@@ -64,9 +74,8 @@ def request_exit(bench: Bench, domain: Domain, word: Word, nonce: int, deadline_
 
 def acknowledge(bench: Bench, domain: Domain, word: Word, nonce: int, deadline_s: int) -> Call:
     once = {"nonce": nonce, "deadline_s": deadline_s}
-    return receivable_acts.acknowledge_many(
-        ANNA, [], word(receivable_acts.acknowledge_many_digest(domain, ANNA, [], **once)), **once
-    )
+    digest = receivable_acts.acknowledge_many_digest(domain, ANNA, [], COLLECTION, **once)
+    return receivable_acts.acknowledge_many(ANNA, [], COLLECTION, word(digest), **once)
 
 
 ACTS: list[tuple[str, Act]] = [
