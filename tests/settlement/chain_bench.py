@@ -164,7 +164,7 @@ class _Life:
         issuing = receivable_acts.issue_period(
             1, root, 2, self.approve(OPERATOR, digest), self.approve(CHECKER, digest)
         )
-        once, account = {"nonce": 2**200 + 7, "deadline_s": LATE_S}, bytes(32)
+        once, account = {"nonce": 2**200 + 7, "deadline_s": LATE_S}, genesis().collection
         agreed = sign(ANNA, receivable_acts.acknowledge_many_digest(domain, ANNA, [the_id], account, **once))
         listed = sign(BORIS, receivable_acts.set_listed_digest(domain, the_id, BORIS, True, **once))
         offer = sale_acts.Offer(the_id, BANK, 800_000, 80 * YUAN, 78 * YUAN, 0, 0, 360, False, b"\6" * 32, 1, LATE_S)
