@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from data import bank_tables, credit_tables, identity_tables, registry_tables, sale_tables
+from data import bank_tables, credit_tables, identity_tables, receivable_tables, registry_tables, sale_tables
 from data.metadata import shared
 
 metadata = shared
@@ -594,6 +594,18 @@ receivables = Table(
     Column("advance_fen", BigInteger, nullable=False),  # the holder's claim once financed
     Column("proceeds_fen", BigInteger, nullable=False),  # what the holder paid the creditor for it, 0 until financed
     Column("paid_fen", BigInteger, nullable=False),
+    Column("costs_due_fen", BigInteger, nullable=False),  # the holder's, out of the residual, as is
+    Column("interest_due_fen", BigInteger, nullable=False),  # for being late, up to
+    Column("accrued_day", String(10), nullable=False),  # this day; the due day to begin with
+    Column("late_rate_ppm", BigInteger, nullable=False),  # a year
+    Column("year_days", SmallInteger, nullable=False),
+    Column("with_recourse", Boolean, nullable=False),
+    Column("bought_back", Boolean, nullable=False),  # by its seller, from the holder
+    Column("registration", LargeBinary(32)),  # hash of the registry's number of its sale
+    Column("frozen", Boolean, nullable=False),
+    Column("claimed_count", BigInteger, nullable=False),  # of its trades, on the chain
+    Column("complete", Boolean, nullable=False),  # all of them
+    Column("marked_s", BigInteger, nullable=False),  # when the chain was last asked to mark it due or overdue
     Column("on_chain", Boolean, nullable=False),  # materialised there
     Column("act", String(20)),  # what was last sent to the chain for it and has not come back as an event
     Column("act_outbox", ForeignKey("outbox.outbox_id")),
@@ -612,6 +624,8 @@ receivables = Table(
     Index(None, "changed_s", "change"),
 )
 
+receivable_parts = receivable_tables.receivable_parts
+
 receivable_trades = Table(
     "receivable_trades",
     metadata,
@@ -627,12 +641,13 @@ receivable_history = Table(
     metadata,
     Column("change", BigInteger, primary_key=True, autoincrement=False),
     Column("receivable_id", ForeignKey("receivables.receivable_id"), nullable=False),
+    Column("part", BigInteger),  # what is open of it, in CNY, is before and after; null: they are states
     Column("before", String(20), nullable=False),
     Column("after", String(20), nullable=False),
     Column("actor", BigInteger, nullable=False),  # 0: nobody, the calendar
     Column("at_s", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("block", BigInteger),  # of the chain's event; null: it follows from the calendar
+    Column("block", BigInteger),  # of the chain's event; null: the market took back what a lost block said
     Column("log_index", BigInteger),
     Index(None, "receivable_id"),
 )

@@ -8,19 +8,23 @@ banks' signatures verified.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row
 
-from data.units import UnitError, floor_fen
-from finance import period_store, store
+from data.units import UnitError
+from finance import parts_store, period_store, store
 from finance.calendar import DayCount
 from finance.examine import PeriodExaminer
+from finance.listing import DRAFTED
+from finance.mirror import TOLD, change_of
 from finance.offer import OfferError, Quote, parse_rate_ppm, terms_of
 from finance.offers import QuotedTerms, chain_offer
+from finance.parts import Part
 from finance.periods import whole_period
-from finance.receivable import ChainState, State
+from finance.position import OF_RECEIVABLES, Position, issued, step
+from finance.receivable import State, chain_state
 from settlement import calendar, sale_acts, signatures
 from settlement import store as settlement_store
 from settlement.audit_scene import Scene, Step, Tick
@@ -31,20 +35,8 @@ from settlement.intents import Domain
 from settlement.keys import KeyHistory
 from settlement.merkle import EMPTY_ROOT
 
-
-class Position(NamedTuple):
-    """Where the chain says a receivable stands; amounts in fen."""
-
-    state: str
-    holder: int
-    advance_fen: int
-    proceeds_fen: int
-    paid_fen: int
-    on_chain: bool
-
-
-Change = tuple[str, str, str, int, int, int, int]
-"""Receivable (hex), before, after, actor, time in seconds, block, log index."""
+Change = tuple[str, int | None, str, str, int, int, int, int]
+"""Receivable (hex), part, before, after, actor, time in seconds, block, log index."""
 
 
 def steps(scene: Scene) -> list[Step]:
@@ -63,7 +55,8 @@ def _periods(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
 
 def _on_chain(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
     mirrored = settlement_store.last_mirrored_block(scene.connection)
-    yield from audit_positions(scene.connection, [event for event in scene.events if event.block <= mirrored])
+    events = [event for event in scene.events if event.block <= mirrored]
+    yield from audit_positions(scene.connection, events, scene.terms.rules.time_zone)
     tick(len(store.all_receivables(scene.connection)))
 
 
@@ -104,23 +97,25 @@ def _days(rows: Iterable[Row[Any]]) -> Iterator[Contradiction]:
 # ----------------------------------------------------------------------------------------------- the chain
 
 
-def audit_positions(connection: Connection, events: Iterable[ChainEvent]) -> Iterator[Contradiction]:
-    """Where periods and receivables are not as the chain leaves them.
+def audit_positions(connection: Connection, events: Iterable[ChainEvent], time_zone: str) -> Iterator[Contradiction]:
+    """Where periods, receivables and their parts are not as the chain leaves them.
 
     ``events`` are the chain's own, from its first block to the last that was mirrored.
     """
-    events = [event for event in events if event.contract in ("Receivables", "Sales")]
+    events = [event for event in events if event.contract in OF_RECEIVABLES]
     rows = store.all_receivables(connection)
+    found = positions(rows, events, time_zone)
     yield from _audit_roots(connection, events)
-    yield from _audit_rows(rows, events)
+    yield from _audit_rows(rows, found)
+    yield from _audit_parts(rows, found, parts_store.all_parts(connection))
     stated = Counter(
-        (row.receivable_id.hex(), row.before, row.after, row.actor, row.at_s, row.block, row.log_index)
+        (row.receivable_id.hex(), row.part, row.before, row.after, row.actor, row.at_s, row.block, row.log_index)
         for row in store.all_changes(connection)
     )
-    computed = Counter(changes(rows, events))
+    computed = Counter(changes(rows, events, time_zone))
     for change in [*(stated - computed), *(computed - stated)]:
         where = "here and not on the chain" if change in stated else "on the chain and not here"
-        yield Contradiction("receivable_history", change[0], "before, after", f"{change[1:]} is {where}")
+        yield Contradiction("receivable_history", change[0], "part, before, after", f"{change[1:]} is {where}")
 
 
 def _audit_roots(connection: Connection, events: Iterable[ChainEvent]) -> Iterator[Contradiction]:
@@ -139,55 +134,78 @@ def _audit_roots(connection: Connection, events: Iterable[ChainEvent]) -> Iterat
         yield Contradiction("periods", str(number), "period", "it is on the chain and not here")
 
 
-def _audit_rows(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> Iterator[Contradiction]:
+def _audit_rows(rows: Sequence[Row[Any]], found: Mapping[bytes, Position]) -> Iterator[Contradiction]:
     kept = {row.receivable_id: row for row in rows}
-    for receivable_id, position in positions(rows, events).items():
+    for receivable_id, position in found.items():
         name, row = receivable_id.hex(), kept.get(receivable_id)
         if row is None:
             yield Contradiction("receivables", name, "receivable_id", "it is on the chain and not here")
             continue
-        for column, computed in position._asdict().items():
+        for column, computed in position.columns.items():
             stated = getattr(row, column)
             if stated != computed:
                 yield differs("receivables", name, column, stated=stated, computed=computed)
 
 
-def positions(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> dict[bytes, Position]:
+def _audit_parts(
+    rows: Iterable[Row[Any]],
+    found: Mapping[bytes, Position],
+    kept: Mapping[bytes, Mapping[int, tuple[Part, int]]],
+) -> Iterator[Contradiction]:
+    latest = {row.receivable_id: row.change for row in rows}
+    for receivable_id in [*found, *(each for each in kept if each not in found)]:
+        computed = found[receivable_id].parts if receivable_id in found else {}
+        stated = kept.get(receivable_id, {})
+        for number in sorted({*computed, *stated}):
+            key = f"{receivable_id.hex()}, {number}"
+            part, change = stated.get(number, (None, None))
+            if part != computed.get(number):
+                yield Contradiction(
+                    "receivable_parts", key, "part", f"{part} here, {computed.get(number)} on the chain"
+                )
+            elif change != latest[receivable_id]:
+                yield differs("receivable_parts", key, "change", stated=change, computed=latest[receivable_id])
+
+
+def positions(rows: Sequence[Row[Any]], events: Iterable[ChainEvent], time_zone: str) -> dict[bytes, Position]:
     """Where every receivable stands by events alone; ``rows`` say only which there are, of which period, and whose."""
-    found = {row.receivable_id: Position("drafted", row.creditor, 0, 0, 0, on_chain=False) for row in rows}
+    found = {row.receivable_id: _drafted(row) for row in rows}
     for event in events:
         if event.event == "PeriodIssued":
             for row in rows:
                 if row.period == _number(event, "period"):
                     found[row.receivable_id] = found[row.receivable_id]._replace(state=State.ISSUED.value)
-            continue
-        receivable_id = _bytes(event, "receivable")
-        position = found.get(receivable_id, Position("unknown", 0, 0, 0, 0, on_chain=True))
-        if event.event == "Changed":
-            after = ChainState(_number(event, "after")).state.value
-            position = position._replace(state=after, on_chain=True)
-        elif event.event == "Financed":
-            advance_fen, proceeds_fen = (floor_fen(_number(event, name)) for name in ("advance", "proceeds"))
-            position = position._replace(
-                holder=_number(event, "bank"), advance_fen=advance_fen, proceeds_fen=proceeds_fen
-            )
-        elif event.event == "Repaid":
-            position = position._replace(paid_fen=floor_fen(_number(event, "paid")))
-        found[receivable_id] = position
+        elif event.event in TOLD:
+            receivable_id = _bytes(event, "receivable")
+            before = found.get(receivable_id, Position("unknown", 0, date.max.isoformat()))
+            found[receivable_id] = step(before, event, calendar.day_of(event.block_s, time_zone))
     return found
 
 
-def changes(rows: Sequence[Row[Any]], events: Iterable[ChainEvent]) -> Iterator[Change]:
+def _drafted(row: Row[Any]) -> Position:
+    return issued(row.creditor, row.due_day)._replace(state=DRAFTED)
+
+
+def changes(rows: Sequence[Row[Any]], events: Iterable[ChainEvent], time_zone: str) -> Iterator[Change]:
     """The changes that the history must hold."""
+    states: dict[bytes, str] = {}
     for event in events:
         at = (event.block_s, event.block, event.log_index)
         if event.event == "PeriodIssued":
             for row in rows:
                 if row.period == _number(event, "period"):
-                    yield (row.receivable_id.hex(), "drafted", State.ISSUED.value, 0, *at)
-        elif event.event == "Changed" and _number(event, "before"):
-            before, after = (ChainState(_number(event, name)).state.value for name in ("before", "after"))
-            yield (_bytes(event, "receivable").hex(), before, after, _number(event, "actor"), *at)
+                    states[row.receivable_id] = State.ISSUED.value
+                    yield (row.receivable_id.hex(), None, DRAFTED, State.ISSUED.value, 0, *at)
+            continue
+        if event.event not in TOLD:
+            continue
+        receivable_id = _bytes(event, "receivable")
+        if event.event == "Changed":
+            states[receivable_id] = chain_state(_number(event, "after")).value
+        change = change_of(event, states.get(receivable_id, ""), "")
+        if change is not None:
+            told = (change["part"], change["before"], change["after"], change["actor"])
+            yield (receivable_id.hex(), *told, *at)
 
 
 # -------------------------------------------------------------------------------------------------- offers

@@ -4,33 +4,44 @@ All of it is said a second time somewhere: by the chain's events, by the calls i
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from sqlalchemy import Row
 
 from finance import mirror, period_store, store
+from finance.listing import DRAFTED
 from finance.offers import chain_offer
-from finance.receivable import Act, ChainState, Standing, State
-from settlement import abi, calendar, receivable_acts, signatures
+from finance.position import OF_RECEIVABLES
+from finance.receivable import Act, State
+from finance.reorganisation import GIVEN_UP
+from settlement import abi, receivable_acts, signatures
 from settlement import store as settlement_store
 from settlement.audit_scene import Scene, Step, Tick
 from settlement.chain import ChainEvent
 from settlement.compile import compiled
 from settlement.contradiction import Contradiction, differs
 from settlement.merkle import EMPTY_ROOT
+from settlement.receivable_acts import ChainState
 
 FUNCTIONS = {
-    Act.ACKNOWLEDGE: "acknowledge_many",
-    Act.REJECT: "reject",
-    Act.LIST: "set_listed",
-    Act.WITHDRAW: "set_listed",
-    Act.FINANCE: "finance",
-    Act.REPAY: "repay",
+    Act.ACKNOWLEDGE: ("acknowledge_many", "acknowledge_proven"),
+    Act.LIST: ("set_listed",),
+    Act.WITHDRAW: ("set_listed",),
+    Act.FREEZE: ("set_frozen",),
+    Act.FINANCE: ("finance",),
+    **{act: (f"{act.value}_part",) for act in (Act.SPLIT, Act.TRANSFER, Act.PLEDGE, Act.RELEASE)},
+    Act.MERGE: ("merge_parts",),
+    **{
+        act: (act.value,)
+        for act in (
+            *(Act.REJECT, Act.CANCEL, Act.REPAY, Act.DISPUTE, Act.WITHDRAW_DISPUTE, Act.CONCEDE, Act.DECIDE),
+            *(Act.COMPENSATE, Act.DEMAND, Act.BUY_BACK, Act.DECLARE_DEFAULT, Act.WRITE_OFF),
+        )
+    },
 }
-"""The function that carries each act: of Sales when it is sold, else of Receivables."""
+"""The functions that carry each act: of Sales when it is sold, else of Receivables."""
 
-_OPEN = (ChainState.ISSUED, ChainState.ACKNOWLEDGED, ChainState.LISTED)
+_OPEN = (ChainState.ISSUED, ChainState.ACKNOWLEDGED, ChainState.LISTED, ChainState.RESERVED)
 """Where a receivable can still be sold."""
 
 
@@ -94,7 +105,7 @@ def _histories(scene: Scene, tick: Tick) -> Iterator[Contradiction]:
             yield Contradiction("receivable_history", str(number), "receivable_id", "there is no such receivable")
             continue
         if change.block is None:
-            yield from _by_calendar(change, receivable, scene.terms.rules.time_zone)
+            yield from _taken_back(change)
         else:
             yield from _worded(change, words.get((change.block, change.log_index)))
         latest[change.receivable_id] = number
@@ -111,16 +122,17 @@ def _words(scene: Scene) -> dict[tuple[int, int], str]:
     said: dict[tuple[bytes, object], str] = {}
     for event in scene.events:
         at = (event.block, event.log_index)
-        words = mirror.words_of(event) if event.contract in ("Receivables", "Sales") else None
-        if words is not None:
-            said[event.transaction_hash, event.arguments["receivable"]] = words
-        elif (event.contract, event.event) == ("Receivables", "PeriodIssued"):
+        if (event.contract, event.event) == ("Receivables", "PeriodIssued"):
             found[at] = mirror.issued_words(int(event.arguments["period"]))
-        elif (event.contract, event.event) == ("Receivables", "Changed"):
-            spoken = said.get((event.transaction_hash, event.arguments["receivable"]))
-            is_rejection = event.arguments["after"] == ChainState.REJECTED
-            if spoken is not None or not is_rejection:
-                found[at] = spoken or ""
+        if event.contract not in OF_RECEIVABLES or event.event not in mirror.TOLD:
+            continue
+        place = (event.transaction_hash, event.arguments["receivable"])
+        words = mirror.words_of(event)
+        if words is not None:
+            said[place] = words
+        change = mirror.change_of(event, "", said.get(place, ""))
+        if change is not None and not (event.event == "Changed" and event.arguments["after"] in mirror.REASONED):
+            found[at] = change["reason"]
     return found
 
 
@@ -129,32 +141,34 @@ def _worded(change: Row[Any], words: str | None) -> Iterator[Contradiction]:
         yield differs("receivable_history", change.change, "reason", stated=change.reason, computed=words)
 
 
-def _by_calendar(change: Row[Any], receivable: Row[Any], time_zone: str) -> Iterator[Contradiction]:
-    """What follows from the due day alone."""
+def _taken_back(change: Row[Any]) -> Iterator[Contradiction]:
+    """What the chain does not say: that it gave up a block in which it had said something."""
     key = str(change.change)
-    if change.reason != mirror.due_words(receivable.due_day):
-        yield Contradiction("receivable_history", key, "reason", "is not the due day")
-    if change.after not in (Standing.DUE, Standing.OVERDUE) or change.before not in (*State, Standing.DUE):
-        yield Contradiction("receivable_history", key, "before, after", "is nothing that the calendar does")
-    if change.actor != mirror.CALENDAR or change.log_index is not None:
-        yield Contradiction("receivable_history", key, "actor, log_index", "the calendar is nobody")
-    if calendar.day_of(change.at_s, time_zone) < date.fromisoformat(receivable.due_day):
-        yield Contradiction("receivable_history", key, "at_s", f"is before {receivable.due_day}")
+    if change.reason != GIVEN_UP:
+        yield Contradiction("receivable_history", key, "reason", "is nothing that the market writes by itself")
+    if not {change.before, change.after} <= {*State, DRAFTED} or change.part is not None:
+        yield Contradiction("receivable_history", key, "part, before, after", "is no state that was taken back")
+    if change.actor != mirror.NOBODY or change.log_index is not None:
+        yield Contradiction("receivable_history", key, "actor, log_index", "nobody did it")
+
+
+_GIVES_REASON = (Act.REJECT, Act.CANCEL, Act.DISPUTE)
 
 
 def _act(row: Row[Any]) -> Iterator[Contradiction]:
     """What is on its way for a receivable, and the call that carries it."""
     key = row.receivable_id.hex()
-    if (row.act is None) != (row.act_outbox is None) or (row.act_reason is not None and row.act != Act.REJECT):
+    if (row.act is None) != (row.act_outbox is None) or (row.act_reason is not None and row.act not in _GIVES_REASON):
         yield Contradiction("receivables", key, "act, act_outbox, act_reason", "do not belong together")
     elif row.act is not None:
-        function = FUNCTIONS.get(Act(row.act)) if row.act in set(Act) else None
-        contract = "Sales" if row.act == Act.FINANCE else "Receivables"
-        if function is None or row.act_kind != f"{contract}.{function}":
+        contract, _, function = row.act_kind.partition(".")
+        expected = "Sales" if row.act == Act.FINANCE else "Receivables"
+        if row.act not in set(Act) or contract != expected or function not in FUNCTIONS.get(Act(row.act), ()):
             yield Contradiction("receivables", key, "act, act_outbox", "is not what the call does")
             return
         called = abi.arguments(compiled()[contract], row.act_call)
-        named = called.get("receivables") or [called.get("receivable") or called["offer"][0]]
+        named = called.get("receivables") or [each[0] for each in called.get("proven", ())]
+        named = named or [called.get("receivable") or called["offer"][0]]
         if row.receivable_id not in named or called.get("listed", row.act == Act.LIST) != (row.act == Act.LIST):
             yield Contradiction("receivables", key, "act, act_outbox", "is an act on another one")
 

@@ -5,6 +5,7 @@ An ``AcknowledgedReceivable`` can only be built from the issued one and its debt
 the two claims in parts and what is due on them, is an ``Account``. Days are local; whoever calls says which is today.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple, Self
@@ -12,8 +13,11 @@ from typing import NamedTuple, Self
 from finance import parts as fractions
 from finance import waterfall
 from finance.claim import Claim
-from finance.parts import ClaimKind, Part, Parts, Payout
+from finance.parts import ClaimKind, Part, Parts, Payout, Transferee
 from finance.receivable import (
+    DEFAULT_DAYS,
+    FALLS_DUE,
+    FALLS_OVERDUE,
     Act,
     State,
     check_actor,
@@ -63,6 +67,9 @@ class Account:
         balance, parts = self.balance, self.parts
         assert fractions.open_of(parts, ClaimKind.HOLDER) == balance.advance_open_fen, "parts sum to the claim"
         assert fractions.open_of(parts, ClaimKind.RESIDUAL) == balance.residual_open_fen, "parts sum to the claim"
+        if self.state is State.VOID:
+            assert balance.open_fen == balance.redeemed_fen == 0, "nothing is owed, nothing was paid"
+            return
         assert balance.open_fen + balance.redeemed_fen == balance.face_fen, "open + redeemed = face"
         assert (balance.open_fen == 0) == (self.state is State.SETTLED), "settled exactly when nothing is open"
 
@@ -163,6 +170,10 @@ class Live:
     def _with(self, **changed: object) -> Self:
         return replace(self, account=replace(self.account, **changed))  # type: ignore[arg-type] # the names are those of its fields
 
+    def complete(self) -> Self:
+        """Its last trade is claimed on the chain."""
+        return self._with(complete=True)
+
     # ------------------------------------------------------------------------------------ payment and calendar
 
     def repay(self, word: Signed, payment_fen: int, today: date) -> tuple[Self, Paid]:
@@ -185,27 +196,29 @@ class Live:
     def mark(self, today: date) -> Self:
         """What the calendar makes of it by today: due, overdue, or nothing new."""
         marked = self
-        if marked.state in _FALLS_DUE and today >= self.claim.due_day:
+        if marked.state in FALLS_DUE and today >= self.claim.due_day:
             marked = marked._with(state=State.DUE)
-        if marked.state in _FALLS_OVERDUE and is_grace_over(self.claim.due_day, today):
+        if marked.state in FALLS_OVERDUE and is_grace_over(self.claim.due_day, today):
             marked = marked._with(state=State.OVERDUE)
         return marked
 
-    def declare_default(self, word: Signed, today: date) -> Self:
-        """Whoever holds most of what is owed gives up waiting."""
-        self._check_majority(Act.DECLARE_DEFAULT, word)
+    def declare_default(self, words: Sequence[Signed], today: date) -> Self:
+        """Those who hold most of what is owed give up waiting."""
+        self._check_majority(Act.DECLARE_DEFAULT, words)
         if not is_default_possible(self.claim.due_day, today):
-            refuse("too_early", "a default can be declared from the 31st day after the due day")
+            refuse("too_early", f"a default can be declared {DEFAULT_DAYS + 1} days after the due day")
         return self._with(state=State.DEFAULTED)
 
-    def write_off(self, word: Signed) -> Self:
+    def write_off(self, words: Sequence[Signed]) -> Self:
         """What is open is given up; what is paid later is recovered."""
-        self._check_majority(Act.WRITE_OFF, word)
+        self._check_majority(Act.WRITE_OFF, words)
         return self._with(state=State.WRITTEN_OFF)
 
-    def _check_majority(self, act: Act, word: Signed) -> None:
-        self._check(act, word)
-        if not fractions.has_majority(self.parts, word.member):
+    def _check_majority(self, act: Act, words: Sequence[Signed]) -> None:
+        check_transition(self.state, act)
+        for word in words:
+            check_word(self.claim, act, word)
+        if not fractions.have_majority(self.parts, {word.member for word in words}):
             refuse("no_majority", f"to {act} takes more than half of the claim")
 
     # --------------------------------------------------------------------------------------------------- parts
@@ -215,16 +228,11 @@ class Live:
         number = self.account.next_part
         return self._in_parts(fractions.split(self.parts, part, amount_fen, word.member, next_number=number))
 
-    def transfer(self, word: Signed, part: int, amount_fen: int, to: int, *, is_bank: bool, is_admitted: bool) -> Self:
-        """``is_bank``, ``is_admitted``: what the new owner is. The holder's claim goes to banks or to the creditor."""
+    def transfer(self, word: Signed, part: int, amount_fen: int, to: Transferee) -> Self:
         self._check_free(Act.TRANSFER, word)
         self._check_complete()
-        is_holders = fractions.part_of(self.parts, part).claim is ClaimKind.HOLDER
-        may_hold = is_admitted and (not is_holders or is_bank or to == self.claim.creditor)
         number = self.account.next_part
-        return self._in_parts(
-            fractions.transfer(self.parts, part, amount_fen, to, word.member, next_number=number, may_hold=may_hold)
-        )
+        return self._in_parts(fractions.transfer(self.parts, part, amount_fen, to, word.member, next_number=number))
 
     def merge(self, word: Signed, part: int, other: int) -> Self:
         self._check_free(Act.MERGE, word)
@@ -246,11 +254,11 @@ class Live:
     def _check_free(self, act: Act, word: Signed) -> None:
         self._check(act, word)
         if self.account.frozen:
-            refuse("frozen", "the receivable is frozen")
+            refuse("receivable_frozen", "the regulator froze the receivable")
 
     def _check_complete(self) -> None:
         if not self.account.complete:
-            refuse("incomplete", "not all its trades are claimed on the chain yet")
+            refuse("trades_unclaimed", "not all its trades are claimed on the chain yet")
 
     def set_frozen(self, *, frozen: bool) -> Self:
         """The regulator stops every sale and every move of parts; the debtor may still pay."""
@@ -258,8 +266,6 @@ class Live:
         return self._with(frozen=frozen)
 
 
-_FALLS_DUE = (State.ACKNOWLEDGED, State.LISTED, State.FINANCED)
-_FALLS_OVERDUE = (State.DUE, State.PARTLY_PAID)
 _UNSOLD = frozenset({State.ACKNOWLEDGED, State.LISTED, State.RESERVED, State.DISPUTED, State.VOID})
 _SOLD_ONLY = frozenset({State.FINANCED, State.RECOURSE})
 
@@ -279,10 +285,6 @@ class AcknowledgedReceivable(Live):
     @property
     def claim(self) -> Claim:
         return self.issued.claim
-
-    def complete(self) -> Self:
-        """Its last trade is claimed on the chain."""
-        return self._with(complete=True)
 
     def show(self, word: Signed, today: date) -> Self:
         """List it: banks may see it and offer."""
@@ -314,7 +316,8 @@ class AcknowledgedReceivable(Live):
     def dispute(self, word: Signed) -> Self:
         """The debtor contests it before anybody paid for it. Against a later owner it waived its defences."""
         self._check(Act.DISPUTE, word)
-        self._check_whole()
+        if not fractions.is_untouched(self.parts, self.claim.creditor):
+            refuse("not_whole", "somebody else has a right in it already")
         return self._with(state=State.DISPUTED)
 
     def withdraw_dispute(self, word: Signed) -> Self:
@@ -324,12 +327,15 @@ class AcknowledgedReceivable(Live):
     def concede(self, word: Signed) -> Self:
         """The creditor agrees that it is not owed; its period and its trades can be claimed again."""
         self._check(Act.CONCEDE, word)
-        return self._with(state=State.VOID)
+        return self._voided()
 
     def decide(self, *, is_void: bool) -> Self:
         """The regulator ends a dispute."""
         check_transition(self.state, Act.DECIDE)
-        return self._with(state=State.VOID if is_void else State.ACKNOWLEDGED)
+        return self._voided() if is_void else self._with(state=State.ACKNOWLEDGED)
+
+    def _voided(self) -> Self:
+        return self._with(state=State.VOID, parts=(), balance=self.balance._replace(residual_open_fen=0))
 
     def _check_whole(self) -> None:
         if not fractions.is_whole(self.parts, self.claim.creditor):
@@ -337,8 +343,9 @@ class AcknowledgedReceivable(Live):
 
 
 def _sold(before: Account, sale: Sale, balance: Balance) -> Account:
-    parts = fractions.sold(before.parts, sale.bank, sale.advance_fen)
-    return replace(before, state=State.FINANCED, balance=balance, parts=parts, next_part=parts[-1].number + 1)
+    number = before.next_part
+    parts = fractions.sold(before.parts, sale.bank, sale.advance_fen, next_number=number)
+    return replace(before, state=State.FINANCED, balance=balance, parts=parts, next_part=number + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,12 +370,14 @@ class FinancedReceivable(Live):
         if not self.sale.with_recourse or self.account.bought_back:
             refuse("no_recourse", "it was sold without recourse, or is bought back already")
         if not fractions.owns_claim(self.parts, word.member, ClaimKind.HOLDER):
-            refuse("not_a_party", f"only a {Act.DEMAND} by a holder counts")
+            refuse("not_a_holder", "only who owns a part of the holder's claim may demand")
         return self._with(state=State.RECOURSE)
 
     def buy_back(self, word: Signed, today: date) -> tuple[Self, list[Payout]]:
         """The seller pays the holder's claim off, and has it back; the debtor owes what it owed."""
-        self._check(Act.BUY_BACK, word)
+        self._check_free(Act.BUY_BACK, word)
+        if self.balance.advance_open_fen == 0:
+            refuse("nothing_open", "the holder is paid already")
         balance, price_fen = waterfall.buy_back(self.balance, today)
         parts, payouts = fractions.bought_back(self.parts, self.claim.creditor, price_fen)
         return self._with(state=State.OVERDUE, balance=balance, parts=parts, bought_back=True), payouts
@@ -387,11 +396,16 @@ def _check_sale(seller: AcknowledgedReceivable, sale: Sale, acceptance: Signed) 
     if sale.receivable_id != seller.claim.receivable_id:
         refuse("other_receivable", "the offer is on another receivable")
     if seller.account.frozen:
-        refuse("frozen", "the receivable is frozen")
+        refuse("receivable_frozen", "the regulator froze the receivable")
     if not 0 < sale.proceeds_fen <= sale.advance_fen <= face_fen:
         refuse("bad_amount", "0 < proceeds <= advance <= face does not hold")
     if not 0 <= sale.costs_fen <= face_fen - sale.advance_fen:
         refuse("bad_amount", "the costs must not be above the residual")
+
+
+def is_part_act(act: Act) -> bool:
+    """Whether an act moves parts and leaves the state alone."""
+    return act in (Act.SPLIT, Act.TRANSFER, Act.MERGE, Act.PLEDGE, Act.RELEASE)
 
 
 Receivable = IssuedReceivable | RefusedReceivable | AcknowledgedReceivable | FinancedReceivable

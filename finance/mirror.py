@@ -1,22 +1,29 @@
-"""What the chain says of receivables, carried out in the database: state, holder, what was paid, and the history.
+"""What the chain says of receivables, carried out in the database: states, parts, what is due and paid, the history.
 
-The database follows: a state changes here only because the contract said so. ``follow`` is called with new events in
-the transaction that keeps them, so that a crash leaves no event half mirrored. *Due* and *overdue* come of the
-calendar alone; ``mark_due`` writes them into the history, so that those who read by latest change hear of it.
+The database follows: something changes here only because the contract said so. ``follow`` is called with new events in
+the transaction that keeps them, so that a crash leaves no event half mirrored. What an event does is in
+``position.py``; here it is written down, with who did it, before and after. What the calendar does, the chain says too:
+``marking.py`` only asks it to look at the calendar.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from data.units import floor_fen, format_money
-from finance import period_store, store
-from finance.receivable import ChainState, Standing, State, is_reachable
+from data.units import format_money
+from finance import parts_store, period_store, store
+from finance.life import is_part_act
+from finance.parts import ClaimKind
+from finance.position import ABSENT, OF_RECEIVABLES, Position, part_after, step
+from finance.receivable import Act, State, chain_state, is_reachable
+from finance.rows import position_of
 from settlement import calendar
 from settlement.chain import ChainEvent
+from settlement.receivable_acts import ChainState
 
-CALENDAR = 0
+NOBODY = 0
 """The actor of what nobody does."""
 
 
@@ -24,41 +31,21 @@ class MirrorError(Exception):
     """The chain and the database contradict each other: this database is not this chain's, or one was changed."""
 
 
-def follow(connection: Connection, events: Sequence[ChainEvent], now_s: int) -> int:
-    """Carry out the events of ``Receivables`` among some new ones; returns how many receivables' states changed.
+def follow(connection: Connection, events: Sequence[ChainEvent], now_s: int, time_zone: str) -> int:
+    """Carry out the events on receivables among some new ones; returns how many changes of state there were.
 
     An event that was carried out before changes nothing. Raises MirrorError.
     """
-    details: dict[tuple[bytes, bytes], _Detail] = {}
+    said: dict[tuple[bytes, bytes], str] = {}
     changes = 0
     for event in events:
-        if event.contract not in ("Receivables", "Sales"):
+        if event.contract not in OF_RECEIVABLES:
             continue
         if event.event == "PeriodIssued":
             changes += _issue(connection, event, now_s)
-        elif event.event in _DETAILS:
-            details[event.transaction_hash, _bytes(event, "receivable")] = _DETAILS[event.event](event)
-        elif event.event == "Changed":
-            detail = details.get((event.transaction_hash, _bytes(event, "receivable")), _Detail({}, ""))
-            changes += _change(connection, event, detail, now_s)
+        elif event.event in TOLD:
+            changes += _take(connection, event, said, now_s, calendar.day_of(event.block_s, time_zone))
     return changes
-
-
-def mark_due(connection: Connection, now_s: int, time_zone: str) -> int:
-    """Write into the history which receivables fell due or overdue by today; returns how many."""
-    today = calendar.day_of(now_s, time_zone)
-    marked = 0
-    for standing in (Standing.DUE, Standing.OVERDUE):
-        for row in store.fallen_due(connection, standing, today):
-            reason = due_words(row.due_day)
-            _record(connection, row, standing, actor=CALENDAR, at_s=now_s, reason=reason, now_s=now_s)
-            marked += 1
-    return marked
-
-
-def due_words(due_day: str) -> str:
-    """What the history says when a receivable falls due or overdue."""
-    return f"the due day was {due_day}"
 
 
 def issued_words(period: int) -> str:
@@ -77,7 +64,7 @@ def _issue(connection: Connection, event: ChainEvent, now_s: int) -> int:
     period_store.set_period(connection, number, state="issued")
     change = {
         "after": State.ISSUED.value,
-        "actor": CALENDAR,
+        "actor": NOBODY,
         "at_s": event.block_s,
         "reason": issued_words(number),
         "block": event.block,
@@ -86,92 +73,158 @@ def _issue(connection: Connection, event: ChainEvent, now_s: int) -> int:
     return period_store.issue_all(connection, number, change, store.last_change(connection), now_s)
 
 
-def _change(connection: Connection, event: ChainEvent, detail: "_Detail", now_s: int) -> int:
+def _take(
+    connection: Connection, event: ChainEvent, said: dict[tuple[bytes, bytes], str], now_s: int, day: date
+) -> int:
+    """One event on one receivable: its columns, its parts, its history."""
     receivable_id = _bytes(event, "receivable")
-    if _number(event, "before") == _ABSENT:
-        store.set_receivable(connection, receivable_id, on_chain=True)
-        return 0
-    if store.is_mirrored(connection, event.block, event.log_index):
-        return 0
-    before, after = (ChainState(_number(event, name)).state for name in ("before", "after"))
     row = store.receivable(connection, receivable_id)
-    if row is None or row.state != before or not is_reachable(before, after):
-        found = "not here" if row is None else f"{row.state} here"
-        raise MirrorError(f"the chain moved {receivable_id.hex()} from {before} to {after}; it is {found}")
-    reason = detail.reason or row.act_reason or ""
-    _record(connection, row, after, event=event, actor=_number(event, "actor"), reason=reason, now_s=now_s)
-    cleared = {"act": None, "act_outbox": None, "act_reason": None}
-    store.set_receivable(connection, receivable_id, **detail.values, **cleared, state=after)
-    if after is State.FINANCED:
-        store.accept_offer(connection, receivable_id, *(detail.values[name] for name in _OFFERED))
-    if after not in (State.ACKNOWLEDGED, State.LISTED):
+    if row is None:
+        raise MirrorError(f"the chain speaks of {receivable_id.hex()}, which is not here")
+    if store.is_mirrored(connection, receivable_id, event.block, event.log_index):
+        return 0
+    before = position_of(row, parts_store.parts_of(connection, [receivable_id]).get(receivable_id, []))
+    _check(event, before)
+    after = step(before, event, day)
+    place = (event.transaction_hash, receivable_id)
+    words = words_of(event)
+    if words is not None:
+        said[place] = words
+    store.set_receivable(connection, receivable_id, **after.columns)
+    change = change_of(event, after.state, said.get(place, ""))
+    if change is not None:
+        if event.event == "Changed" and event.arguments["after"] in REASONED:
+            change["reason"] = row.act_reason or ""
+        _record(connection, receivable_id, event, change, now_s)
+    if event.event == "PartChanged":
+        part = part_after(event.arguments)
+        parts_store.put_part(connection, receivable_id, part, store.change_of(connection, receivable_id))
+    _end_act(connection, row, event)
+    if after.state == before.state:
+        return 0
+    _end_offers(connection, receivable_id, after)
+    return int(event.arguments["before"] != ABSENT)
+
+
+def _check(event: ChainEvent, position: Position) -> None:
+    if event.event != "Changed" or event.arguments["before"] == ABSENT:
+        return
+    before, after = (chain_state(_number(event, name)) for name in ("before", "after"))
+    if position.state != before or not is_reachable(before, after):
+        name = _bytes(event, "receivable").hex()
+        raise MirrorError(f"the chain moved {name} from {before} to {after}; it is {position.state} here")
+
+
+def _end_act(connection: Connection, row: Row[Any], event: ChainEvent) -> None:
+    """What was on its way for a receivable has come: the calendar's doing is nobody's act."""
+    if row.act is None or not _is_of(Act(row.act), event):
+        return
+    store.set_receivable(connection, row.receivable_id, act=None, act_outbox=None, act_reason=None)
+
+
+def _is_of(act: Act, event: ChainEvent) -> bool:
+    match event.event:
+        case "PartChanged":
+            return is_part_act(act) and event.arguments["actor"] != NOBODY
+        case "FrozenChanged":
+            return act is Act.FREEZE
+        case "Compensated":
+            return act is Act.COMPENSATE
+        case "Changed":
+            return event.arguments["actor"] != NOBODY and event.arguments["before"] != ABSENT
+        case _:
+            return False
+
+
+def _end_offers(connection: Connection, receivable_id: bytes, after: Position) -> None:
+    if after.state == State.FINANCED:
+        store.accept_offer(connection, receivable_id, after.holder, after.advance_fen, after.proceeds_fen)
+    if after.state not in (State.ACKNOWLEDGED, State.LISTED, State.RESERVED):
         store.lapse_offers(connection, receivable_id)
-    return 1
 
 
 def _record(
-    connection: Connection,
-    row: Row[Any],
-    after: str,
-    *,
-    reason: str,
-    now_s: int,
-    event: ChainEvent | None = None,
-    actor: int = CALENDAR,
-    at_s: int | None = None,
+    connection: Connection, receivable_id: bytes, event: ChainEvent, change: dict[str, Any], now_s: int
 ) -> None:
-    change: dict[str, Any] = {
-        "receivable_id": row.receivable_id,
-        "before": row.state,
-        "after": after,
-        "actor": actor,
-        "at_s": at_s,
-        "reason": reason,
+    place = {"at_s": event.block_s, "block": event.block, "log_index": event.log_index}
+    store.add_change(connection, {"receivable_id": receivable_id, **change, **place}, now_s)
+
+
+# ------------------------------------------------------------------------------------- what histories say
+
+TOLD = frozenset(
+    {
+        "Materialised",
+        "Changed",
+        "PartChanged",
+        "PartPledged",
+        "Assigned",
+        "Financed",
+        "Repaid",
+        "BoughtBack",
+        "Compensated",
+        "Disputed",
+        "FrozenChanged",
+        "TradesClaimed",
     }
-    if event is not None:
-        change |= {"at_s": event.block_s, "block": event.block, "log_index": event.log_index}
-    store.add_change(connection, change, now_s)
+)
+"""The events that this mirror carries out; those of auctions and programs have mirrors of their own."""
 
 
-# --------------------------------------------------------------------- events that say how a state is reached
-
-_ABSENT = 0
-_OFFERED = ("holder", "advance_fen", "proceeds_fen")
+REASONED = (ChainState.REJECTED, ChainState.CANCELLED, ChainState.DISPUTED)
+"""Their actors say why, in words that the chain does not hold."""
 
 
-class _Detail(NamedTuple):
-    """What an event before ``Changed``, in the same transaction, says of it: columns, and words for the history."""
+def change_of(event: ChainEvent, state: str, words: str) -> dict[str, Any] | None:
+    """The row of the history that an event makes: part, before, after, actor and reason; None when it makes none.
 
-    values: dict[str, Any]
-    reason: str
+    ``words`` were said in the same transaction, ``state`` is the receivable's after the event.
+    """
+    said: dict[str, Any] = event.arguments
+    match event.event:
+        case "Changed" if said["before"] != ABSENT:
+            before, after = (chain_state(said[name]).value for name in ("before", "after"))
+            return {"part": None, "before": before, "after": after, "actor": said["actor"], "reason": words}
+        case "PartChanged":
+            before, after = (format_money(said[name]) for name in ("before", "after"))
+            change = {"part": said["part"], "before": before, "after": after, "actor": said["actor"]}
+            return change | {"reason": _part_words(said)}
+        case "FrozenChanged":
+            return _flag(state, said["actor"], "frozen" if said["frozen"] else "no longer frozen")
+        case "Compensated":
+            return _flag(state, NOBODY, f"the creditor paid {format_money(said['amount'])} CNY to the debtor")
+        case "TradesClaimed":
+            how_many = "all" if said["is_complete"] else f"{said['count']} of"
+            return _flag(state, NOBODY, f"{how_many} its trades are claimed")
+        case _:
+            return None
 
 
-def _financed(event: ChainEvent) -> _Detail:
-    bank, advance_micro, proceeds_micro = (_number(event, name) for name in ("bank", "advance", "proceeds"))
-    values = dict(zip(_OFFERED, (bank, floor_fen(advance_micro), floor_fen(proceeds_micro)), strict=True))
-    advance, proceeds = format_money(advance_micro), format_money(proceeds_micro)
-    return _Detail(values, f"{bank} paid {proceeds} CNY and is owed {advance} CNY first")
+def _flag(state: str, actor: int, words: str) -> dict[str, Any]:
+    return {"part": None, "before": state, "after": state, "actor": actor, "reason": words}
 
 
-def _repaid(event: ChainEvent) -> _Detail:
-    amounts = (_number(event, name) for name in ("amount", "to_holder", "to_creditor"))
-    amount, to_holder, to_creditor = map(format_money, amounts)
-    reason = f"paid {amount} CNY: {to_holder} to the holder, {to_creditor} to the creditor"
-    return _Detail({"paid_fen": floor_fen(_number(event, "paid"))}, reason)
-
-
-def detail_of(event: ChainEvent) -> _Detail:
-    """What an event says beyond the state; nothing when it is ``Changed`` itself or says nothing more."""
-    return _DETAILS[event.event](event) if event.event in _DETAILS else _Detail({}, "")
+def _part_words(said: dict[str, Any]) -> str:
+    claim = "holder's claim" if said["claim"] == ClaimKind.HOLDER else "residual"
+    pledged = f", pledged to {said['pledgee']}" if said["pledgee"] else ""
+    return f"{claim} of {said['owner']}{pledged}"
 
 
 def words_of(event: ChainEvent) -> str | None:
-    """What the history says of the change that comes with this event; None: the event says nothing of it."""
-    read = _DETAILS.get(event.event)
-    return None if read is None else read(event).reason
-
-
-_DETAILS: dict[str, Callable[[ChainEvent], _Detail]] = {"Financed": _financed, "Repaid": _repaid}
+    """What an event says of the change that comes after it in the same transaction; None: nothing."""
+    said: dict[str, Any] = event.arguments
+    match event.event:
+        case "Financed":
+            proceeds, advance = format_money(said["proceeds"]), format_money(said["advance"])
+            return f"{said['bank']} paid {proceeds} CNY and is owed {advance} CNY first"
+        case "Repaid":
+            names = ("amount", "to_costs", "to_interest", "to_advance", "to_residual")
+            amount, *shares = (format_money(said[name]) for name in names)
+            return "paid {} CNY: {} costs, {} interest, {} advance, {} residual".format(amount, *shares)
+        case "BoughtBack":
+            return f"bought back for {format_money(said['price'])} CNY"
+        case _:
+            return None
 
 
 def _number(event: ChainEvent, name: str) -> int:

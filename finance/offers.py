@@ -14,14 +14,13 @@ import msgspec
 from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN
-from finance import store
+from finance import parts_store, store
 from finance.book import RefusedError, Word, check_signature, check_word, explain, is_repeat, refuse, send
 from finance.calendar import DayCount
 from finance.life import AcknowledgedReceivable, Sale, Signed
 from finance.offer import Quote, Terms, check_lateness, format_rate, parse_rate_ppm, terms_of
 from finance.outside import Outside
 from finance.receivable import Act, State, check_transition
-from finance.rows import restore
 from finance.waterfall import Lateness
 from settlement import calendar, sale_acts
 from settlement.intents import Domain
@@ -108,7 +107,7 @@ class OfferBook:
         )
         if is_repeat([row], call):
             return offer
-        value = restore(row)
+        value = parts_store.value_of(connection, row)
         if not isinstance(value, AcknowledgedReceivable):
             explain(row, Act.FINANCE)
         sale = sale_of(offer.receivable_id, on_chain)

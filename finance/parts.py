@@ -5,12 +5,12 @@ the residual), the value what is open. A part has one owner; the parts of a clai
 happens to them. Money on a pledged part goes to the pledgee. Parts keep their order, in which roundings are shared.
 
 Every function returns the parts after it, or raises ``IllegalTransitionError`` with one of the codes
-``no_such_part``, ``not_the_owner``, ``not_the_pledgee``, ``part_pledged``, ``not_pledged``, ``bad_amount``,
-``dust_part``, ``too_many_parts``, ``not_mergeable``, ``bad_transferee``, ``not_a_bank``; whether the receivable is in a
-state for it is not asked here but in ``life.py``.
+``no_such_part``, ``not_the_owner``, ``not_the_pledgee``, ``pledged``, ``not_pledged``, ``bad_amount``,
+``part_too_small``, ``too_many_parts``, ``not_mergeable``, ``unknown_member``, ``not_a_bank``; whether the receivable is
+in a state for it is not asked here but in ``life.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ def _free_part(parts: Parts, number: int, owner: int) -> Part:
     if part.owner != owner:
         refuse("not_the_owner", f"part {number} is not yours")
     if part.pledgee:
-        refuse("part_pledged", f"part {number} is pledged to {part.pledgee}")
+        refuse("pledged", f"part {number} is pledged to {part.pledgee}")
     return part
 
 
@@ -81,27 +81,33 @@ def split(parts: Parts, number: int, amount_fen: int, owner: int, *, next_number
     if not 0 < amount_fen < part.open_fen:
         refuse("bad_amount", f"of part {number} an amount between 0 and {part.open_fen} fen can be cut off")
     if min(amount_fen, part.open_fen - amount_fen) < LEAST_PART_FEN:
-        refuse("dust_part", f"a split leaves at least {LEAST_PART_FEN} fen on either side")
+        refuse("part_too_small", f"a split leaves at least {LEAST_PART_FEN} fen on either side")
     if len(parts) == MOST_PARTS:
         refuse("too_many_parts", f"a receivable has at most {MOST_PARTS} parts")
     rest = part._replace(open_fen=part.open_fen - amount_fen)
     return (*_replaced(parts, rest), part._replace(number=next_number, open_fen=amount_fen))
 
 
-def transfer(
-    parts: Parts, number: int, amount_fen: int, to: int, owner: int, *, next_number: int, may_hold: bool
-) -> Parts:
-    """The owner gives a part, or an amount of it, to another. ``may_hold``: whether that one may hold this claim.
+class Transferee(NamedTuple):
+    """Who gets a part; the holder's claim goes to banks or back to the creditor, the residual to any member."""
 
-    The holder's claim goes to banks, or back to the creditor; the residual to any admitted member.
-    """
+    member: int
+    is_member: bool = True
+    is_bank: bool = False
+    is_creditor: bool = False
+
+
+def transfer(parts: Parts, number: int, amount_fen: int, to: Transferee, owner: int, *, next_number: int) -> Parts:
+    """The owner gives a part, or an amount of it, to another."""
     part = _free_part(parts, number, owner)
-    if to == owner or not may_hold:
-        refuse("bad_transferee", f"{to} can not take this part")
+    if not to.is_member:
+        refuse("unknown_member", f"{to.member} is no admitted member")
+    if part.claim is ClaimKind.HOLDER and not (to.is_bank or to.is_creditor):
+        refuse("not_a_bank", "the holder's claim goes to a bank, or back to the creditor")
     if amount_fen == part.open_fen:
-        return _replaced(parts, part._replace(owner=to))
+        return _replaced(parts, part._replace(owner=to.member))
     cut = split(parts, number, amount_fen, owner, next_number=next_number)
-    return _replaced(cut, part_of(cut, next_number)._replace(owner=to))
+    return _replaced(cut, part_of(cut, next_number)._replace(owner=to.member))
 
 
 def merge(parts: Parts, number: int, other: int, owner: int) -> Parts:
@@ -116,8 +122,8 @@ def merge(parts: Parts, number: int, other: int, owner: int) -> Parts:
 def pledge(parts: Parts, number: int, pledgee: int, owner: int, *, is_bank: bool) -> Parts:
     """The owner pledges a part to a bank: it stays the owner's, its money goes to the bank."""
     part = _free_part(parts, number, owner)
-    if not is_bank or pledgee == owner:
-        refuse("not_a_bank", "a part is pledged to a bank, not to its owner")
+    if not is_bank:
+        refuse("not_a_bank", f"a part is pledged to a bank; {pledgee} is none")
     return _replaced(parts, part._replace(pledgee=pledgee))
 
 
@@ -131,14 +137,12 @@ def release(parts: Parts, number: int, pledgee: int) -> Parts:
     return _replaced(parts, part._replace(pledgee=0))
 
 
-def sold(parts: Parts, bank: int, advance_fen: int) -> Parts:
-    """After a sale of the one part there is: it is the bank's holder part, and the rest the seller's residual."""
+def sold(parts: Parts, bank: int, advance_fen: int, *, next_number: int) -> Parts:
+    """After a sale of the one part there is: what is left of it is the seller's residual, and a new one the bank's."""
     (whole,) = parts
-    holder = whole._replace(claim=ClaimKind.HOLDER, owner=bank, open_fen=advance_fen)
-    if advance_fen == whole.open_fen:
-        return (holder,)
-    residual = whole._replace(number=whole.number + 1, open_fen=whole.open_fen - advance_fen)
-    return (holder, residual)
+    residual = whole._replace(open_fen=whole.open_fen - advance_fen)
+    holder = Part(next_number, ClaimKind.HOLDER, bank, advance_fen)
+    return (residual, holder) if residual.open_fen else (holder,)
 
 
 class Payout(NamedTuple):
@@ -177,10 +181,10 @@ def bought_back(parts: Parts, creditor: int, price_fen: int) -> tuple[Parts, lis
     return tuple(freed), payouts
 
 
-def has_majority(parts: Parts, member: int) -> bool:
-    """Whether one member owns more than half of the open holder's claim; of the residual, if that is none."""
+def have_majority(parts: Parts, members: Collection[int]) -> bool:
+    """Whether members own more than half of the open holder's claim together; of the residual, if that is none."""
     claim = ClaimKind.HOLDER if open_of(parts, ClaimKind.HOLDER) else ClaimKind.RESIDUAL
-    own = sum(part.open_fen for part in parts if part.claim is claim and part.owner == member)
+    own = sum(part.open_fen for part in parts if part.claim is claim and part.owner in members)
     return 2 * own > open_of(parts, claim)
 
 
@@ -189,9 +193,14 @@ def owns_claim(parts: Parts, member: int, claim: ClaimKind) -> bool:
     return any(part.owner == member and part.claim is claim for part in parts)
 
 
+def is_untouched(parts: Parts, owner: int) -> bool:
+    """Whether every part is this owner's, and none is pledged."""
+    return all(part.owner == owner and not part.pledgee for part in parts)
+
+
 def is_whole(parts: Parts, owner: int) -> bool:
     """Whether there is one part, this owner's, and not pledged."""
-    return len(parts) == 1 and parts[0].owner == owner and not parts[0].pledgee
+    return len(parts) == 1 and is_untouched(parts, owner)
 
 
 def _payouts(parts: Sequence[Part], amounts_fen: Sequence[int]) -> list[Payout]:

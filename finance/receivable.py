@@ -15,10 +15,11 @@ What is unfinanced is simply paid: acknowledged -> due -> settled. *Pledged* and
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
 from finance.claim import Claim
+from settlement.receivable_acts import ChainState
 
 GRACE_DAYS = 3
 """Days after the due day on which a payment is still no delay (an assumption)."""
@@ -56,29 +57,14 @@ class State(StrEnum):
 ENDED = frozenset({State.SETTLED, State.REJECTED, State.CANCELLED, State.VOID})
 
 
-class ChainState(IntEnum):
-    """The same states as the contract numbers them."""
+FALLS_DUE = (State.ACKNOWLEDGED, State.LISTED, State.FINANCED)
+FALLS_OVERDUE = (State.DUE, State.PARTLY_PAID)
+"""What the calendar moves."""
 
-    ISSUED = 1
-    ACKNOWLEDGED = 2
-    LISTED = 3
-    RESERVED = 4
-    FINANCED = 5
-    DUE = 6
-    PARTLY_PAID = 7
-    OVERDUE = 8
-    RECOURSE = 9
-    DEFAULTED = 10
-    WRITTEN_OFF = 11
-    SETTLED = 12
-    REJECTED = 13
-    CANCELLED = 14
-    DISPUTED = 15
-    VOID = 16
 
-    @property
-    def state(self) -> State:
-        return State(self.name.lower())
+def chain_state(number: int) -> State:
+    """A state by the number that the contract gives it."""
+    return State(ChainState(number).name.lower())
 
 
 class Act(StrEnum):
@@ -183,9 +169,9 @@ class IllegalTransitionError(Exception):
     """An act that a receivable's state, its parties, its parts or its figures do not allow.
 
     ``code``: ``illegal_transition`` (wrong state), ``not_a_party`` (wrong actor), ``bad_amount`` (wrong figure),
-    ``other_receivable`` (the act names another one), ``frozen``, ``incomplete`` (its trades are not claimed yet),
-    ``not_whole`` (in parts, transferred or pledged), ``past_due``, ``too_early``, ``no_recourse``, ``no_majority``, and
-    those of ``parts.py``.
+    ``other_receivable`` (the act names another one), ``receivable_frozen``, ``trades_unclaimed``, ``not_whole`` (in
+    parts, transferred or pledged), ``past_due``, ``too_early``, ``no_recourse``, ``not_a_holder``, ``nothing_open``,
+    ``no_majority``, and those of ``parts.py``. Where the contract refuses the same it uses the same word.
     """
 
     def __init__(self, code: str, reason: str) -> None:

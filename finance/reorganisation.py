@@ -1,4 +1,4 @@
-"""What the chain said of receivables in blocks that it has given up, undone: state, holder, sums, offers, periods.
+"""What the chain said of receivables in blocks that it has given up, undone: states, parts, sums, offers, periods.
 
 What is undone is not hidden: the history loses the changes of those blocks, because the same place of the new chain
 says something else, and says instead that the chain gave them up.
@@ -8,27 +8,31 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from finance import period_store, store
-from finance.mirror import CALENDAR, detail_of
+from finance import parts_store, period_store, store
+from finance.mirror import NOBODY, TOLD
+from finance.position import OF_RECEIVABLES, issued, step
 from finance.receivable import State
-from settlement import mirror_store
+from settlement import calendar, mirror_store
 from settlement.chain import ChainEvent
 
 
-def unroll(connection: Connection, from_block: int, lost: Sequence[ChainEvent], now_s: int) -> int:
+def unroll(connection: Connection, from_block: int, lost: Sequence[ChainEvent], now_s: int, time_zone: str) -> int:
     """Undo the ``lost`` events, those from a block on; returns how many receivables were set back."""
     before = store.drop_changes(connection, from_block)
-    left = [each for each in mirror_store.mirrored_events(connection) if each.contract in ("Receivables", "Sales")]
+    left = [each for each in mirror_store.mirrored_events(connection) if _is_told(each)]
     for receivable_id in _named(lost):
         row = store.receivable(connection, receivable_id)
         if row is None:
             continue
-        own = [each for each in left if each.arguments.get("receivable") == receivable_id]
-        on_chain = any(each.event == "Changed" and not each.arguments["before"] for each in own)
-        values = {"holder": row.creditor, "advance_fen": 0, "proceeds_fen": 0, "paid_fen": 0, "on_chain": on_chain}
-        for event in own:
-            values |= detail_of(event).values
-        store.set_receivable(connection, receivable_id, **values, act=None, act_outbox=None, act_reason=None)
+        position = issued(row.creditor, row.due_day)
+        for event in left:
+            if event.arguments["receivable"] == receivable_id:
+                position = step(position, event, calendar.day_of(event.block_s, time_zone))
+        values = position.columns | {"state": row.state}
+        store.set_receivable(
+            connection, receivable_id, **values, act=None, act_outbox=None, act_reason=None, marked_s=0
+        )
+        parts_store.set_parts(connection, receivable_id, position.parts)
     for receivable_id, state in before.items():
         _set_back(connection, receivable_id, state, now_s)
     for event in lost:
@@ -39,16 +43,24 @@ def unroll(connection: Connection, from_block: int, lost: Sequence[ChainEvent], 
     return len(before)
 
 
+def _is_told(event: ChainEvent) -> bool:
+    return event.contract in OF_RECEIVABLES and event.event in TOLD
+
+
 def _named(lost: Sequence[ChainEvent]) -> list[bytes]:
-    found = [event.arguments.get("receivable") for event in lost if event.contract in ("Receivables", "Sales")]
+    found = [event.arguments["receivable"] for event in lost if _is_told(event)]
     return list(dict.fromkeys(each for each in found if isinstance(each, bytes)))
 
 
 def _set_back(connection: Connection, receivable_id: bytes, state: str, now_s: int) -> None:
     row = store.receivable(connection, receivable_id)
     assert row is not None, "its history names it"
-    change = {"receivable_id": receivable_id, "before": row.state, "after": state, "actor": CALENDAR, "at_s": now_s}
-    store.add_change(connection, {**change, "reason": "the chain gave up the block that said so"}, now_s)
+    change = {"receivable_id": receivable_id, "before": row.state, "after": state, "actor": NOBODY, "at_s": now_s}
+    store.add_change(connection, {**change, "reason": GIVEN_UP}, now_s)
     store.set_receivable(connection, receivable_id, state=state)
     if state in (State.ACKNOWLEDGED, State.LISTED):
         store.open_offers_again(connection, receivable_id)
+
+
+GIVEN_UP = "the chain gave up the block that said so"
+"""What the history says of what is undone."""

@@ -6,7 +6,7 @@ Queries about billing periods are in ``period_store.py``. Receivables of a perio
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -30,12 +30,13 @@ from data.tables import (
     offers,
     outbox,
     receivable_history,
+    receivable_parts,
     receivable_trades,
     receivables,
     trades,
 )
-from finance.listing import DRAFTED, Viewer, days_of, stands
-from finance.receivable import Standing
+from finance.listing import DRAFTED, Viewer
+from finance.receivable import FALLS_DUE, FALLS_OVERDUE, GRACE_DAYS, State
 from settlement.store import chunks
 
 # ------------------------------------------------------------------------------------------- one receivable
@@ -73,8 +74,16 @@ def set_receivable(connection: Connection, receivable_id: bytes, **values: Any) 
 def add_change(connection: Connection, row: dict[str, Any], now_s: int) -> None:
     """Append to a receivable's history, and move it to the end of the lists that are read by latest change."""
     change = last_change(connection) + 1
-    connection.execute(insert(receivable_history), {"change": change, "block": None, "log_index": None, **row})
+    empty = {"part": None, "block": None, "log_index": None}
+    connection.execute(insert(receivable_history), {"change": change, **empty, **row})
     set_receivable(connection, row["receivable_id"], change=change, changed_s=now_s)
+    own = receivable_parts.c.receivable_id == row["receivable_id"]
+    connection.execute(update(receivable_parts).where(own).values(change=change))
+
+
+def change_of(connection: Connection, receivable_id: bytes) -> int:
+    """The number of a receivable's latest change."""
+    return connection.scalar(select(receivables.c.change).where(receivables.c.receivable_id == receivable_id)) or 0
 
 
 def last_change(connection: Connection) -> int:
@@ -83,19 +92,31 @@ def last_change(connection: Connection) -> int:
     return max(connection.scalar(select(func.max(number))) or 0 for number in numbers)
 
 
-def is_mirrored(connection: Connection, block: int, log_index: int) -> bool:
-    """Whether a chain event is in the history already."""
-    at = (receivable_history.c.block == block) & (receivable_history.c.log_index == log_index)
-    return connection.scalar(select(exists().where(at))) or False
+def is_mirrored(connection: Connection, receivable_id: bytes, block: int, log_index: int) -> bool:
+    """Whether a chain event on a receivable was carried out: a change of its place or a later one is recorded."""
+    own = receivable_history.c.receivable_id == receivable_id
+    later = receivable_history.c.block > block
+    same = (receivable_history.c.block == block) & (receivable_history.c.log_index >= log_index)
+    return connection.scalar(select(exists().where(own, later | same))) or False
 
 
 def drop_changes(connection: Connection, from_block: int) -> dict[bytes, str]:
-    """Forget the changes that the chain made from a block on; the state of each receivable before its first."""
+    """Forget the changes that the chain made from a block on; the state of each receivable before its first.
+
+    What only parts of it lost is set back to the state that it has.
+    """
     lost = receivable_history.c.block >= from_block
-    query = select(receivable_history.c.receivable_id, receivable_history.c.before).where(lost)
-    rows = connection.execute(query.order_by(receivable_history.c.change.desc())).all()
+    query = select(receivable_history.c.receivable_id, receivable_history.c.before, receivable_history.c.part)
+    rows = connection.execute(query.where(lost).order_by(receivable_history.c.change.desc())).all()
+    found = {row.receivable_id: "" for row in rows} | {
+        row.receivable_id: row.before for row in rows if row.part is None
+    }
     connection.execute(delete(receivable_history).where(lost))
-    return {row.receivable_id: row.before for row in rows}
+    for receivable_id, state in found.items():
+        if not state:
+            is_it = receivables.c.receivable_id == receivable_id
+            found[receivable_id] = connection.scalar(select(receivables.c.state).where(is_it)) or ""
+    return found
 
 
 def history(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
@@ -110,6 +131,17 @@ def history(connection: Connection, receivable_id: bytes) -> Sequence[Row[Any]]:
         .order_by(receivable_history.c.change)
     )
     return connection.execute(query).all()
+
+
+def next_ruling(connection: Connection) -> int:
+    """The number that the regulator's next ruling carries, by what is mirrored: freezes, and disputes it ended."""
+    rulings = chain_events.c.event == "FrozenChanged"
+    frozen = connection.scalar(select(func.count()).where(chain_events.c.contract == "Receivables", rulings)) or 0
+    ended = (receivable_history.c.before == State.DISPUTED) & (receivable_history.c.after != State.DISPUTED)
+    theirs = receivable_history.c.actor.not_in((receivables.c.creditor, receivables.c.debtor))
+    query = select(func.count()).select_from(receivable_history.join(receivables)).where(ended, theirs)
+    by_chain = receivable_history.c.block.is_not(None)
+    return frozen + (connection.scalar(query.where(by_chain)) or 0)
 
 
 def receivable_of_trade(connection: Connection, trade_id: int) -> Row[Any] | None:
@@ -144,13 +176,21 @@ def free_cash_micro(connection: Connection, member: int) -> int:
 # ------------------------------------------------------------------------------------------ many receivables
 
 
-def fallen_due(connection: Connection, standing: Standing, today: date) -> Sequence[Row[Any]]:
-    """The receivables that stand so today and whose history does not say it yet."""
-    said = exists().where(
-        receivable_history.c.receivable_id == receivables.c.receivable_id, receivable_history.c.after == standing
-    )
-    query = select(receivables).where(receivables.c.state != DRAFTED, stands(standing), ~said)
-    return connection.execute(query.order_by(receivables.c.number), days_of(today)).all()
+def to_be_marked(connection: Connection, today: date, *, asked_before_s: int) -> list[bytes]:
+    """The receivables on the chain whose state does not show what day it is, and that it was not asked for lately."""
+    grace_over = (today - timedelta(days=GRACE_DAYS)).isoformat()
+    is_due = receivables.c.state.in_(FALLS_DUE) & (receivables.c.due_day <= today.isoformat())
+    is_overdue = receivables.c.state.in_(FALLS_OVERDUE) & (receivables.c.due_day < grace_over)
+    asked = receivables.c.marked_s <= asked_before_s
+    query = select(receivables.c.receivable_id).where(receivables.c.on_chain, asked, is_due | is_overdue)
+    return list(connection.scalars(query.order_by(receivables.c.number)))
+
+
+def set_marked(connection: Connection, receivable_ids: Sequence[bytes], now_s: int) -> None:
+    """The chain was asked for them now."""
+    for chunk in chunks(receivable_ids):
+        own = receivables.c.receivable_id.in_(chunk)
+        connection.execute(update(receivables).where(own).values(marked_s=now_s))
 
 
 # ------------------------------------------------------------------------------------------- all there is

@@ -85,7 +85,7 @@ def financed(before: Balance, advance_fen: int, costs_fen: int, lateness: Latene
 
 def accrue(balance: Balance, today: date) -> Balance:
     """Simple interest on the open advance for the days since the last time, rounded up to the fen each time."""
-    if today <= balance.accrued_on:
+    if today <= balance.accrued_on or balance.advance_open_fen == 0:
         return balance
     days = (today - balance.accrued_on).days
     interest_fen = late_interest_fen_ceil(balance.advance_open_fen, balance.lateness, days)

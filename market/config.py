@@ -8,6 +8,7 @@ import secrets
 import stat
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -215,6 +216,15 @@ class Config(_Section, frozen=True):
     @cached_property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.market.time_zone)
+
+    @property
+    def day_offset_s(self) -> int:
+        """What the market's local time is ahead of UTC. Raises ConfigError where clocks change: the chain's do not."""
+        offsets = {datetime(2026, month, 1, tzinfo=self.zone).utcoffset() for month in range(1, 13)}
+        offset = offsets.pop()
+        if offsets or offset is None or offset < timedelta(0):
+            raise ConfigError("market.time_zone: days on the chain need a zone east of Greenwich without summer time")
+        return int(offset.total_seconds())
 
     @cached_property
     def salt(self) -> bytes:

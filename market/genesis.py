@@ -15,5 +15,7 @@ def genesis_of(config: Config) -> Genesis:
         horizon_s=config.market.horizon_slots * config.slot_s,
         operator_bond_micro=config.operator_bond_micro,
         challenge_bond_micro=config.challenge_bond_micro,
+        collection=config.market.collection_account.hash,
+        day_offset_s=config.day_offset_s,
         verifier=bytes.fromhex(config.chain.verifier) or P256VERIFY,
     )

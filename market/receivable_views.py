@@ -1,6 +1,6 @@
 """Between HTTP and finance: who asks, what a member signed, refusals as problems, receivables and offers as answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Annotated, Any, TypeVar
 
@@ -12,10 +12,14 @@ from data.units import FEN_DECIMALS, UnitError, format_instant, format_steps, pa
 from finance import offer
 from finance.book import RefusedError, Word, is_on_its_way
 from finance.calendar import DayCount
+from finance.life import FinancedReceivable
 from finance.listing import Viewer
 from finance.offer import OfferError, Terms
 from finance.offers import QuotedTerms
+from finance.parts import Part
 from finance.receivable import IllegalTransitionError, Standing, State, standing
+from finance.rows import restore
+from finance.waterfall import accrue
 from market import wire
 from market.context import Context
 from market.identity import Member
@@ -34,6 +38,19 @@ _STATUS = {
     "nonce_used": 409,
     "not_open": 409,
     "too_many": 409,
+    "not_the_owner": 403,
+    "not_the_pledgee": 403,
+    "not_a_holder": 403,
+    "no_majority": 403,
+    "receivable_frozen": 409,
+    "pledged": 409,
+    "not_whole": 409,
+    "past_due": 409,
+    "too_early": 409,
+    "no_recourse": 409,
+    "nothing_open": 409,
+    "trades_unclaimed": 409,
+    "index_out_of_order": 409,
 }
 """Refusals that are no rule's (422): unknown, not allowed, or in conflict with the state of things."""
 
@@ -54,6 +71,12 @@ OUTSIDE_REFUSED = (
 )
 """What stands outside the market can bar a listing; a sale besides, for want of its registration."""
 
+REGISTRATION_REFUSED = (
+    *OUTSIDE_REFUSED,
+    "422 registration_missing registration_too_short",
+)
+"""What can bar a sale or a pledge under a registration."""
+
 _FIELDS = {
     "bad_signature": "signature",
     "deadline_passed": "deadline",
@@ -62,6 +85,12 @@ _FIELDS = {
     "bad_fee": "fee",
     "none_named": "receivables",
     "named_twice": "receivables",
+    "no_such_part": "part",
+    "not_the_owner": "part",
+    "part_too_small": "amount",
+    "price_above_most": "most",
+    "index_out_of_order": "ruling",
+    "unknown_member": "to",
 }
 
 
@@ -159,8 +188,33 @@ class FapiaoMark(msgspec.Struct, frozen=True):
     state: Annotated[str, choice("unverified", "verified", "refused")]
 
 
+class PartBody(msgspec.Struct, frozen=True):
+    """A fraction of one of the two claims; `pledgee`, if any, gets the money on it."""
+
+    part: int
+    claim: Annotated[str, choice("residual", "holder")]
+    owner: int
+    open: Fen
+    pledgee: int | None
+
+
+class SaleBody(msgspec.Struct, frozen=True):
+    """What was agreed with whoever advanced the money; what is due of it is as of today."""
+
+    costs_due: Fen
+    interest_due: Fen
+    late_rate: Rate
+    days_basis: Annotated[str, choice("360", "365")]
+    with_recourse: bool
+    bought_back: bool
+
+
 class ReceivableBody(msgspec.Struct, frozen=True):
-    """A receivable; `proceeds`, what the holder paid for it, is shown to holder and seller alone."""
+    """A receivable; `proceeds`, what the holder paid for it, is shown to holder and seller alone.
+
+    `parts` are those of which something is open, `sale` is null until it is sold; `frozen` by the regulator; `claimed`:
+    all its trades are claimed on the chain.
+    """
 
     receivable: Hash
     number: int
@@ -180,12 +234,20 @@ class ReceivableBody(msgspec.Struct, frozen=True):
     due_day: Day
     updated: Instant
     fapiao: FapiaoMark | None
+    frozen: bool
+    claimed: bool
+    sale: SaleBody | None
+    parts: list[PartBody]
     act: ActBody | None
 
 
 class ChangeBody(msgspec.Struct, frozen=True):
-    """One change in a receivable's history; actor 0 is the calendar, or nobody."""
+    """One change in a receivable's history; actor 0 is the calendar, or nobody.
 
+    `before` and `after` are states; where `part` is a number they are what is open of that part, in CNY.
+    """
+
+    part: int | None
     before: str | None
     after: str
     actor: int
@@ -223,7 +285,7 @@ class OfferBody(msgspec.Struct, frozen=True):
     made: Instant
 
 
-def receivable_body(row: Row[Any], viewer: Viewer, today: date) -> ReceivableBody:
+def receivable_body(row: Row[Any], parts: Sequence[Part], viewer: Viewer, today: date) -> ReceivableBody:
     """A receivable as it is shown. What the holder paid for it is between it and the seller."""
     knows_price = viewer.is_overseer or viewer.member in (row.creditor, row.holder)
     return ReceivableBody(
@@ -245,7 +307,29 @@ def receivable_body(row: Row[Any], viewer: Viewer, today: date) -> ReceivableBod
         due_day=row.due_day,
         updated=format_instant(row.changed_s),
         fapiao=None if row.fapiao_number is None else FapiaoMark(row.fapiao_number, row.fapiao_state),
+        frozen=row.frozen,
+        claimed=row.complete,
+        sale=_sale_body(row, parts, today) if row.advance_fen else None,
+        parts=[_part_body(part) for part in parts if part.open_fen],
         act=_act_body(row),
+    )
+
+
+def _part_body(part: Part) -> PartBody:
+    return PartBody(part.number, part.claim.name.lower(), part.owner, fen_text(part.open_fen), part.pledgee or None)
+
+
+def _sale_body(row: Row[Any], parts: Sequence[Part], today: date) -> SaleBody:
+    value = restore(row, parts)
+    assert isinstance(value, FinancedReceivable), "it was sold"
+    balance = accrue(value.balance, today)
+    return SaleBody(
+        costs_due=fen_text(balance.costs_due_fen),
+        interest_due=fen_text(balance.interest_due_fen),
+        late_rate=offer.format_rate(row.late_rate_ppm),
+        days_basis=str(row.year_days),
+        with_recourse=row.with_recourse,
+        bought_back=row.bought_back,
     )
 
 
@@ -258,6 +342,7 @@ def _act_body(row: Row[Any]) -> ActBody | None:
 def change_body(row: Row[Any]) -> ChangeBody:
     """A change as it is answered."""
     return ChangeBody(
+        part=row.part,
         before=row.before,
         after=row.after,
         actor=row.actor,

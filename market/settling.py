@@ -12,7 +12,7 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from data.database import reading
-from finance import feed_store, periods, telling
+from finance import feed_store, marking, periods, telling
 from finance import mirror as finance_mirror
 from finance import reorganisation as finance_reorganisation
 from finance.credit import scoring
@@ -82,7 +82,7 @@ def _reorganise(context: Context, on_frozen: Callable[[int, bool], None], now_s:
         lost = mirror_store.mirrored_events(connection, first)
         sent_again = reorganisation.unroll(connection, first)
         left = mirror_store.mirrored_events(connection)
-        finance_reorganisation.unroll(connection, first, lost, now_s)
+        finance_reorganisation.unroll(connection, first, lost, now_s, context.config.market.time_zone)
         feed_store.set_back(connection, first)
         withdrawing.unroll(connection, lost, left, context.chain.chain_id)
         frozen = {member: False for member, _ in _frozen_in(lost)}
@@ -191,7 +191,7 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
         return False
     frozen = _frozen_in(events)
     with context.database.begin() as connection:
-        _follow(connection, events, now_s)
+        _follow(connection, events, now_s, context.config.market.time_zone)
         withdrawing.follow(connection, events, context.chain.chain_id)
         for member, is_frozen in frozen:
             member_store.set_frozen(connection, member, is_frozen)
@@ -200,9 +200,9 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
     return True
 
 
-def _follow(connection: Connection, events: list[ChainEvent], now_s: int) -> None:
+def _follow(connection: Connection, events: list[ChainEvent], now_s: int, time_zone: str) -> None:
     mirror.follow(connection, events)
-    finance_mirror.follow(connection, events, now_s)
+    finance_mirror.follow(connection, events, now_s, time_zone)
 
 
 def _look_at_keys(context: Context, on_key: OnKey, now_s: int) -> bool:
@@ -223,7 +223,7 @@ def _score(context: Context, now_s: int) -> bool:
 
 def _mark_due(context: Context, now_s: int) -> bool:
     with context.database.begin() as connection:
-        return finance_mirror.mark_due(connection, now_s, context.config.market.time_zone) > 0
+        return marking.mark_due(connection, now_s, context.config.market.time_zone) > 0
 
 
 def _tell(context: Context, now_s: int) -> bool:

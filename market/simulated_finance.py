@@ -155,9 +155,10 @@ async def acknowledge(town: Town, step: Step) -> list[Owed]:
 
 async def _acknowledge(client: Client, owed: Sequence[Owed], deadline_s: int) -> None:
     assert client.member is not None
-    domain, nonce = (await client.facts()).domain("Receivables"), new_nonce()
+    facts, nonce = await client.facts(), new_nonce()
+    domain, collection = facts.domain("Receivables"), bytes.fromhex(facts.collection_account.hash)
     digest = receivable_acts.acknowledge_many_digest(
-        domain, client.member, [each.id for each in owed], nonce=nonce, deadline_s=deadline_s
+        domain, client.member, [each.id for each in owed], collection, nonce=nonce, deadline_s=deadline_s
     )
     body = {"receivables": [each.receivable for each in owed]}
     await client.post("/v1/receivables/acknowledge", body | _signed(client, digest, nonce, deadline_s))

@@ -74,5 +74,20 @@ def cycle_event(connection: Connection, event: str, cycle: int) -> EventPlace | 
 def receivable_events(connection: Connection, receivable_id: bytes, period: int) -> list[EventPlace]:
     """What the chain says of a receivable: that its period was issued, and every change of its own."""
     issued = events_with(connection, "Receivables", ("PeriodIssued",), "period", str(period))
-    names = ("Materialised", "Changed", "Financed", "Repaid")
-    return issued + events_with(connection, "Receivables", names, "receivable", f"0x{receivable_id.hex()}")
+    return issued + events_with(connection, "Receivables", _OF_RECEIVABLE, "receivable", f"0x{receivable_id.hex()}")
+
+
+_OF_RECEIVABLE = (
+    "Materialised",
+    "Changed",
+    "TradesClaimed",
+    "Assigned",
+    "Repaid",
+    "BoughtBack",
+    "Compensated",
+    "Disputed",
+    "FrozenChanged",
+    "PartPledged",
+    "PartChanged",
+)
+"""Every event of ``Receivables`` on one receivable."""

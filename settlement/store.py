@@ -153,6 +153,15 @@ def leaves_between(connection: Connection, first_trade: int, last_trade: int) ->
     return [trade_leaf(_record(row)) for row in connection.execute(query)]
 
 
+def leaves_of(connection: Connection, trade_ids: Sequence[int]) -> dict[int, bytes]:
+    """The leaves of some trades, by trade id."""
+    found = {}
+    for chunk in chunks(trade_ids):
+        records = map(_record, connection.execute(_leaf_trades().where(trades.c.trade_id.in_(chunk))))
+        found.update({record.common.trade_id: trade_leaf(record) for record in records})
+    return found
+
+
 def _leaf_trade(row: Row[Any]) -> LeafTrade:
     return LeafTrade(slot_trade(row), _record(row))
 

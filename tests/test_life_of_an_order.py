@@ -251,10 +251,11 @@ async def the_day_is_settled_and_a_receivable_born(town: Town) -> dict[str, Any]
 
 async def fang_acknowledges(town: Town, receivable: dict[str, Any]) -> None:
     """The contract checks the debtor's signature; only then may it be listed."""
-    domain, nonce, deadline_s = (await town.fang.facts()).domain("Receivables"), new_nonce(), _soon()
+    facts, nonce, deadline_s = await town.fang.facts(), new_nonce(), _soon()
+    domain, collection = facts.domain("Receivables"), bytes.fromhex(facts.collection_account.hash)
     named = bytes.fromhex(receivable["receivable"])
     digest = receivable_acts.acknowledge_many_digest(
-        domain, _id(town.fang), [named], nonce=nonce, deadline_s=deadline_s
+        domain, _id(town.fang), [named], collection, nonce=nonce, deadline_s=deadline_s
     )
     body = {"receivables": [named.hex()], **_signed(town.fang, digest, nonce, deadline_s)}
     await town.fang.post("/v1/receivables/acknowledge", body)

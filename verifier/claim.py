@@ -46,8 +46,15 @@ _CHANGED = "Changed(bytes32,uint256,uint256,uint256)"
 _OF_RECEIVABLE = (
     _CHANGED,
     "Materialised(bytes32,uint256,uint256,uint256,uint256,uint256)",
-    "Financed(bytes32,uint256,uint256,uint256)",
-    "Repaid(bytes32,uint256,uint256,uint256,uint256)",
+    "TradesClaimed(bytes32,uint256,bool)",
+    "Assigned(bytes32,uint256,uint256,uint256,uint256,uint256,bool,bytes32)",
+    "Repaid(bytes32,uint256,uint256,uint256,uint256,uint256,uint256)",
+    "BoughtBack(bytes32,uint256)",
+    "Compensated(bytes32,uint256)",
+    "Disputed(bytes32,bytes32)",
+    "FrozenChanged(bytes32,uint256,bool)",
+    "PartPledged(bytes32,uint256,bytes32)",
+    "PartChanged(bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256)",
 )
 _ACKNOWLEDGED = 2
 _MICRO_PER_FEN = 10_000

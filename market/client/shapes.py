@@ -29,6 +29,12 @@ class Prices(msgspec.Struct, frozen=True):
     shortfall: str
 
 
+class Collection(msgspec.Struct, frozen=True):
+    """The account into which debtors pay, by the hash that they sign."""
+
+    hash: str
+
+
 class Facts(msgspec.Struct, frozen=True):
     """What ``GET /v1/market`` says once and for all; decimals as text, contracts and salt as hex."""
 
@@ -49,6 +55,7 @@ class Facts(msgspec.Struct, frozen=True):
     correction_window_s: int
     horizon_slots: int
     billing_period: str
+    collection_account: Collection
     operator_key: Jwk
 
     def domain(self, contract: str) -> Domain:

@@ -28,11 +28,10 @@ from market.receivable_views import (
     offer_body,
     one_of,
     rate_ppm,
-    receivable_body,
     viewer_of,
     word_of,
 )
-from market.routes.receivables import today_of
+from market.routes.receivable_acts import Shown, shown, today_of, with_parts
 
 
 class OfferRequest(SignedBody, frozen=True):
@@ -163,15 +162,15 @@ async def accept(request: web.Request) -> web.Response:
     word, now_s = word_of(seller, body), context.clock.now_s()
     book = offer_book(context)
 
-    def write(connection: Connection) -> tuple[Row[Any], Row[Any]]:
+    def write(connection: Connection) -> tuple[Row[Any], list[Shown]]:
         offer = book.accept(connection, word, offer_id, now_s)
         row = store.receivable(connection, offer.receivable_id)
         assert row is not None
-        return offer, row
+        return offer, with_parts(connection, [row])
 
-    def reply(done: tuple[Row[Any], Row[Any]]) -> web.Response:
-        offer, row = done
-        receivable = receivable_body(row, word.viewer, today_of(context))
+    def reply(done: tuple[Row[Any], list[Shown]]) -> web.Response:
+        offer, rows = done
+        (receivable,) = shown(rows, word.viewer, today_of(context))
         return wire.reply(AcceptedAnswer(offer_body(offer, now_s), receivable), status=202)
 
     return await attempt(context, write, reply)

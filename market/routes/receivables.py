@@ -6,8 +6,7 @@ An act is answered 202: its signature is checked here as the contract will check
 chain; the receivable's ``act`` says so until the chain's event is back, or says why the contract refused.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -15,10 +14,10 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from finance import store
-from finance.book import Book, Word
+from finance.book import may_see
 from finance.evidence import Evidence, evidence_of
 from finance.listing import Viewer
-from finance.listing_store import Listed, list_receivables, with_consents
+from finance.listing_store import list_receivables, with_consents
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import require
@@ -32,21 +31,30 @@ from market.receivable_views import (
     ChangeBody,
     ReceivableBody,
     SignedBody,
-    attempt,
     change_body,
     money_fen,
-    receivable_body,
     receivable_id_of,
     viewer_of,
     word_of,
 )
-from settlement import calendar, hexjson
-
-_NAMED = {"receivable": Hash}
+from market.routes.receivable_acts import (
+    NAMED,
+    Books,
+    ReceivableAnswer,
+    Shown,
+    Words,
+    act_on_many,
+    asked,
+    shown,
+    signed_act,
+    today_of,
+    with_parts,
+)
+from settlement import hexjson
 
 
 class RejectBody(SignedBody, frozen=True):
-    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    reason: Words = ""
 
 
 class AcknowledgeBody(SignedBody, frozen=True):
@@ -62,12 +70,6 @@ class ReceivableWithHistory(msgspec.Struct, frozen=True):
 
     receivable: ReceivableBody
     history: list[ChangeBody]
-
-
-class ReceivableAnswer(msgspec.Struct, frozen=True):
-    """The receivable as it stands; its `act` says what is on its way."""
-
-    receivable: ReceivableBody
 
 
 class ReceivablesAnswer(msgspec.Struct, frozen=True):
@@ -97,32 +99,37 @@ async def show_all(request: web.Request) -> web.Response:
     today = today_of(context)
     now_s = context.clock.now_s()
 
-    def look(connection: Connection) -> Listed:
+    def look(connection: Connection) -> tuple[list[Shown], int | None]:
         seeing = with_consents(connection, viewer, now_s)
-        return list_receivables(connection, seeing, asked, today, after=after, limit=limit)
+        rows, last = list_receivables(connection, seeing, asked, today, after=after, limit=limit)
+        return with_parts(connection, rows), last
 
     rows, last = await context.read(look)
-    return wire.reply(wire.page([receivable_body(row, viewer, today) for row in rows], last))
+    return wire.reply(wire.page(shown(rows, viewer, today), last))
 
 
-@operation(ReceivableWithHistory, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
+@operation(ReceivableWithHistory, who=MEMBER, scope="read", path=NAMED, refuses=("404 not_found",))
 async def show_one(request: web.Request) -> web.Response:
-    """One receivable with its history, each change with its actor and the block that made it."""
+    """One receivable with its history, each change with its actor and the block that made it.
+
+    Where `part` is a number, `before` and `after` are what is open of that part, in CNY; else they are states.
+    """
     viewer, context, receivable_id = (
         viewer_of(require(request, scope="read")),
         request.app[CONTEXT],
         receivable_id_of(request),
     )
 
-    def look(connection: Connection) -> tuple[Row[Any], Sequence[Row[Any]]]:
-        return _seen(connection, context, viewer, receivable_id), store.history(connection, receivable_id)
+    def look(connection: Connection) -> tuple[list[Shown], Sequence[Row[Any]]]:
+        row = _seen(connection, context, viewer, receivable_id)
+        return with_parts(connection, [row]), store.history(connection, receivable_id)
 
-    row, changes = await context.read(look)
-    body = receivable_body(row, viewer, today_of(context))
+    rows, changes = await context.read(look)
+    (body,) = shown(rows, viewer, today_of(context))
     return wire.reply(ReceivableWithHistory(body, [change_body(change) for change in changes]))
 
 
-@operation(Evidence, who=MEMBER, scope="read", path=_NAMED, refuses=("404 not_found",))
+@operation(Evidence, who=MEMBER, scope="read", path=NAMED, refuses=("404 not_found",))
 async def show_evidence(request: web.Request) -> web.Response:
     """All that it takes to check a receivable without the market; see ``finance/evidence.py``."""
     viewer, context, receivable_id = (
@@ -137,14 +144,9 @@ async def show_evidence(request: web.Request) -> web.Response:
     return await wire.reply_bytes(context.read(gather))
 
 
-def today_of(context: Context) -> date:
-    """The local day by the market's clock."""
-    return calendar.day_of(context.clock.now_s(), context.config.market.time_zone)
-
-
 def _seen(connection: Connection, context: Context, viewer: Viewer, receivable_id: bytes) -> Row[Any]:
     row = store.receivable(connection, receivable_id)
-    if row is None or not with_consents(connection, viewer, context.clock.now_s()).may_see(row):
+    if row is None or not may_see(connection, with_consents(connection, viewer, context.clock.now_s()), row):
         raise not_found("receivable")
     return row
 
@@ -161,7 +163,27 @@ def _seen(connection: Connection, context: Context, viewer: Viewer, receivable_i
     refuses=(*ACT_REFUSED, "409 too_many", "422 bad_receivable none_named named_twice"),
 )
 async def acknowledge(request: web.Request) -> web.Response:
-    """The debtor agrees to owe up to 100 receivables, with one signature over them in this order."""
+    """The debtor agrees to owe up to 100 receivables, with one signature over them in this order.
+
+    It signs the hash of the collection account too (`GET /v1/market`): paying elsewhere does not discharge it.
+    """
+    return await _acknowledge(request, under_root=False)
+
+
+@operation(
+    ReceivablesAnswer,
+    status=202,
+    who=MEMBER,
+    scope="finance",
+    body=AcknowledgeBody,
+    refuses=(*ACT_REFUSED, "409 too_many", "422 bad_receivable none_named named_twice"),
+)
+async def acknowledge_root(request: web.Request) -> web.Response:
+    """As above for up to 1,000 receivables, with one signature over the Merkle root of their ids in this order."""
+    return await _acknowledge(request, under_root=True)
+
+
+async def _acknowledge(request: web.Request, *, under_root: bool) -> web.Response:
     member, body = require(request, scope="finance"), await wire.read(request, AcknowledgeBody)
     ids = [
         wire.hex_bytes(each, 32, f"receivables[{index}]", "bad_receivable")
@@ -170,25 +192,42 @@ async def acknowledge(request: web.Request) -> web.Response:
     word = word_of(member, body)
     today = today_of(request.app[CONTEXT])
 
-    def reply(rows: list[Row[Any]]) -> web.Response:
-        return wire.reply(ReceivablesAnswer([receivable_body(row, word.viewer, today) for row in rows]), status=202)
+    def reply(rows: list[Shown]) -> web.Response:
+        return wire.reply(ReceivablesAnswer(shown(rows, word.viewer, today)), status=202)
 
-    def act(book: Book, connection: Connection, now_s: int) -> None:
-        book.acknowledge(connection, word, ids, now_s)
+    def act(books: Books, connection: Connection, now_s: int) -> None:
+        acknowledge = books.book.acknowledge_root if under_root else books.book.acknowledge
+        acknowledge(connection, word, ids, now_s)
 
-    return await _act(request, ids, act, reply)
+    return await act_on_many(request, ids, act, reply)
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=_NAMED, body=RejectBody, refuses=ACT_REFUSED)
+@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=RejectBody, refuses=ACT_REFUSED)
 async def reject(request: web.Request) -> web.Response:
     """The debtor does not owe this; the optional ``reason`` stands in the history."""
-    member, body = require(request, scope="finance"), await wire.read(request, RejectBody)
-    word, receivable_id = word_of(member, body), receivable_id_of(request)
+    member, body = await asked(request, RejectBody)
+    return await signed_act(
+        request,
+        member,
+        body,
+        lambda books, connection, word, receivable_id, now_s: books.book.reject(
+            connection, word, receivable_id, body.reason, now_s=now_s
+        ),
+    )
 
-    def act(book: Book, connection: Connection, now_s: int) -> None:
-        book.reject(connection, word, receivable_id, body.reason, now_s=now_s)
 
-    return await _act_on_one(request, word, receivable_id, act)
+@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=RejectBody, refuses=ACT_REFUSED)
+async def cancel(request: web.Request) -> web.Response:
+    """The creditor takes back what its debtor has not acknowledged; the optional ``reason`` stands in the history."""
+    member, body = await asked(request, RejectBody)
+    return await signed_act(
+        request,
+        member,
+        body,
+        lambda books, connection, word, receivable_id, now_s: books.book.cancel(
+            connection, word, receivable_id, body.reason, now_s=now_s
+        ),
+    )
 
 
 @operation(
@@ -196,29 +235,38 @@ async def reject(request: web.Request) -> web.Response:
     status=202,
     who=MEMBER,
     scope="finance",
-    path=_NAMED,
+    path=NAMED,
     body=SignedBody,
-    refuses=(*ACT_REFUSED, *OUTSIDE_REFUSED),
+    refuses=(*ACT_REFUSED, *OUTSIDE_REFUSED, "409 receivable_frozen not_whole past_due"),
 )
 async def put_up(request: web.Request) -> web.Response:
-    """The creditor puts an acknowledged receivable up for sale, if registry and tax invoice are in order."""
-    return await _set_listed(request, listed=True)
+    """The creditor puts an acknowledged receivable up for sale, if registry and tax invoice are in order.
+
+    What is not on the chain yet goes there first, and its trades are claimed there.
+    """
+    member, body = await asked(request, SignedBody, is_moving=True)
+    return await signed_act(
+        request,
+        member,
+        body,
+        lambda books, connection, word, receivable_id, now_s: books.book.list_for_sale(
+            connection, word, receivable_id, now_s=now_s
+        ),
+    )
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=_NAMED, body=SignedBody, refuses=ACT_REFUSED)
+@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=SignedBody, refuses=ACT_REFUSED)
 async def withdraw(request: web.Request) -> web.Response:
-    """The creditor takes it back."""
-    return await _set_listed(request, listed=False)
-
-
-async def _set_listed(request: web.Request, *, listed: bool) -> web.Response:
-    member, body = require(request, scope="finance", is_moving=True), await wire.read(request, SignedBody)
-    word, receivable_id = word_of(member, body), receivable_id_of(request)
-
-    def act(book: Book, connection: Connection, now_s: int) -> None:
-        book.set_listed(connection, word, receivable_id, listed=listed, now_s=now_s)
-
-    return await _act_on_one(request, word, receivable_id, act)
+    """The creditor takes it back from sale."""
+    member, body = await asked(request, SignedBody, is_moving=True)
+    return await signed_act(
+        request,
+        member,
+        body,
+        lambda books, connection, word, receivable_id, now_s: books.book.withdraw(
+            connection, word, receivable_id, now_s=now_s
+        ),
+    )
 
 
 @operation(
@@ -226,59 +274,33 @@ async def _set_listed(request: web.Request, *, listed: bool) -> web.Response:
     status=202,
     who=MEMBER,
     scope="finance",
-    path=_NAMED,
+    path=NAMED,
     body=RepayBody,
     refuses=(*ACT_REFUSED, "422 insufficient_cash"),
 )
 async def repay(request: web.Request) -> web.Response:
-    """The debtor pays ``amount``, whole fen, out of its cash."""
-    member, body = require(request, scope="finance"), await wire.read(request, RepayBody)
-    word, receivable_id = word_of(member, body), receivable_id_of(request)
+    """The debtor pays ``amount``, whole fen, out of its cash: costs, overdue interest, the advance, the residual."""
+    member, body = await asked(request, RepayBody)
     amount_fen = money_fen(body.amount, "amount")
-
-    def act(book: Book, connection: Connection, now_s: int) -> None:
-        book.repay(connection, word, receivable_id, amount_fen, now_s=now_s)
-
-    return await _act_on_one(request, word, receivable_id, act)
-
-
-ActOnBook = Callable[[Book, Connection, int], None]
-
-
-async def _act(
-    request: web.Request, ids: Sequence[bytes], act: ActOnBook, reply: Callable[[list[Row[Any]]], web.Response]
-) -> web.Response:
-    """Run an act in one transaction; ``reply`` with the receivables as they stand after it."""
-    context = request.app[CONTEXT]
-    book, now_s = (
-        Book(context.chain.domain("Receivables"), context.config.market.time_zone, context.outside),
-        context.clock.now_s(),
+    return await signed_act(
+        request,
+        member,
+        body,
+        lambda books, connection, word, receivable_id, now_s: books.book.repay(
+            connection, word, receivable_id, amount_fen, now_s=now_s
+        ),
     )
-
-    def write(connection: Connection) -> list[Row[Any]]:
-        act(book, connection, now_s)
-        found = store.receivables_by_id(connection, ids)
-        return [found[each] for each in ids]
-
-    return await attempt(context, write, reply)
-
-
-async def _act_on_one(request: web.Request, word: Word, receivable_id: bytes, act: ActOnBook) -> web.Response:
-    today = today_of(request.app[CONTEXT])
-
-    def reply(rows: list[Row[Any]]) -> web.Response:
-        return wire.reply(ReceivableAnswer(receivable_body(rows[0], word.viewer, today)), status=202)
-
-    return await _act(request, [receivable_id], act, reply)
 
 
 def routes() -> list[web.RouteDef]:
     return [
         web.get("/v1/receivables", show_all),
         web.post("/v1/receivables/acknowledge", acknowledge),
+        web.post("/v1/receivables/acknowledge-root", acknowledge_root),
         web.get("/v1/receivables/{receivable}", show_one),
         web.get("/v1/receivables/{receivable}/evidence", show_evidence),
         web.post("/v1/receivables/{receivable}/reject", reject),
+        web.post("/v1/receivables/{receivable}/cancel", cancel),
         web.post("/v1/receivables/{receivable}/list", put_up),
         web.post("/v1/receivables/{receivable}/withdraw", withdraw),
         web.post("/v1/receivables/{receivable}/repay", repay),

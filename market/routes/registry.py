@@ -26,7 +26,7 @@ from market.openapi.fields import PAGE, Day, Hash, Instant, Number
 from market.openapi.operation import MEMBER, operation
 from market.problems import ProblemError, not_found, refuse, unavailable
 from market.receivable_views import receivable_id_of, viewer_of
-from market.routes.receivables import today_of
+from market.routes.receivable_acts import today_of
 
 T = TypeVar("T")
 

@@ -19,14 +19,15 @@ from sqlalchemy import Row, insert
 from data import tables
 from data.database import open_database, reading
 from data.units import MICRO_PER_CNY, MICRO_PER_FEN
+from finance import marking, parts_store, periods, store
 from finance import mirror as finance_mirror
-from finance import periods, store
 from finance.book import Book, Word
 from finance.listing import Filter, Viewer
 from finance.listing_store import list_receivables
 from finance.offer import Quote
 from finance.offers import Added, OfferBook, chain_offer
 from finance.period import Billing
+from market.config import CollectionAccount
 from settlement import acts, calendar, cycle_store, drafting, mirror, outbox, receivable_acts, sale_acts, signatures
 from settlement.acts import Admission, Mint, Role
 from settlement.chain_store import ChainStore
@@ -61,6 +62,8 @@ BANK, OTHER_BANK = 104, 105
 OFFICES = {1: Role.OPERATOR, 2: Role.CHECKER, 3: Role.METER_OPERATOR, 4: Role.CUSTODIAN, 5: Role.GRID_COMPANY}
 RELAYER = b"\x11" * 32
 CHAIN_ID = 1_337
+ACCOUNT = CollectionAccount("金沙托管户", "6222000000000001", "工商银行", "102100099996")
+"""Where debtors pay."""
 GENESIS = Genesis(
     salt=b"\x05" * 32,
     members=[
@@ -69,8 +72,10 @@ GENESIS = Genesis(
     ],
     dispute_window_s=0,
     horizon_s=86_400,
+    collection=ACCOUNT.hash,
 )
 FORTUNE_CNY = 1_000
+COLLECTION = GENESIS.collection
 ADDED = Added(5, 60_000, True, bytes(32))
 """What offers add here when they are paid late; each has a registration of its own."""
 TIME_ZONE = "Asia/Shanghai"
@@ -132,7 +137,7 @@ class Ledger:
 
     @property
     def book(self) -> Book:
-        return Book(self.domain, TIME_ZONE)
+        return Book(self.domain, TIME_ZONE, collection=COLLECTION)
 
     @property
     def sales(self) -> Any:
@@ -196,7 +201,7 @@ class Ledger:
 
     def pull(self) -> int:
         with self.database.begin() as connection:
-            return finance_mirror.follow(connection, mirror.pull(connection, self.chain), self.now_s)
+            return finance_mirror.follow(connection, mirror.pull(connection, self.chain), self.now_s, TIME_ZONE)
 
     def issue(self, day: date = DAY) -> list[Row[Any]]:
         """Settle a day that was traded, and issue the receivables of its period."""
@@ -222,9 +227,16 @@ class Ledger:
         return row
 
     def story(self, receivable_id: bytes) -> list[tuple[str, str, int]]:
-        """(before, after, actor) of every change."""
+        """(before, after, actor) of every change of state; neither parts nor trades that are claimed."""
         with reading(self.database) as connection:
-            return [(row.before, row.after, row.actor) for row in store.history(connection, receivable_id)]
+            rows = [row for row in store.history(connection, receivable_id) if row.part is None]
+        return [(row.before, row.after, row.actor) for row in rows if not row.reason.endswith("trades are claimed")]
+
+    def parts(self, receivable_id: bytes) -> list[tuple[int, int, int, int]]:
+        """(claim, owner, open fen, pledgee) of the parts in which something is open, by number."""
+        with reading(self.database) as connection:
+            found = parts_store.parts_of(connection, [receivable_id]).get(receivable_id, [])
+        return [(int(part.claim), part.owner, part.open_fen, part.pledgee) for part in found if part.open_fen]
 
     def cash_fen(self, member: int) -> int:
         with reading(self.database) as connection:
@@ -245,7 +257,7 @@ class Ledger:
     def acknowledge(self, member: int, *ids: bytes, **changed: Any) -> Word:
         word = self.word(
             member,
-            lambda **terms: receivable_acts.acknowledge_many_digest(self.domain, member, ids, **terms),
+            lambda **terms: receivable_acts.acknowledge_many_digest(self.domain, member, ids, COLLECTION, **terms),
             **changed,
         )
         with self.database.begin() as connection:
@@ -265,7 +277,8 @@ class Ledger:
             lambda **terms: receivable_acts.set_listed_digest(self.domain, receivable_id, member, listed, **terms),
         )
         with self.database.begin() as connection:
-            self.book.set_listed(connection, word, receivable_id, listed=listed, now_s=self.now_s)
+            act = self.book.list_for_sale if listed else self.book.withdraw
+            act(connection, word, receivable_id, now_s=self.now_s)
 
     def repay(self, member: int, receivable_id: bytes, amount_fen: int) -> None:
         amount_micro = amount_fen * MICRO_PER_FEN
@@ -330,7 +343,7 @@ class Ledger:
 
     def mark_due(self) -> int:
         with self.database.begin() as connection:
-            return finance_mirror.mark_due(connection, self.now_s, TIME_ZONE)
+            return marking.mark_due(connection, self.now_s, TIME_ZONE)
 
 
 def a_day_on_terms(ledger: Ledger, day: date = DAY) -> None:

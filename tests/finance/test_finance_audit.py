@@ -14,7 +14,8 @@ from data.database import reading
 from data.tables import offers, receivables
 from data.tables import periods as billed
 from data.tables import receivable_history as history
-from finance import audit, examine, periods, store
+from data.tables import receivable_parts as parts
+from finance import audit, audit_life, examine, periods, store
 from finance.calendar import DayCount
 from finance.evidence import Evidence, evidence_of, verify_evidence
 from finance.offer import Quote
@@ -86,9 +87,13 @@ def audited(ledger: Ledger) -> list[Contradiction]:
         trades, days = settled(connection)
         return [
             *audit.audit_periods(connection, trades, days, lambda _: None),
-            *audit.audit_positions(connection, ledger.chain.events(0)),
+            *audit.audit_positions(connection, ledger.chain.events(0), TIME_ZONE),
+            *audit_life.by_rules(connection, ledger.chain.events(0), TIME_ZONE, lambda _: None),
             *audit.audit_offers(connection, KeyHistory(publish_store.all_keys(connection)), ledger.sales, TIME_ZONE),
         ]
+
+
+CHANGED = ("receivable_history", "part, before, after")
 
 
 @pytest.mark.usefixtures("database_url")
@@ -111,8 +116,18 @@ def test_an_honest_market_has_no_contradiction(ledger: Ledger) -> None:
         (billed.update().values(state="signed").where(billed.c.period == 1), "periods", "state, root, count"),
         (billed.update().values(billing="month").where(billed.c.period == 2), "periods", "billing"),
         (billed.update().values(first_day="x").where(billed.c.period == 1), "periods", "first_day"),
-        (history.update().values(actor=BANK).where(history.c.change == 5), "receivable_history", "before, after"),
-        (history.delete().where(history.c.change == 5), "receivable_history", "before, after"),
+        (history.update().values(actor=BANK).where(history.c.after == "financed"), *CHANGED),
+        (history.update().values(after="0.01").where(history.c.after == "0.580000"), *CHANGED),
+        (history.delete().where(history.c.after == "financed"), *CHANGED),
+        (parts.update().values(open_fen=8).where(parts.c.part == 1), "receivable_parts", "part"),
+        (parts.update().values(owner=PLANT).where(parts.c.part == 2), "receivable_parts", "part"),
+        (parts.update().values(claim=0).where(parts.c.part == 2), "receivable_parts", "part"),
+        (parts.update().values(pledgee=BANK).where(parts.c.part == 1), "receivable_parts", "part"),
+        (parts.update().values(change=1).where(parts.c.part == 1), "receivable_parts", "change"),
+        (parts.delete().where(parts.c.part == 1), "receivable_parts", "part"),
+        (receivables.update().values(costs_due_fen=1).where(receivables.c.number == 1), "receivables", "costs_due_fen"),
+        (receivables.update().values(complete=False).where(receivables.c.number == 1), "receivables", "complete"),
+        (receivables.update().values(frozen=True).where(receivables.c.number == 1), "receivables", "frozen"),
         (offers.update().values(proceeds_fen=62), "offers", "proceeds_fen"),
         (offers.update().values(discount_fen=2), "offers", "discount_fen"),
         (offers.update().values(terms="{}"), "offers", "terms"),
@@ -147,7 +162,9 @@ def test_the_audits_steps_say_how_much_they_examined(ledger: Ledger) -> None:
 def test_a_receivable_that_the_chain_knows_and_the_database_lost_is_found(ledger: Ledger) -> None:
     with reading(ledger.database) as connection:
         rows = [row for row in store.all_receivables(connection) if row.number != 1]
-    found = audit.positions(rows, [event for event in ledger.chain.events(0) if event.contract == "Receivables"])
+    found = audit.positions(
+        rows, [event for event in ledger.chain.events(0) if event.contract == "Receivables"], TIME_ZONE
+    )
     assert [position.state for position in found.values()] == ["issued", "issued", "issued", "partly_paid"]
 
 

@@ -22,8 +22,8 @@ from finance.references import Quoted, member_reference, quoted_in, receivable_r
 from finance.registry import Form, Named, Registration, SearchCertificate
 from finance.registry_folder import RegistryFolder, Request
 from market import withdrawal_store
-from market.config import CollectionAccount
 from market.withdrawal_store import Withdrawal
+from tests.finance.ledger import ACCOUNT as COLLECTION
 from tests.finance.ledger import BANK, CHAIN_ID, FACTORY, HOME, OTHER_BANK, PLANT
 from tests.finance.test_finance_routes import Served, issued, ledger, served  # noqa: F401 - fixtures
 from tests.finance.test_iso20022 import LAUGHS
@@ -182,15 +182,11 @@ def replace_secured(form: Form, name: str) -> Form:
 
 # ------------------------------------------------------------------------------------- notice and bank files
 
-COLLECTION = CollectionAccount("金沙托管户", "6222000000000001", "工商银行", "102100099996")
-
 
 @pytest.fixture
 def opened(served: Served) -> Served:  # noqa: F811
-    """The market with a collection account, and a custodian at work."""
-    config, directory = served.context.config, served.context.directory
-    terms = msgspec.structs.replace(config.market, collection_account=COLLECTION)
-    served.context.config = msgspec.structs.replace(config, market=terms)
+    """The market with a custodian at work."""
+    directory = served.context.directory
     directory.members[CUSTODIAN] = replace(directory.members[CUSTODIAN], roles=frozenset({"custodian"}))
     return served
 

@@ -18,7 +18,7 @@ from finance.published import PublishedPeriod, joined, remainders_of, verify_per
 from finance.rows import claim_of
 from settlement import cycle_store, merkle, receivable_acts, store
 from settlement.chain import ChainEvent
-from tests.finance.ledger import CHECKER, FACTORY, HOME, NEXT_DAY, PLANT, SHOP, Ledger, a_day_on_terms
+from tests.finance.ledger import CHECKER, FACTORY, HOME, NEXT_DAY, PLANT, SHOP, TIME_ZONE, Ledger, a_day_on_terms
 from tests.settlement.settlement_world import DAY, Wish, start_of
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -308,10 +308,10 @@ def test_a_chain_that_issued_another_root_is_not_this_databases(ledger: Ledger) 
     arguments: dict[str, int | bytes | bool] = {"period": 1, "root": bytes(32), "count": 2}
     event = ChainEvent(9, 0, ledger.now_s, bytes(32), "Receivables", "PeriodIssued", arguments)
     with ledger.database.begin() as connection, pytest.raises(MirrorError):
-        mirror.follow(connection, [event], ledger.now_s)
+        mirror.follow(connection, [event], ledger.now_s, TIME_ZONE)
     unknown = msgspec.structs.replace(event, arguments=arguments | {"period": 4})
     with ledger.database.begin() as connection, pytest.raises(MirrorError):
-        mirror.follow(connection, [unknown], ledger.now_s)
+        mirror.follow(connection, [unknown], ledger.now_s, TIME_ZONE)
 
 
 def test_one_signature_acknowledges_many_and_brings_them_onto_the_chain(ledger: Ledger) -> None:

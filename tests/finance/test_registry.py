@@ -204,7 +204,7 @@ def listed_again(ledger: Ledger, checks: Outside, receivable_id: bytes) -> None:
     word = ledger.word(PLANT, digest_of)
     with ledger.database.begin() as connection:
         book = replace(ledger.book, outside=checks)
-        book.set_listed(connection, word, receivable_id, listed=True, now_s=ledger.now_s)
+        book.list_for_sale(connection, word, receivable_id, now_s=ledger.now_s)
 
 
 def refused(act: Callable[[], None]) -> str:

@@ -11,7 +11,7 @@ from data.database import reading
 from data.tables import cash, offers, periods, receivables
 from finance import reorganisation as finance_reorganisation
 from settlement import mirror_store, reorganisation
-from tests.finance.ledger import FACTORY, OTHER_BANK, PLANT, Ledger, a_day_on_terms, open_ledger
+from tests.finance.ledger import FACTORY, OTHER_BANK, PLANT, TIME_ZONE, Ledger, a_day_on_terms, open_ledger
 from tests.finance.test_receivables_book import offered
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -37,7 +37,7 @@ def give_up(ledger: Ledger, block: int) -> None:
     with ledger.database.begin() as connection:
         lost = mirror_store.mirrored_events(connection, block)
         reorganisation.unroll(connection, block)
-        finance_reorganisation.unroll(connection, block, lost, ledger.now_s)
+        finance_reorganisation.unroll(connection, block, lost, ledger.now_s, TIME_ZONE)
 
 
 def life(ledger: Ledger, owed: bytes) -> Iterator[None]:

@@ -30,7 +30,7 @@ IS_SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 GOOD = ["2xx", "401", "403", "404", "409", "422", "426", "429"]
 """What well-formed requests may come to: done, or refused by a rule."""
 
-ALSO_A_NAME = ("POST /v1/members/batch", "POST /v1/receivables/acknowledge")
+ALSO_A_NAME = ("POST /v1/members/batch", "POST /v1/receivables/acknowledge", "POST /v1/receivables/acknowledge-root")
 """Another method there asks for a member, or a receivable, of that name, and there is none."""
 
 TOGETHER = ("GET /v1/trades", "GET /v1/exports/{name}", "GET /v1/statements/totals", "GET /v1/residuals")

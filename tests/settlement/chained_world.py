@@ -23,6 +23,7 @@ from settlement.officer import Officer
 from settlement.rpc import RpcChain
 from settlement.writer import Writer
 from tests.databases import url_of
+from tests.finance.ledger import COLLECTION
 from tests.settlement.settlement_world import (
     CHECKER,
     CUSTODIAN,
@@ -51,7 +52,7 @@ WITNESS, WITNESS_KEY = "newspaper", 20_000
 
 def genesis() -> Genesis:
     members = [Admission(member, signatures.public_key(key_of(member)), role) for member, role in ROLES.items()]
-    return Genesis(DOMAIN.salt, members, DISPUTE_WINDOW_S, horizon_s=86_400)
+    return Genesis(DOMAIN.salt, members, DISPUTE_WINDOW_S, horizon_s=86_400, collection=COLLECTION)
 
 
 def audit_terms() -> AuditTerms:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Table, insert, update
 
 from data import tables
+from finance import marking
 from finance import mirror as finance_mirror
 from finance.calendar import DayCount, days_between
 from finance.credit import card, scoring
@@ -272,7 +273,7 @@ class WholeWorld:
         """Two months later nobody has paid the rest."""
         self.at_s += 60 * 86_400
         with self.world.database.begin() as connection:
-            assert finance_mirror.mark_due(connection, self.at_s, TIME_ZONE) > 1
+            assert marking.mark_due(connection, self.at_s, TIME_ZONE) > 1
         assert withdrawing.withdraw_due(self.world.database, self.at_s)  # queued: the chain has not heard of them
 
     def trust(self) -> None:
@@ -374,7 +375,7 @@ class WholeWorld:
         Writer(self.world.database, self.chain).drain()
         with self.world.database.begin() as connection:
             events = mirror.pull(connection, self.chain)
-            finance_mirror.follow(connection, events, self.at_s)
+            finance_mirror.follow(connection, events, self.at_s, TIME_ZONE)
             withdrawing.follow(connection, events, self.chain.chain_id)
 
     # ------------------------------------------------------------------------------------------------- rows
