@@ -122,15 +122,34 @@ def decision_body(found: Scored) -> DecisionBody | None:
     return DecisionBody(row.decision, found.given.model, format_instant(row.as_of_s), row.input, row.input_hash.hex())
 
 
+_IN_TIME = Words("到期款项在宽限期内付清；迟付一年后不再计入", "pay within the grace days; a delay counts for a year")
+
+_HOW = {
+    "paid_on_time_ppm": _IN_TIME,
+    "days_late_worst": _IN_TIME,
+    "ladder_stage": Words("避免欠款；记录一年后不再计入", "stay out of arrears; a record counts for a year"),
+    "delivered_ppm": Words("按电表能交付的数量卖出", "sell what your meters will deliver"),
+    "imbalance_ppm": Words("让成交量更接近实际用电和发电", "trade closer to what your meters will show"),
+    "tenure_days": Words("随时间增长，不必做什么", "time alone; there is nothing to do"),
+    "months_active": Words("在更多的月份里成交", "trade in more months"),
+    "volume_trend_ppm": Words("保持成交额平稳", "keep what you trade steady"),
+    "volume_volatility_ppm": Words("让各月成交额更均匀", "trade about as much in each month"),
+    "concentration_ppm": Words("与更多的对手成交", "trade with more counterparties"),
+}
+"""What a member can do about each feature, if anything."""
+
+
 class ImprovementBody(msgspec.Struct, frozen=True):
     """One feature moved to `words`, everything else as it is: `points` more, then this `rating` and suggested `limit`.
 
+    `how` says what to do, `value` and `target` are in the feature's own unit (days, months, parts per million).
     `saves` is for 10,000 CNY over 60 days at the card's rates; null where one of the ratings is not financed.
     """
 
     feature: Annotated[str, choice(*NAMES)]
     label: Words
     words: Words
+    how: Words
     value: int | None
     target: int
     points: int
@@ -145,6 +164,7 @@ def improvement_body(better: Improvement) -> ImprovementBody:
         better.feature.name,
         Words(better.feature.zh, better.feature.en),
         Words(said.zh, said.en),
+        _HOW[better.feature.name],
         None if better.value == UNKNOWN else better.value,
         better.target,
         better.points,

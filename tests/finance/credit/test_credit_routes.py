@@ -5,11 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+
 from data.units import parse_instant_s
 from finance.credit import card as cards
 from finance.credit import scoring
+from market.config import ConfigError, check
+from market.settings import Credit
 from tests.finance.credit.history import TIME_ZONE, History
-from tests.market.world import SLOT, START, World, later, neighbours, open_market, order
+from tests.market.world import SLOT, START, World, config_of, later, neighbours, open_market, order
 
 NOW_S = parse_instant_s(START)
 DAY_S = 86_400
@@ -33,6 +38,11 @@ def trade_weekly(history: History, buyer: int, seller: int) -> None:
         start_s = NOW_S - 2 * DAY_S - week * 7 * DAY_S
         history.trade(start_s, buyer, seller, lots=LOTS, ticks=5_000, delivered=LOTS, cycle=1)
     history.cycle(1, NOW_S - 2 * DAY_S)
+
+
+def test_a_card_that_is_not_there_is_told_at_the_start() -> None:
+    with pytest.raises(ConfigError, match=r"credit\.card: .*nowhere\.json"):
+        check(msgspec.structs.replace(config_of(), credit=Credit("nowhere.json")))
 
 
 async def test_a_newcomer_has_the_cautious_default_and_is_told_why_and_strangers_see_nothing(tmp_path: Path) -> None:
@@ -97,6 +107,7 @@ async def test_personal_offers_say_what_it_costs_and_what_would_help(tmp_path: P
         assert unsold["suggested"] is None and "due" in unsold["why"]["en"]
         better = {each["feature"]: each for each in debtor["improvements"]}
         assert better["concentration_ppm"]["target"] == 949_999
+        assert "more counterparties" in better["concentration_ppm"]["how"]["en"]
         assert "in time" in better["paid_on_time_ppm"]["words"]["en"]
 
 
