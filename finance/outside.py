@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from data.units import FEN_DECIMALS, format_steps
 from finance import fapiao, registry, registry_store
 from finance.fapiao import Fapiao, FapiaoVerifier, Owed, State
-from finance.registry import Form, Named, Refusal, Registry, RegistryError, Said, Subject
+from finance.registry import Exempt, Form, Named, Refusal, Registry, RegistryError, Said, Subject
 
 FapiaoNeed = Literal["no", "recorded", "verified"]
 """What a listing asks of a receivable's tax invoice."""
@@ -66,7 +66,8 @@ class Outside:
         except RegistryError as error:
             return _unavailable(error)
         buyer = None if bank is None else party_of(connection, bank)
-        return registry.refusal_of(found, subject, now_s, buyer)
+        exempt = Exempt(buyer, row._mapping.get("registration"))
+        return registry.refusal_of(found, subject, now_s, exempt)
 
     def _registration_refusal(
         self, connection: Connection, row: Row[Any], bank: int, registration_hash: bytes

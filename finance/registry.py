@@ -225,17 +225,33 @@ def is_released(found: Registration, subject: Subject, now_s: int) -> bool:
     return any(each.of in names and parse_instant_s(each.released_at) <= now_s for each in found.releases)
 
 
+class Exempt(NamedTuple):
+    """What bars nothing: registrations that secure the buyer alone, and the one under which the receivable was sold.
+
+    That one is known on the chain, where only what its holder does not own can be pledged to another.
+    """
+
+    buyer: Named | None = None
+    sold_under: bytes | None = None
+
+    def holds(self, found: Registration) -> bool:
+        """Whether a registration is one of them."""
+        if self.sold_under is not None and registration_hash(found.number) == self.sold_under:
+            return True
+        return self.buyer is not None and all(same_party(each, self.buyer) for each in found.form.secured)
+
+
 def conflicts(
-    found: Sequence[Registration], subject: Subject, now_s: int, buyer: Named | None = None
+    found: Sequence[Registration], subject: Subject, now_s: int, exempt: Exempt = Exempt()
 ) -> list[Registration]:
-    """The registrations that bar a sale; one that secures the buyer alone is its own, and does not."""
+    """The registrations that bar a sale."""
     return [
         each
         for each in found
         if is_in_force(each, now_s)
         and reaches(each.form, subject)
         and not is_released(each, subject, now_s)
-        and not (buyer is not None and all(same_party(secured, buyer) for secured in each.form.secured))
+        and not exempt.holds(each)
     ]
 
 
@@ -251,7 +267,7 @@ def mismatch(found: Registration, subject: Subject, said: Said, now_s: int) -> s
     return f"stands until {last}" if said.last_day > last else None
 
 
-def refusal_of(found: Found | None, subject: Subject, now_s: int, buyer: Named | None = None) -> Refusal | None:
+def refusal_of(found: Found | None, subject: Subject, now_s: int, exempt: Exempt = Exempt()) -> Refusal | None:
     """Why a receivable may not be listed or sold on what the registry showed; None: it may."""
     if found is None:
         return Refusal("registry_search_missing", f"nobody has searched the registry for {subject.seller.name} yet")
@@ -263,7 +279,7 @@ def refusal_of(found: Found | None, subject: Subject, now_s: int, buyer: Named |
     unread = [number for number in found.search.found if number not in known]
     if unread:
         return Refusal("registry_search_incomplete", f"the search found {unread[0]}, whose certificate is not there")
-    barring = conflicts(found.registrations, subject, now_s, buyer)
+    barring = conflicts(found.registrations, subject, now_s, exempt)
     if barring:
         secured = ", ".join(each.name for each in barring[0].form.secured)
         return Refusal("registry_conflict", f"registration {barring[0].number} of {secured} reaches this receivable")

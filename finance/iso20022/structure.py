@@ -41,7 +41,7 @@ class Node:
 class Particle(NamedTuple):
     """One place in a sequence: an element, or one of several; ``most`` None is any number."""
 
-    nodes: tuple[Node, ...]
+    nodes: Mapping[str, Node]
     least: int
     most: int | None
 
@@ -80,10 +80,10 @@ def _read_level(lines: Sequence[_Line], depth: int) -> tuple[tuple[Particle, ...
         children, lines = _read_level(rest, depth + 1)
         node = replace(line.node, particles=children)
         if line.is_choice and before_was_choice:
-            particles[-1] = particles[-1]._replace(nodes=(*particles[-1].nodes, node))
+            particles[-1] = particles[-1]._replace(nodes={**particles[-1].nodes, node.name: node})
         else:
             least = 0 if line.often in ("?", "*") else 1
-            particles.append(Particle((node,), least, _MOST[line.often]))
+            particles.append(Particle({node.name: node}, least, _MOST[line.often]))
         before_was_choice = line.is_choice
     return tuple(particles), lines
 
@@ -192,23 +192,23 @@ class _Check:
         if (element.text or "").strip() or any((child.tail or "").strip() for child in element):
             _refuse("there is text between elements", path)
         children = list(element)
+        names = [self._name(child, path) for child in children]
         at = 0
         for particle in particles:
-            nodes = {node.name: node for node in particle.nodes}
             count = 0
-            while at < len(children) and count != particle.most and (name := self._name(children[at], path)) in nodes:
-                self._element(children[at], nodes[name], f"{path}/{name}")
+            while at < len(children) and count != particle.most and names[at] in particle.nodes:
+                self._element(children[at], particle.nodes[names[at]], f"{path}/{names[at]}")
                 at, count = at + 1, count + 1
             if count < particle.least:
-                _refuse(f"expected {' or '.join(nodes)}", path)
+                _refuse(f"expected {' or '.join(particle.nodes)}", path)
         if at < len(children):
-            _refuse(f"{self._name(children[at], path)} does not belong here", path)
+            _refuse(f"{names[at]} does not belong here", path)
 
     def _name(self, element: etree._Element, path: str) -> str:
-        name = etree.QName(element)
-        if name.namespace != self.namespace:
-            _refuse(f"{name.localname} is of another namespace", path)
-        return name.localname
+        namespace, _, name = str(element.tag).rpartition("}")
+        if namespace != f"{{{self.namespace}":
+            _refuse(f"{name} is of another namespace", path)
+        return name
 
     def _element(self, element: etree._Element, node: Node, path: str) -> None:
         if node.kind == ANYTHING:

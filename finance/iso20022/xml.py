@@ -5,6 +5,7 @@ be UTF-8, so that nothing hides in another encoding; the size is bounded.
 """
 
 import re
+from functools import lru_cache
 
 from lxml import etree
 
@@ -83,14 +84,18 @@ def text_at(element: etree._Element, path: str) -> str | None:
 
 def find(element: etree._Element, path: str) -> etree._Element | None:
     """The first element at a path."""
-    return element.find(_path(element, path))
+    return element.find(_path(_space(element), path))
 
 
 def find_all(element: etree._Element, path: str) -> list[etree._Element]:
     """Every element at a path, in order."""
-    return element.findall(_path(element, path))
+    return element.findall(_path(_space(element), path))
 
 
-def _path(element: etree._Element, path: str) -> str:
-    namespace = etree.QName(element).namespace
-    return "/".join(f"{{{namespace}}}{name}" for name in path.split("/"))
+def _space(element: etree._Element) -> str:
+    return str(element.tag).rpartition("}")[0]
+
+
+@lru_cache(maxsize=1_000)
+def _path(space: str, path: str) -> str:
+    return "/".join(f"{space}}}{name}" for name in path.split("/"))

@@ -16,6 +16,7 @@ from finance.book import RefusedError
 from finance.fapiao import Verdict
 from finance.outside import Outside
 from finance.registry import (
+    Exempt,
     Form,
     Found,
     Named,
@@ -61,7 +62,7 @@ def searched(*found: Registration, at_s: int = NOW_S - 60) -> Found:
 
 
 def code_of(found: Found | None, buyer: Named | None = None, subject: Subject = SUBJECT) -> str | None:
-    refusal = refusal_of(found, subject, NOW_S, buyer)
+    refusal = refusal_of(found, subject, NOW_S, Exempt(buyer))
     return None if refusal is None else refusal.code
 
 
@@ -127,6 +128,9 @@ def test_the_buyers_own_registration_bars_nobody_but_others() -> None:
     assert code_of(own) == code_of(own, RIVAL) == "registry_conflict"
     assert code_of(own, BANK_CO) is None
     assert code_of(searched(registered(secured=(BANK_CO, RIVAL))), BANK_CO) == "registry_conflict"
+    sold = searched(registered(secured=(RIVAL,)))  # what is left of it may be pledged to another
+    assert refusal_of(sold, SUBJECT, NOW_S, Exempt(BANK_CO, registry.registration_hash("0123456789"))) is None
+    assert refusal_of(sold, SUBJECT, NOW_S, Exempt(BANK_CO, registry.registration_hash("9876543210"))) is not None
 
 
 def test_a_certificate_must_be_of_the_sale_that_it_is_recorded_for() -> None:
