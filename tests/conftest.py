@@ -25,6 +25,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """What is compiled is compiled once, before the workers and the servers that tests start would each do so."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of servers that tests start, five hundred modules each
     if not hasattr(config, "workerinput"):
         Engine(Rules(fee_ticks=(0, 0, 0)))
         rehearse_files()

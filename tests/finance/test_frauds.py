@@ -109,7 +109,7 @@ def test_the_honest_period_holds() -> None:
     assert named(published(HONEST)) == set()
 
 
-FIRST, SECOND, THIRD = HONEST
+FIRST, SECOND, THIRD = HONEST[:3]
 FORGED = {
     "a dearer price": [FIRST._replace(seller_price_ticks=3_502), SECOND, THIRD],
     "more energy than was delivered": [FIRST._replace(delivered_lots=1_002), SECOND, THIRD],
