@@ -241,8 +241,11 @@ class Exempt(NamedTuple):
         return self.buyer is not None and all(same_party(each, self.buyer) for each in found.form.secured)
 
 
+NOTHING = Exempt()
+
+
 def conflicts(
-    found: Sequence[Registration], subject: Subject, now_s: int, exempt: Exempt = Exempt()
+    found: Sequence[Registration], subject: Subject, now_s: int, exempt: Exempt = NOTHING
 ) -> list[Registration]:
     """The registrations that bar a sale."""
     return [
@@ -267,7 +270,7 @@ def mismatch(found: Registration, subject: Subject, said: Said, now_s: int) -> s
     return f"stands until {last}" if said.last_day > last else None
 
 
-def refusal_of(found: Found | None, subject: Subject, now_s: int, exempt: Exempt = Exempt()) -> Refusal | None:
+def refusal_of(found: Found | None, subject: Subject, now_s: int, exempt: Exempt = NOTHING) -> Refusal | None:
     """Why a receivable may not be listed or sold on what the registry showed; None: it may."""
     if found is None:
         return Refusal("registry_search_missing", f"nobody has searched the registry for {subject.seller.name} yet")
