@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Callable
 
+import receivable_gas
 import settlement_gas
 import settlement_latency
 import settlement_market
@@ -22,6 +23,7 @@ from settlement_figures import Figure, Section, table
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "gas": lambda _: settlement_gas.section,
+    "receivables": lambda _: receivable_gas.section,
     "commitments": lambda _: settlement_pipe.commitments_section,
     "cycle": lambda _: settlement_pipe.cycle_section,
     "growth": lambda _: settlement_pipe.growth_section,
