@@ -66,7 +66,7 @@ class Outside:
         except RegistryError as error:
             return _unavailable(error)
         buyer = None if bank is None else party_of(connection, bank)
-        exempt = Exempt(buyer, row._mapping.get("registration"))
+        exempt = Exempt(buyer, row.registration)
         return registry.refusal_of(found, subject, now_s, exempt)
 
     def _registration_refusal(

@@ -139,8 +139,8 @@ def sold_to_see(connection: Connection, receivable_id: bytes, member: int, *, is
     row = store.receivable(connection, receivable_id)
     if row is None or not (is_overseer or member in (row.creditor, row.debtor, row.holder)):
         raise not_found("receivable")
-    if not row.advance_fen:
-        raise refuse(409, "not_sold", "nobody has bought this receivable: there is nothing to notify of")
+    if not row.advance_fen or row.bought_back:
+        raise refuse(409, "not_sold", "nobody but its seller holds this receivable: there is nothing to notify of")
     return row
 
 
