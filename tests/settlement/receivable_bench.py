@@ -4,6 +4,7 @@ The seller is owed by the factory; a bank may buy 80 of it for 78, with recourse
 when late; three trades are in it. Every method that names an act gives its call, signed by whoever should sign it.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -174,64 +175,71 @@ class Owed(Sale):
 
     # -------------------------------------------------------------------------------------- ways to a state
 
-    def reach(self, state: int) -> None:
+    def reach(self, state: ChainState) -> None:
         """Bring ``first`` from issued to a state, financed where that is on the way."""
-        if state == ChainState.REJECTED:
-            return self.do(self.rejecting())
-        if state == ChainState.CANCELLED:
-            return self.do(self.cancelling_it())
-        if state == ChainState.ISSUED:
-            return None
-        self.do(self.acknowledging())
-        self.do(self.claiming())
-        if state in (ChainState.DISPUTED, ChainState.VOID):
-            self.do(self.disputing())
-            return self.do(self.conceding()) if state == ChainState.VOID else None
-        return None if state == ChainState.ACKNOWLEDGED else self._reach_listed(state)
+        if state != ChainState.ISSUED:
+            self.reach(BEFORE[state])
+            self.step_to(state)
 
-    def _reach_listed(self, state: int) -> None:
-        self.do(self.listing(self.first))
-        if state == ChainState.RESERVED:
-            self.do(sale_acts.award(self.auction(78 * YUAN)))
-        elif state != ChainState.LISTED:
-            self.do(self.financing(self.offer(costs_micro=YUAN)))
-            self._reach_financed(state)
+    def step_to(self, state: ChainState) -> None:
+        """The last act on the way to a state, and the day on which it can be done."""
+        if state in DAYS_OF:
+            self.to_day(DAYS_OF[state])
+        if state == ChainState.ACKNOWLEDGED:
+            self.do(self.claiming())
+        steps: dict[ChainState, Callable[[], Call]] = {
+            ChainState.ACKNOWLEDGED: self.acknowledging,
+            ChainState.REJECTED: self.rejecting,
+            ChainState.CANCELLED: self.cancelling_it,
+            ChainState.DISPUTED: self.disputing,
+            ChainState.VOID: self.conceding,
+            ChainState.LISTED: lambda: self.listing(self.first),
+            ChainState.RESERVED: lambda: sale_acts.award(self.auction(78 * YUAN)),
+            ChainState.FINANCED: lambda: self.financing(self.offer(costs_micro=YUAN)),
+            ChainState.SETTLED: lambda: self.repaying(FACE),
+            ChainState.PARTLY_PAID: lambda: self.repaying(YUAN),
+            ChainState.DUE: lambda: fate_acts.mark_many([self.first]),
+            ChainState.OVERDUE: lambda: fate_acts.mark_many([self.first]),
+            ChainState.RECOURSE: self.demanding,
+            ChainState.DEFAULTED: self.defaulting,
+            ChainState.WRITTEN_OFF: self.writing_off,
+        }
+        self.do(steps[state]())
 
-    def _reach_financed(self, state: int) -> None:
-        if state == ChainState.SETTLED:
-            self.do(self.repaying(FACE))
-        elif state == ChainState.PARTLY_PAID:
-            self.do(self.repaying(YUAN))
-        elif state == ChainState.DUE:
-            self.to_day(DUE)
-            self.do(fate_acts.mark_many([self.first]))
-        elif state != ChainState.FINANCED:
-            self._reach_late(state)
 
-    def _reach_late(self, state: int) -> None:
-        self.to_day(DUE + fate_acts.GRACE_DAYS + 1)
-        self.do(fate_acts.mark_many([self.first]))
-        if state == ChainState.RECOURSE:
-            self.do(self.demanding())
-        if state in (ChainState.DEFAULTED, ChainState.WRITTEN_OFF):
-            self.to_day(DUE + fate_acts.DEFAULT_DAYS + 1)
-            self.do(self.defaulting())
-        if state == ChainState.WRITTEN_OFF:
-            self.do(self.writing_off())
+BEFORE = {
+    ChainState.ACKNOWLEDGED: ChainState.ISSUED,
+    ChainState.REJECTED: ChainState.ISSUED,
+    ChainState.CANCELLED: ChainState.ISSUED,
+    ChainState.DISPUTED: ChainState.ACKNOWLEDGED,
+    ChainState.VOID: ChainState.DISPUTED,
+    ChainState.LISTED: ChainState.ACKNOWLEDGED,
+    ChainState.RESERVED: ChainState.LISTED,
+    ChainState.FINANCED: ChainState.LISTED,
+    ChainState.SETTLED: ChainState.FINANCED,
+    ChainState.PARTLY_PAID: ChainState.FINANCED,
+    ChainState.DUE: ChainState.FINANCED,
+    ChainState.OVERDUE: ChainState.FINANCED,
+    ChainState.RECOURSE: ChainState.OVERDUE,
+    ChainState.DEFAULTED: ChainState.OVERDUE,
+    ChainState.WRITTEN_OFF: ChainState.DEFAULTED,
+}
+DAYS_OF = {
+    ChainState.DUE: DUE,
+    ChainState.OVERDUE: DUE + fate_acts.GRACE_DAYS + 1,
+    ChainState.DEFAULTED: DUE + fate_acts.DEFAULT_DAYS + 1,
+}
 
 
 @cache
-def _issued() -> Owed:
-    return Owed()
-
-
-@cache
-def _at(state: int) -> Owed:
-    owed = _issued().copy()
-    owed.reach(state)
+def _at(state: ChainState) -> Owed:
+    if state == ChainState.ISSUED:
+        return Owed()
+    owed = _at(BEFORE[state]).copy()
+    owed.step_to(state)
     return owed
 
 
-def owed_at(state: int = ChainState.ISSUED) -> Owed:
+def owed_at(state: ChainState = ChainState.ISSUED) -> Owed:
     """A bench of its own with the receivable in a state; the way there is gone once."""
     return _at(state).copy()
