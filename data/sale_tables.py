@@ -64,7 +64,6 @@ programs = Table(
     metadata,
     Column("program", BigInteger, primary_key=True, autoincrement=False),
     Column("bank", ForeignKey("members.member_id"), nullable=False),
-    Column("criteria", Text, nullable=False),  # JSON, as the bank posted them
     Column("prices", Text, nullable=False),  # JSON list of {rating, max_days, rate}
     Column("advance_rate_ppm", BigInteger, nullable=False),
     Column("limit_fen", BigInteger, nullable=False),

@@ -56,7 +56,7 @@ class Bid:
     bid: bytes
     place: int
     proceeds_fen: int | None = None
-    bond: Bond = Bond.HELD
+    bond: str = Bond.HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Auction:
     year_days: int
     with_recourse: bool
     closes_s: int
-    state: AuctionState = AuctionState.OPEN
+    state: str = AuctionState.OPEN
     winner: int | None = None
     proceeds_fen: int | None = None
     pay_by_s: int | None = None
@@ -107,7 +107,7 @@ class Auction:
 
     def _ended(self, state: AuctionState) -> "Auction":
         """Over: what bonds were left have returned; only who paid is a winner."""
-        bids = tuple(replace(each, bond=Bond.RETURNED) if each.bond is Bond.HELD else each for each in self.bids)
+        bids = tuple(replace(each, bond=Bond.RETURNED) if each.bond == Bond.HELD else each for each in self.bids)
         if state is AuctionState.SETTLED:
             return replace(self, state=state, bids=bids)
         return replace(self, state=state, bids=bids, winner=None, proceeds_fen=None, pay_by_s=None)

@@ -28,11 +28,9 @@ def auction_of(connection: Connection, number: int) -> Auction | None:
 
 
 def _auction(row: Row[Any], bids: Iterable[Row[Any]]) -> Auction:
-    columns = {name: getattr(row, name) for name in _SAID} | {"state": AuctionState(row.state)}
+    columns = {name: getattr(row, name) for name in _SAID}
     placed = tuple(
-        Bid(each.bank, each.bid, each.place, each.proceeds_fen, Bond(each.bond))
-        for each in bids
-        if each.place is not None
+        Bid(each.bank, each.bid, each.place, each.proceeds_fen, each.bond) for each in bids if each.place is not None
     )
     return Auction(**columns, bids=placed)
 

@@ -28,7 +28,8 @@ FUNCTIONS = {
     Act.LIST: ("set_listed",),
     Act.WITHDRAW: ("set_listed",),
     Act.FREEZE: ("set_frozen",),
-    Act.FINANCE: ("finance",),
+    Act.AUCTION: ("open_auction",),
+    Act.FINANCE: ("finance", "draw"),
     **{act: (f"{act.value}_part",) for act in (Act.SPLIT, Act.TRANSFER, Act.PLEDGE, Act.RELEASE)},
     Act.MERGE: ("merge_parts",),
     **{
@@ -162,15 +163,22 @@ def _act(row: Row[Any]) -> Iterator[Contradiction]:
         yield Contradiction("receivables", key, "act, act_outbox, act_reason", "do not belong together")
     elif row.act is not None:
         contract, _, function = row.act_kind.partition(".")
-        expected = "Sales" if row.act == Act.FINANCE else "Receivables"
+        expected = "Sales" if row.act in (Act.FINANCE, Act.AUCTION) else "Receivables"
         if row.act not in set(Act) or contract != expected or function not in FUNCTIONS.get(Act(row.act), ()):
             yield Contradiction("receivables", key, "act, act_outbox", "is not what the call does")
             return
         called = abi.arguments(compiled()[contract], row.act_call)
         named = called.get("receivables") or [each[0] for each in called.get("proven", ())]
-        named = named or [called.get("receivable") or called["offer"][0]]
+        named = named or [called.get("receivable") or _sold_by(called)]
         if row.receivable_id not in named or called.get("listed", row.act == Act.LIST) != (row.act == Act.LIST):
             yield Contradiction("receivables", key, "act, act_outbox", "is an act on another one")
+
+
+def _sold_by(called: Mapping[str, Any]) -> bytes:
+    """The receivable that an offer, an auction or a draw is about: the first field of each."""
+    name = next(each for each in ("offer", "opening", "drawing") if each in called)
+    receivable_id: bytes = called[name][0]
+    return receivable_id
 
 
 # --------------------------------------------------------------------------------------------------- offers

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypedDict, TypeVar
 from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN, format_money
-from finance import parts_store, store
+from finance import auction_store, parts_store, store
 from finance.life import AcknowledgedReceivable, IssuedReceivable, Live, Receivable, Signed
 from finance.listing import Viewer
 from finance.outside import Outside
@@ -209,7 +209,11 @@ class Book:
     def withdraw(self, connection: Connection, word: Word, receivable_id: bytes, *, now_s: int) -> None:
         """The creditor takes it back from sale."""
         asked = self._listing(word, receivable_id, listed=False)
-        carry_out(connection, word, asked, AcknowledgedReceivable, lambda value, by: value.withdraw(by), now_s=now_s)
+        is_sent = carry_out(
+            connection, word, asked, AcknowledgedReceivable, lambda value, by: value.withdraw(by), now_s=now_s
+        )
+        if is_sent:
+            check_no_auction(connection, receivable_id)
 
     def _listing(self, word: Word, receivable_id: bytes, *, listed: bool) -> Asked:
         digest = receivable_acts.set_listed_digest(self.domain, receivable_id, word.member, listed, **word.terms)
@@ -304,6 +308,12 @@ def explain(row: Row[Any], act: Act) -> NoReturn:
     """Raise why an act is not possible: the receivable is elsewhere in its life."""
     check_transition(State(row.state), act)
     raise AssertionError(f"{act} is allowed when {row.state}, but receivable {row.number} is read as another kind")
+
+
+def check_no_auction(connection: Connection, receivable_id: bytes) -> None:
+    """Raises RefusedError ``auction_open`` while an auction of it runs: nothing else sells it, nobody withdraws it."""
+    if auction_store.auction_on(connection, receivable_id) is not None:
+        refuse("auction_open", "an auction of it runs")
 
 
 def check_signature(connection: Connection, member: int, digest: bytes, signature: bytes) -> None:

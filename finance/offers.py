@@ -15,7 +15,17 @@ from sqlalchemy import Connection, Row
 
 from data.units import MICRO_PER_FEN
 from finance import parts_store, store
-from finance.book import RefusedError, Word, check_signature, check_word, explain, is_repeat, refuse, send
+from finance.book import (
+    RefusedError,
+    Word,
+    check_no_auction,
+    check_signature,
+    check_word,
+    explain,
+    is_repeat,
+    refuse,
+    send,
+)
 from finance.calendar import DayCount
 from finance.life import AcknowledgedReceivable, Sale, Signed
 from finance.offer import Quote, Terms, check_lateness, format_rate, parse_rate_ppm, terms_of
@@ -112,6 +122,7 @@ class OfferBook:
             explain(row, Act.FINANCE)
         sale = sale_of(offer.receivable_id, on_chain)
         value.finance(sale, Signed(row.receivable_id, word.member))
+        check_no_auction(connection, row.receivable_id)
         if offer.state != "open" or offer.expires_s < now_s:
             refuse("not_open", "the offer has lapsed")
         check_word(connection, word, digest, now_s)

@@ -75,6 +75,7 @@ class Act(StrEnum):
     CANCEL = "cancel"
     LIST = "list"
     WITHDRAW = "withdraw"
+    AUCTION = "auction"
     RESERVE = "reserve"
     UNRESERVE = "unreserve"
     FINANCE = "finance"
@@ -137,6 +138,7 @@ TRANSITIONS: dict[Act, Rule] = {
     Act.CANCEL: _rule(Party.CREDITOR, ("issued", "cancelled")),
     Act.LIST: _rule(Party.CREDITOR, ("acknowledged", "listed")),
     Act.WITHDRAW: _rule(Party.CREDITOR, ("listed", "acknowledged")),
+    Act.AUCTION: _rule(Party.CREDITOR, ("listed", "=")),
     Act.RESERVE: _rule(Party.SALES, ("listed", "reserved")),
     Act.UNRESERVE: _rule(Party.SALES, ("reserved", "listed")),
     Act.FINANCE: _rule(Party.CREDITOR, ("listed reserved", "financed")),

@@ -44,6 +44,7 @@ UNCOVERED: dict[str, dict[str, str]] = {
     "registrations": dict.fromkeys(("place", "receivable_id", "party", "expires_day", "recorded_s"), _TOLD),
     "api_keys": dict.fromkeys(metadata.tables["api_keys"].c.keys(), _ENTRY),
     "area_meters": {"set_s": _TIME},
+    "auctions": {"act_s": _TIME},
     "challenges": {
         **dict.fromkeys(("answer_outbox", "uphold_outbox"), f"{_RECORD}; what was sent is on the chain"),
         "problem": _WORDS,
@@ -91,6 +92,7 @@ UNCOVERED: dict[str, dict[str, str]] = {
     "nodes": {"name": "of a node that is no meter: a label; a meter's is in the digests of its orders and readings"},
     "offers": {"made_s": "found when it falls on another day: the days until payment are part of the terms"},
     "outbox": {"call": "of a call that waits: the contract checks it, and once it is on the chain it is that call"},
+    "programs": {"made_s": _TIME},
     "reading_disputes": dict.fromkeys(metadata.tables["reading_disputes"].c.keys(), _SAID),
     "reading_dispute_steps": dict.fromkeys(metadata.tables["reading_dispute_steps"].c.keys(), _SAID),
     "reading_signatures": {"received_s": _TIME},

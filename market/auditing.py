@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from data.database import sqlite_url
 from finance import audit as finance_audit
-from finance import audit_acts, audit_life, audit_outside
+from finance import audit_acts, audit_life, audit_outside, audit_sales
 from finance.credit import replay
 from market import audit_rules, audit_withdrawals, config, serving
 from market.config import INSTITUTIONS, Config, ConfigError
@@ -96,6 +96,6 @@ def _more_steps(terms: Config, receipts: Sequence[Receipt], scene: Scene) -> lis
 
 def steps_above(begun: Mapping[str, object], scene: Scene) -> list[Step]:
     """Finance and the market's own tables; ``begun`` is what may not change while the market lives."""
-    rules = [*audit_acts.steps(scene), *audit_life.steps(scene)]
+    rules = [*audit_acts.steps(scene), *audit_life.steps(scene), *audit_sales.steps(scene)]
     finance = [*finance_audit.steps(scene), *rules, *audit_outside.steps(scene), *replay.steps(scene)]
     return [*finance, *audit_rules.steps(scene, begun), *audit_withdrawals.steps(scene)]

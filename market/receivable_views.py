@@ -51,6 +51,13 @@ _STATUS = {
     "nothing_open": 409,
     "trades_unclaimed": 409,
     "index_out_of_order": 409,
+    "auction_open": 409,
+    "auction_closed": 409,
+    "auction_full": 409,
+    "bid_twice": 409,
+    "has_bids": 409,
+    "too_late": 409,
+    "registration_used": 409,
 }
 """Refusals that are no rule's (422): unknown, not allowed, or in conflict with the state of things."""
 

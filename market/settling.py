@@ -12,7 +12,7 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from data.database import reading
-from finance import feed_store, marking, periods, telling
+from finance import auction_store, auctions, feed_store, marking, periods, sales_mirror, telling
 from finance import mirror as finance_mirror
 from finance import reorganisation as finance_reorganisation
 from finance.credit import scoring
@@ -56,6 +56,7 @@ def steps_of(
         ("dispute", partial(_dispute, context)),
         ("bill", partial(_bill, context)),
         ("withdraw", partial(_withdraw, context)),
+        ("auctions", partial(_end_auctions, context)),
         ("send", lambda _: writer.step() > 0),
         ("mirror", partial(_mirror, context, on_frozen)),
         ("keys", partial(_look_at_keys, context, on_key)),
@@ -84,6 +85,7 @@ def _reorganise(context: Context, on_frozen: Callable[[int, bool], None], now_s:
         left = mirror_store.mirrored_events(connection)
         finance_reorganisation.unroll(connection, first, lost, now_s, context.config.market.time_zone)
         feed_store.set_back(connection, first)
+        sales_mirror.unroll(connection, lost)
         withdrawing.unroll(connection, lost, left, context.chain.chain_id)
         frozen = {member: False for member, _ in _frozen_in(lost)}
         frozen |= {member: is_frozen for member, is_frozen in _frozen_in(left) if member in frozen}
@@ -183,6 +185,15 @@ def _withdraw(context: Context, now_s: int) -> bool:
     return withdrawing.withdraw_due(context.database, now_s)
 
 
+def _end_auctions(context: Context, now_s: int) -> bool:
+    """Award those whose bids are revealed, lapse those whose winner did not pay."""
+    with reading(context.database) as connection:  # hardly ever is one due
+        if not auction_store.due(connection, now_s, auctions.AGAIN_AFTER_S):
+            return False
+    with context.database.begin() as connection:
+        return auctions.take_due(connection, now_s) > 0
+
+
 def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int) -> bool:
     with reading(context.database) as connection:
         block = store.last_mirrored_block(connection) + 1
@@ -203,6 +214,7 @@ def _mirror(context: Context, on_frozen: Callable[[int, bool], None], now_s: int
 def _follow(connection: Connection, events: list[ChainEvent], now_s: int, time_zone: str) -> None:
     mirror.follow(connection, events)
     finance_mirror.follow(connection, events, now_s, time_zone)
+    sales_mirror.follow(connection, events)
 
 
 def _look_at_keys(context: Context, on_key: OnKey, now_s: int) -> bool:

@@ -127,7 +127,7 @@ async def receivables(town: Town, state: str) -> list[Owed]:
     return [owed_of(item) for item in await town.operator.items("/v1/receivables", state=state)]
 
 
-async def _until(town: Town, state: str, count: int) -> list[Owed]:
+async def until(town: Town, state: str, count: int) -> list[Owed]:
     """Wait until so many receivables are in a state: the chain has the last word."""
     give_up = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
@@ -145,12 +145,12 @@ async def acknowledge(town: Town, step: Step) -> list[Owed]:
     by_debtor: defaultdict[int, list[Owed]] = defaultdict(list)
     for owed in issued:
         by_debtor[owed.debtor].append(owed)
-    deadline_s = await _deadline_s(town)
+    deadline_s = await deadline_of(town)
     for debtor, all_owed in by_debtor.items():
         for some in institutions.chunks(all_owed, ACKNOWLEDGED_AT_ONCE):
             await _acknowledge(town.client_of(debtor), some, deadline_s)
             step(len(some), f"{len(issued)} receivables of {len(by_debtor)} debtors")
-    return await _until(town, "acknowledged", len(issued))
+    return await until(town, "acknowledged", len(issued))
 
 
 async def _acknowledge(client: Client, owed: Sequence[Owed], deadline_s: int) -> None:
@@ -161,13 +161,13 @@ async def _acknowledge(client: Client, owed: Sequence[Owed], deadline_s: int) ->
         domain, client.member, [each.id for each in owed], collection, nonce=nonce, deadline_s=deadline_s
     )
     body = {"receivables": [each.receivable for each in owed]}
-    await client.post("/v1/receivables/acknowledge", body | _signed(client, digest, nonce, deadline_s))
+    await client.post("/v1/receivables/acknowledge", body | signed(client, digest, nonce, deadline_s))
 
 
 async def put_up(town: Town, acknowledged: Sequence[Owed], step: Step) -> list[Owed]:
     """Sellers list what is worth selling."""
     worth = [owed for owed in acknowledged if owed.face_fen >= LEAST_SOLD_FEN]
-    deadline_s = await _deadline_s(town)
+    deadline_s = await deadline_of(town)
 
     async def one(owed: Owed) -> None:
         client, nonce = town.client_of(owed.creditor), new_nonce()
@@ -176,16 +176,16 @@ async def put_up(town: Town, acknowledged: Sequence[Owed], step: Step) -> list[O
             domain, owed.id, owed.creditor, True, nonce=nonce, deadline_s=deadline_s
         )
         path = f"/v1/receivables/{owed.receivable}/list"
-        await client.post(path, _signed(client, digest, nonce, deadline_s))
+        await client.post(path, signed(client, digest, nonce, deadline_s))
         step(1, f"{len(worth)} of {len(acknowledged)} receivables are worth selling")
 
     await _each(worth, one)
-    return await _until(town, "listed", len(worth))
+    return await until(town, "listed", len(worth))
 
 
 async def bid(town: Town, listed: Sequence[Owed], finance: Finance, step: Step) -> None:
     """Every bank offers on everything that is listed."""
-    deadline_s = await _deadline_s(town)
+    deadline_s = await deadline_of(town)
     today = day_of(deadline_s - VALID_S, town.tariff.time_zone)
 
     async def one(task: tuple[Owed, Bank, Client]) -> None:
@@ -238,13 +238,13 @@ async def _offer(client: Client, bank: Bank, owed: Owed, *, today: date, deadlin
         "recourse": True,
         "registration": offer.registration.hex(),
     }
-    await client.post("/v1/offers", body | _signed(client, digest, nonce, deadline_s))
+    await client.post("/v1/offers", body | signed(client, digest, nonce, deadline_s))
 
 
 async def sell(town: Town, listed: Sequence[Owed], step: Step) -> list[Owed]:
     """Every seller takes the offer that costs it least for its money."""
-    deadline_s = await _deadline_s(town)
-    sold = 0
+    deadline_s = await deadline_of(town)
+    before, sold = len(await receivables(town, "financed")), 0
 
     async def one(owed: Owed) -> None:
         nonlocal sold
@@ -258,15 +258,15 @@ async def sell(town: Town, listed: Sequence[Owed], step: Step) -> list[Owed]:
         step(1, f"{sold} receivables sold")
 
     await _each(listed, one)
-    return await _until(town, "financed", sold)
+    return await until(town, "financed", before + sold)
 
 
 async def _accept(client: Client, offer: dict[str, Any], deadline_s: int) -> None:
     assert client.member is not None
-    nonce, signed = new_nonce(), offer_of(offer)
+    nonce, taken = new_nonce(), offer_of(offer)
     domain = (await client.facts()).domain("Sales")
-    digest = sale_acts.acceptance_digest(domain, signed, client.member, nonce=nonce, deadline_s=deadline_s)
-    await client.post(f"/v1/offers/{offer['offer']}/accept", _signed(client, digest, nonce, deadline_s))
+    digest = sale_acts.acceptance_digest(domain, taken, client.member, nonce=nonce, deadline_s=deadline_s)
+    await client.post(f"/v1/offers/{offer['offer']}/accept", signed(client, digest, nonce, deadline_s))
 
 
 def offer_of(item: dict[str, Any]) -> Offer:
@@ -304,7 +304,7 @@ async def repay(town: Town, step: Step) -> None:
         opening_s = start_of(due_day, town.tariff.time_zone)
         await institutions.move_clock(town.operator, opening_s + PAYING_HOUR * SECONDS_PER_HOUR)
         await _bring_money(town, due, due_day)
-        deadline_s = await _deadline_s(town)
+        deadline_s = await deadline_of(town)
 
         async def one(owed: Owed, due_day: date = due_day, deadline_s: int = deadline_s) -> None:
             await _repay(town.client_of(owed.debtor), owed, deadline_s)
@@ -312,7 +312,7 @@ async def repay(town: Town, step: Step) -> None:
 
         await _each(due, one)
         repaid += len(due)
-        await _until(town, "settled", repaid)
+        await until(town, "settled", repaid)
     await institutions.until_idle(town.operator, patience_s=PATIENCE_S)
 
 
@@ -338,19 +338,19 @@ async def _repay(client: Client, owed: Owed, deadline_s: int) -> None:
     )
     body = {"amount": format_money(amount_micro)}
     path = f"/v1/receivables/{owed.receivable}/repay"
-    await client.post(path, body | _signed(client, digest, nonce, deadline_s))
+    await client.post(path, body | signed(client, digest, nonce, deadline_s))
 
 
 # ------------------------------------------------------------------------------------------------------ shared
 
 
-def _signed(client: Client, digest: bytes, nonce: int, deadline_s: int) -> dict[str, Any]:
+def signed(client: Client, digest: bytes, nonce: int, deadline_s: int) -> dict[str, Any]:
     return {"nonce": nonce, "deadline": format_instant(deadline_s), "signature": client.sign(digest)}
 
 
-async def _deadline_s(town: Town) -> int:
-    """A day from now on the market's clock."""
-    return parse_instant_s((await town.operator.get("/v1/clock"))["now"]) + VALID_S
+async def deadline_of(town: Town, valid_s: int = VALID_S) -> int:
+    """A day from now on the market's clock, or so many seconds."""
+    return parse_instant_s((await town.operator.get("/v1/clock"))["now"]) + valid_s
 
 
 async def _each(items: Sequence[Any], act: Callable[[Any], Any]) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import aiohttp
 
 from data.units import format_instant
-from market import children, institutions, report, simulated_finance, simulated_town, simulated_trading
+from market import children, institutions, report, simulated_finance, simulated_sales, simulated_town, simulated_trading
 from market.chain_process import ADDRESS
 from market.children import ChildDiedError, Children
 from market.client import Client, ClientError
@@ -242,10 +242,12 @@ async def _live(town: Town, options: Options, screen: Screen, trading: Trading, 
         acknowledged = await simulated_finance.acknowledge(town, stage.step)
     with screen.stage("Sellers ask the banks") as stage:
         listed = await simulated_finance.put_up(town, acknowledged, stage.step)
-    with screen.stage("Banks bid", len(listed) * len(town.banks)) as stage:
-        await simulated_finance.bid(town, listed, finance, stage.step)
-    with screen.stage("Sellers take the better offer", len(listed)) as stage:
-        await simulated_finance.sell(town, listed, stage.step)
+    with screen.stage("An auction, and a program", 2) as stage:
+        left = await simulated_sales.sell_two(town, listed, stage.step)
+    with screen.stage("Banks bid", len(left) * len(town.banks)) as stage:
+        await simulated_finance.bid(town, left, finance, stage.step)
+    with screen.stage("Sellers take the better offer", len(left)) as stage:
+        await simulated_finance.sell(town, left, stage.step)
     with screen.stage("Debts fall due and are paid", len(acknowledged)) as stage:
         await simulated_finance.repay(town, stage.step)
 

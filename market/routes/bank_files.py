@@ -28,8 +28,8 @@ from market.identity import require
 from market.openapi.fields import PAGE, Day, Fen, Hash, Number, choice, text
 from market.openapi.operation import MEMBER, operation
 from market.problems import ProblemError, not_found, refuse
+from market.receivable_answers import today_of
 from market.receivable_views import fen_text, receivable_id_of, viewer_of
-from market.routes.receivable_acts import today_of
 from market.withdrawals import reference_of
 from settlement.keccak import keccak
 

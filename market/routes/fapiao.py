@@ -18,8 +18,8 @@ from market.identity import require
 from market.openapi.fields import Day, Fen, FenGiven, Hash, Instant, choice
 from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse, unavailable
+from market.receivable_answers import today_of
 from market.receivable_views import fen_text, money_fen, receivable_id_of, viewer_of
-from market.routes.receivable_acts import today_of
 
 _NAMED = {"receivable": Hash}
 _FIELDS = {"bad_fapiao": "number", "fapiao_amount": "total", "fapiao_party": "seller"}

@@ -16,6 +16,7 @@ from market.identity import require, require_fresh
 from market.openapi.fields import PAGE, FenGiven, Hash, Number, RateGiven, choice
 from market.openapi.operation import MEMBER, operation
 from market.problems import refuse
+from market.receivable_answers import Shown, shown, today_of, with_parts
 from market.receivable_views import (
     ACT_REFUSED,
     OFFER_STATES,
@@ -31,7 +32,6 @@ from market.receivable_views import (
     viewer_of,
     word_of,
 )
-from market.routes.receivable_acts import Shown, shown, today_of, with_parts
 
 
 class OfferRequest(SignedBody, frozen=True):

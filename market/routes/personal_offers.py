@@ -30,8 +30,8 @@ from market.credit_views import (
 from market.identity import require
 from market.openapi.fields import Day, Fen, Hash, Money, Rate, choice
 from market.openapi.operation import MEMBER, operation
+from market.receivable_answers import today_of
 from market.receivable_views import OfferBody, fen_text, offer_body
-from market.routes.receivable_acts import today_of
 
 _NEXT = {
     State.ISSUED: Words("等债务人确认后才能挂牌出售", "to be sold it must be acknowledged by its debtor, then listed"),

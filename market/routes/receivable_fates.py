@@ -18,8 +18,8 @@ from market.context import CONTEXT
 from market.identity import require
 from market.openapi.fields import FenGiven, Signature
 from market.openapi.operation import MEMBER, operation
+from market.receivable_answers import NAMED, Books, ReceivableAnswer, Words, asked, signed_act
 from market.receivable_views import ACT_REFUSED, SignedBody, money_fen
-from market.routes.receivable_acts import NAMED, Books, ReceivableAnswer, Words, asked, signed_act
 
 Ruling = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 

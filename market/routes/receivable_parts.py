@@ -12,8 +12,8 @@ from data.units import MICRO_PER_FEN
 from market import wire
 from market.openapi.fields import FenGiven, Hash
 from market.openapi.operation import MEMBER, operation
+from market.receivable_answers import NAMED, ReceivableAnswer, asked, signed_act
 from market.receivable_views import ACT_REFUSED, REGISTRATION_REFUSED, SignedBody, money_fen
-from market.routes.receivable_acts import NAMED, ReceivableAnswer, asked, signed_act
 from settlement.part_acts import Pledge, Transfer
 
 PartNumber = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]

@@ -24,6 +24,19 @@ from market.identity import require
 from market.openapi.fields import PAGE, FenGiven, Hash
 from market.openapi.operation import MEMBER, operation
 from market.problems import not_found
+from market.receivable_answers import (
+    NAMED,
+    Books,
+    ReceivableAnswer,
+    Shown,
+    Words,
+    act_on_many,
+    asked,
+    shown,
+    signed_act,
+    today_of,
+    with_parts,
+)
 from market.receivable_filters import FILTERS, filter_of
 from market.receivable_views import (
     ACT_REFUSED,
@@ -36,19 +49,6 @@ from market.receivable_views import (
     receivable_id_of,
     viewer_of,
     word_of,
-)
-from market.routes.receivable_acts import (
-    NAMED,
-    Books,
-    ReceivableAnswer,
-    Shown,
-    Words,
-    act_on_many,
-    asked,
-    shown,
-    signed_act,
-    today_of,
-    with_parts,
 )
 from settlement import hexjson
 

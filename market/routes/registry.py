@@ -25,8 +25,8 @@ from market.identity import require, require_fresh
 from market.openapi.fields import PAGE, Day, Hash, Instant, Number
 from market.openapi.operation import MEMBER, operation
 from market.problems import ProblemError, not_found, refuse, unavailable
+from market.receivable_answers import today_of
 from market.receivable_views import receivable_id_of, viewer_of
-from market.routes.receivable_acts import today_of
 
 T = TypeVar("T")
 

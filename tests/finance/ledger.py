@@ -19,7 +19,7 @@ from sqlalchemy import Row, insert
 from data import tables
 from data.database import open_database, reading
 from data.units import MICRO_PER_CNY, MICRO_PER_FEN
-from finance import marking, parts_store, periods, store
+from finance import marking, parts_store, periods, sales_mirror, store
 from finance import mirror as finance_mirror
 from finance.book import Book, Word
 from finance.listing import Filter, Viewer
@@ -201,7 +201,9 @@ class Ledger:
 
     def pull(self) -> int:
         with self.database.begin() as connection:
-            return finance_mirror.follow(connection, mirror.pull(connection, self.chain), self.now_s, TIME_ZONE)
+            events = mirror.pull(connection, self.chain)
+            sales_mirror.follow(connection, events)
+            return finance_mirror.follow(connection, events, self.now_s, TIME_ZONE)
 
     def issue(self, day: date = DAY) -> list[Row[Any]]:
         """Settle a day that was traded, and issue the receivables of its period."""

@@ -168,6 +168,8 @@ def test_withdrawing_selling_keys_factors_and_roles_are_sensitive() -> None:
         ("POST", "/v1/withdrawals"),
         ("POST", "/v1/withdrawals/{withdrawal}/payout"),
         ("POST", "/v1/offers/{offer}/accept"),
+        ("POST", "/v1/auctions"),
+        ("POST", "/v1/programs/{program}/draws"),
         ("POST", "/v1/members/{member}/keys"),
         ("POST", "/v1/members/{member}/roles"),
         ("POST", "/v1/api-keys"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from settlement import acts, sale_acts
+from settlement import acts, fate_acts, sale_acts
 from settlement.acts import Role
 from tests.settlement.contract_bench import GOVERNANCE, OPERATOR, REGULATOR, YUAN, sign
 from tests.settlement.sale_bench import (
@@ -422,6 +422,35 @@ def test_a_winner_is_not_charged_for_a_seller_that_was_frozen(sale: Sale) -> Non
     sale.do(sale_acts.lapse(number))
     assert (sale.state(number), sale.standing(), sale.bonds) == (FAILED, LISTED, 0)
     assert [sale.cash_of(each) for each in BANKS] == [FORTUNE] * 3
+
+
+def test_a_winner_is_not_charged_for_a_receivable_that_was_frozen(sale: Sale) -> None:
+    number = sale.auction(75 * YUAN, 78 * YUAN)
+    sale.do(sale_acts.award(number))
+    sale.freeze(sale.first)
+    assert sale.try_(sale.settling(number, SECOND)) == "not_for_sale"
+    sale.now_s += DAY_S + 1
+    sale.do(sale_acts.lapse(number))
+    assert (sale.state(number), sale.standing(), sale.bonds) == (FAILED, LISTED, 0)
+    assert sale.try_(sale.financing(sale.offer())) == "receivable_frozen"
+
+
+def test_a_receivable_that_falls_due_while_its_auction_runs(sale: Sale) -> None:
+    """Anybody may say on the chain that it is due; the auction finds nothing to sell."""
+    sale.now_s += (DAYS - 3) * DAY_S
+    number = sale.auction(75 * YUAN)
+    sale.now_s += 3 * DAY_S
+    sale.do(fate_acts.mark_many([sale.first]))
+    assert sale.standing() != LISTED
+    sale.do(sale_acts.award(number))
+    assert (sale.state(number), sale.bonds, sale.cash_of(BANK)) == (FAILED, 0, FORTUNE)
+
+
+def test_a_debtor_does_not_dispute_what_is_up_for_auction(sale: Sale) -> None:
+    sale.open()
+    once = sale.once()
+    digest = fate_acts.dispute_digest(sale.domain("Receivables"), sale.first, FACTORY, b"\1" * 32, **once)
+    assert sale.try_(fate_acts.dispute(sale.first, b"\1" * 32, sign(FACTORY, digest), **once)) == "auction_open"
 
 
 def test_a_winner_that_is_no_bank_any_more_does_not_buy(sale: Sale) -> None:

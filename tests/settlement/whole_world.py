@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Table, insert, update
 
 from data import tables
-from finance import marking
+from finance import auctions, marking, sales_mirror
 from finance import mirror as finance_mirror
 from finance.calendar import DayCount, days_between
 from finance.credit import card, scoring
@@ -57,6 +57,7 @@ from tests.settlement.chained_world import (
     chained_world,
 )
 from tests.settlement.outside_rows import tell
+from tests.settlement.sale_rows import auction_and_program
 from tests.settlement.settlement_world import (
     CUSTODIAN,
     DAY,
@@ -240,7 +241,7 @@ class WholeWorld:
     # ------------------------------------------------------------------------------------------------- money
 
     def finance(self) -> None:
-        """The period's receivables: one is sold to the bank and partly paid, one listed with an open offer."""
+        """The period's receivables: one is sold to the bank and partly paid, one is up for auction."""
         ledger = self.ledger
         ledger.now_s = self.at_s
         number = ledger.close()
@@ -262,12 +263,16 @@ class WholeWorld:
         with self.world.database.begin() as connection:
             tell(connection, first.receivable_id, first.face_fen, seller=first.creditor, bank=BANK, at_s=self.at_s)
             ask(connection, first.receivable_id, seller=first.creditor, bank=BANK, at_s=self.at_s)
+        auction_and_program(ledger, second.receivable_id, self.pull)
+        self.at_s = ledger.now_s
 
-    def change_a_mind(self) -> None:
-        """The listed one is taken off the list: signed and queued, the chain has not heard of it."""
+    def queue_acts(self) -> None:
+        """A debtor pays a little more, an auction's award is due: signed and queued, the chain has not heard of it."""
         self.ledger.now_s = self.at_s
-        (listed,) = [row for row in self.ledger.receivables() if row.state == "listed"]
-        self.ledger.set_listed(listed.creditor, listed.receivable_id, listed=False)
+        (partly_paid,) = [row for row in self.ledger.receivables() if row.state == "partly_paid"]
+        self.ledger.repay(partly_paid.debtor, partly_paid.receivable_id, 1)
+        with self.world.database.begin() as connection:
+            assert auctions.take_due(connection, self.at_s) == 1
 
     def fall_due(self) -> None:
         """Two months later nobody has paid the rest."""
@@ -376,6 +381,7 @@ class WholeWorld:
         with self.world.database.begin() as connection:
             events = mirror.pull(connection, self.chain)
             finance_mirror.follow(connection, events, self.at_s, TIME_ZONE)
+            sales_mirror.follow(connection, events)
             withdrawing.follow(connection, events, self.chain.chain_id)
 
     # ------------------------------------------------------------------------------------------------- rows
@@ -420,7 +426,7 @@ def whole_world(folder: Path) -> Iterator[WholeWorld]:
         whole.freeze(True, 2)
         whole.finance()
         whole.take_money_out()
-        whole.change_a_mind()
+        whole.queue_acts()
         whole.fall_due()
         whole.trust()
         whole.draft()

@@ -68,7 +68,6 @@ def _programs() -> None:
         "programs",
         sa.Column("program", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("bank", sa.BigInteger(), nullable=False),
-        sa.Column("criteria", sa.Text(), nullable=False),
         sa.Column("prices", sa.Text(), nullable=False),
         sa.Column("advance_rate_ppm", sa.BigInteger(), nullable=False),
         sa.Column("limit_fen", sa.BigInteger(), nullable=False),
