@@ -19,13 +19,11 @@ from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
 from finance.claim import Claim
+from settlement import fate_acts
 from settlement.receivable_acts import ChainState
 
-GRACE_DAYS = 3
-"""Days after the due day on which a payment is still no delay (an assumption)."""
-
-DEFAULT_DAYS = 30
-"""Days after the due day before which nobody declares a default (an assumption)."""
+GRACE_DAYS, DEFAULT_DAYS = fate_acts.GRACE_DAYS, fate_acts.DEFAULT_DAYS
+"""How long after the due day a payment is no delay, and no default can be declared: as the contract has them."""
 
 
 class State(StrEnum):
