@@ -17,6 +17,7 @@ from data.tables import (
     feed_positions,
     offers,
     receivable_history,
+    receivable_parts,
     receivables,
 )
 from settlement.chain import ChainEvent
@@ -25,6 +26,8 @@ from settlement.store import chunks
 
 _PLACES = 2**20
 """More events than a block has: block and place as one number."""
+
+_NOBODY = 0
 
 Events = Sequence[Row[Any]]
 
@@ -108,6 +111,16 @@ def rows_of(connection: Connection, receivable_ids: set[bytes]) -> dict[bytes, R
     for chunk in chunks(sorted(receivable_ids)):
         query: Select[Any] = select(*columns).where(receivables.c.receivable_id.in_(chunk))
         found.update({row.receivable_id: row for row in connection.execute(query)})
+    return found
+
+
+def holders_of(connection: Connection, receivable_ids: set[bytes]) -> dict[bytes, set[int]]:
+    """Whoever owns or owned parts of some receivables, or has them pledged to it."""
+    found: dict[bytes, set[int]] = {}
+    for chunk in chunks(sorted(receivable_ids)):
+        columns = (receivable_parts.c.receivable_id, receivable_parts.c.owner, receivable_parts.c.pledgee)
+        for row in connection.execute(select(*columns).where(receivable_parts.c.receivable_id.in_(chunk))):
+            found.setdefault(row.receivable_id, set()).update({row.owner, row.pledgee} - {_NOBODY})
     return found
 
 

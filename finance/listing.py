@@ -50,11 +50,13 @@ class Viewer:
     def ways(self) -> list[Equal]:
         """The same as columns of ``receivables`` and what they must be, any one of which will do; {} is all of them.
 
+        ``owner`` and ``pledgee`` are columns of its parts, of which one must be so; ``may_see`` does not know them.
+
         What is drafted must be left out besides.
         """
         if self.is_overseer:
             return [{}]
-        own: list[Equal] = [{party: self.member} for party in ("creditor", "debtor", "holder")]
+        own: list[Equal] = [{party: self.member} for party in ("creditor", "debtor", "holder", "owner", "pledgee")]
         if not self.is_bank:
             return own
         shown: list[Equal] = [{"receivable_id": self.shown}] if self.shown else []

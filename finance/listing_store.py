@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, bindparam, case, func, select, update
 
-from data.tables import meters, receivable_trades, receivables, trades
+from data.tables import meters, receivable_parts, receivable_trades, receivables, trades
 from finance import consent_store
 from finance.listing import DRAFTED, EQUAL, Filter, Viewer, bound_of, stands
 from finance.receivable import Standing
@@ -124,10 +124,12 @@ def _statements(way: frozenset[str], given: frozenset[str], standing: Standing |
     """
     equal = given & EQUAL | way
     suiting = [index for index in _INDEXES if equal >= set(index)]
-    chosen = next((index for index in suiting if way - {"state"} <= set(index)), suiting[0])
-    in_range = [_is(receivables.c[name]) for name in chosen]
-    ranged = select(receivables.c.change).where(receivables.c.change > bindparam("start"), *in_range)
-    ranged = ranged.order_by(receivables.c.change)
+    of_parts = way & {"owner", "pledgee"}
+    own = next((index for index in suiting if way - {"state"} <= set(index)), suiting[0])
+    chosen = tuple(of_parts) or own
+    table = receivable_parts if of_parts else receivables  # parts carry the change of their receivable
+    in_range = [_is(table.c[name]) for name in chosen]
+    ranged = select(table.c.change).where(table.c.change > bindparam("start"), *in_range).order_by(table.c.change)
     cut = ranged.limit(bindparam("most", type_=Integer))
     asked = [_is(receivables.c[name]) for name in sorted(equal - set(chosen))]
     asked += [bound_of(name) for name in sorted(given - EQUAL)]

@@ -19,7 +19,7 @@ from finance.listing import DRAFTED
 from finance.receivable import State
 from settlement.chain import ChainEvent
 
-KINDS = ("receivable", "offer", "auction", "payment", "consent")
+KINDS = ("receivable", "part", "offer", "auction", "payment", "consent")
 
 EVERY_BANK = 0
 """Stands for all banks in an audience; no member has this number that could ask."""
@@ -32,8 +32,11 @@ _AUCTION_ENDS = {3: "settled", 4: "failed", 5: "cancelled"}
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an event says; amounts in CNY. ``before`` and ``after`` are states of a receivable or an auction."""
+    """What an event says; amounts in CNY. ``before`` and ``after`` are states of a receivable or an auction, of a part
+    what was and is open of it, in CNY.
+    """
 
+    part: int | None = None
     before: str | None = None
     after: str | None = None
     actor: int | None = None
@@ -93,13 +96,13 @@ def _changes(connection: Connection, position: int, now_s: int) -> tuple[list[To
     parties = _parties(connection, rows.values(), now_s)
     told = []
     for change in changes:
-        audience = parties[change.receivable_id]
+        audience, kind = parties[change.receivable_id], "receivable" if change.part is None else "part"
         if _SHOWN_TO_BANKS & {change.before, change.after}:
             audience = audience | {EVERY_BANK}
         if change.after == DRAFTED:
             continue  # the chain gave up its period: nobody sees it now
-        content = Content(before=change.before, after=change.after, actor=change.actor)
-        told.append(Told("receivable", change.at_s, change.receivable_id, None, content, audience))
+        content = Content(part=change.part, before=change.before, after=change.after, actor=change.actor)
+        told.append(Told(kind, change.at_s, change.receivable_id, None, content, audience))
     return told, changes[-1].change if changes else position
 
 
@@ -150,6 +153,8 @@ def _parties(connection: Connection, rows: Iterable[Row[Any]], now_s: int, *, wi
     """By receivable: creditor, debtor, whoever holds some of it, and banks that its creditor lets see it."""
     rows = list(rows)
     found = {row.receivable_id: {row.creditor, row.debtor, row.holder} for row in rows}
+    for receivable_id, holders in feed_store.holders_of(connection, set(found)).items():
+        found[receivable_id] |= holders
     if with_consent:
         consents = consent_store.of_sellers(connection, {row.creditor for row in rows}, now_s)
         for row in rows:

@@ -16,13 +16,14 @@ TEST = "test"
 class EventBody(msgspec.Struct, frozen=True):
     """What happened; ``event`` is its number. ``subject`` is the offer, auction or consent that it is about.
 
-    ``before`` and ``after`` are states; ``amounts`` are CNY by name.
+    ``before`` and ``after`` are states, or what is open of a part, in CNY; ``amounts`` are CNY by name.
     """
 
     event: int
     kind: Annotated[str, choice(*KINDS, TEST)]
     at: Instant
     receivable: Hash | None
+    part: int | None
     subject: int | None
     before: str | None
     after: str | None
@@ -40,6 +41,7 @@ def event_body(row: Row[Any]) -> EventBody:
         kind=row.kind,
         at=format_instant(row.at_s),
         receivable=None if row.receivable_id is None else row.receivable_id.hex(),
+        part=content.part,
         subject=row.subject,
         before=content.before,
         after=content.after,
@@ -52,7 +54,7 @@ def event_body(row: Row[Any]) -> EventBody:
 
 def trial_event(now_s: int) -> EventBody:
     """An event under number 0 about nothing."""
-    return EventBody(0, TEST, format_instant(now_s), None, None, None, None, None, None, None, {})
+    return EventBody(0, TEST, format_instant(now_s), None, None, None, None, None, None, None, None, {})
 
 
 def event_bytes(event: EventBody) -> bytes:

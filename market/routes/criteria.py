@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from data.units import UnitError
 from finance import criteria_store, store
+from finance.book import may_see
 from finance.credit.ratings import RATINGS
 from finance.eligibility import CODES, Criteria, Failure, Recourse, in_order
 from finance.listing import Viewer
@@ -154,7 +155,7 @@ def _check(connection: Connection, context: Context, viewer: Viewer, ids: list[b
     now_s = context.clock.now_s()
     seeing = with_consents(connection, viewer, now_s)
     found = store.receivables_by_id(connection, ids)
-    if not all(each in found and seeing.may_see(found[each]) for each in ids):
+    if not all(each in found and may_see(connection, seeing, found[each]) for each in ids):
         raise not_found("receivable")
     today = calendar.day_of(now_s, context.config.market.time_zone)
     asked, version = criteria_store.criteria_of(connection, viewer.member)

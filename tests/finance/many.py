@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from sqlalchemy import Connection, insert
 
 from data.bulk import insert_rows
-from data.tables import members, receivables
+from data.tables import members, receivable_parts, receivables
 
 FIRST_DAY = date(2026, 7, 1)
 START_S = 1_782_864_000  # 2026-07-01, UTC
@@ -100,6 +100,12 @@ def row_of(number: int, change: int, **given: object) -> tuple[object, ...]:
 
 def add_rows(connection: Connection, rows: list[tuple[object, ...]]) -> None:
     insert_rows(connection, receivables, COLUMNS, rows)
+
+
+def add_part(connection: Connection, number: int, owner: int, open_fen: int, change: int, **given: int) -> None:
+    """A part of the holder's claim on a receivable, the first unless something else is given."""
+    part = {"part": 1, "claim": 1, "owner": owner, "open_fen": open_fen, "pledgee": 0, "change": change}
+    connection.execute(insert(receivable_parts), {"receivable_id": id_of(number), **part, **given})
 
 
 def any_rows(count: int, *, parties: range, banks: range, seed: int = 1) -> list[tuple[object, ...]]:

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import Connection, Engine, Row, select
 
 from data.database import open_database, reading, sqlite_url
-from data.tables import metadata, receivables
+from data.tables import metadata, receivable_parts, receivables
 from finance import listing_store
 from finance.listing import Filter, Viewer
 from finance.listing_store import every_page, list_receivables
 from finance.receivable import Standing, State, standing
 from tests.databases import made
-from tests.finance.many import FIRST_DAY, START_S, add_people, add_rows, any_rows, id_of, row_of
+from tests.finance.many import COLUMNS, FIRST_DAY, START_S, add_part, add_people, add_rows, any_rows, id_of, row_of
 
 PARTIES, BANKS = range(1, 9), range(20, 23)
 TODAY = date(2026, 9, 15)
@@ -28,15 +28,34 @@ def database(tmp_path: Path, database_url: str) -> Iterator[Engine]:
     engine = open_database(database_url)
     with engine.begin() as connection:
         add_people(connection, [*PARTIES, *BANKS])
-        add_rows(connection, any_rows(250, parties=PARTIES, banks=BANKS))
+        rows = any_rows(250, parties=PARTIES, banks=BANKS)
+        add_rows(connection, rows)
+        _add_parts(connection, rows)
     yield engine
     engine.dispose()
+
+
+def _add_parts(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+    """Of every fifth receivable some parts: 23 owns two, one is pledged to 24, and what 25 had is paid."""
+    place = {name: index for index, name in enumerate(COLUMNS)}
+    for row in rows[::5]:
+        number, change = row[place["number"]], row[place["change"]]
+        add_part(connection, number, 23, 70, change)
+        add_part(connection, number, 23, 20, change, part=2, pledgee=24)
+        add_part(connection, number, 25, 0, change, part=3, claim=0)
+
+
+def _has_part(connection: Connection, row: Row[Any], member: int) -> bool:
+    own = receivable_parts.c.receivable_id == row.receivable_id
+    parts = connection.execute(select(receivable_parts).where(own)).all()
+    return row.state != "drafted" and any(member in (part.owner, part.pledgee) for part in parts)
 
 
 def expected(connection: Connection, viewer: Viewer, asked: Filter, after: int = -1) -> list[int]:
     """Row by row, in Python."""
     rows = connection.execute(select(receivables).order_by(receivables.c.change)).all()
-    return [row.change for row in rows if row.change > after and viewer.may_see(row) and _passes(row, asked)]
+    shown = [row for row in rows if viewer.may_see(row) or _has_part(connection, row, viewer.member)]
+    return [row.change for row in shown if row.change > after and _passes(row, asked)]
 
 
 def _passes(row: Row[Any], asked: Filter) -> bool:
@@ -73,10 +92,11 @@ def test_any_viewer_with_any_filter_reads_each_once_in_order(database: Engine, m
     monkeypatch.setattr(listing_store, "EXAMINED", 40)  # so that filters end pages early
     chance, found = random.Random(7), 0
     viewers = [Viewer(20, is_bank=True), Viewer(3), Viewer(3, is_bank=True), Viewer(99), Viewer(9, is_overseer=True)]
+    viewers += [Viewer(23, is_bank=True), Viewer(24), Viewer(25)]
     viewers += [Viewer(21, is_bank=True, sellers=frozenset({2, 5}), shown=frozenset(map(id_of, (7, 8, 100))))]
     with reading(database) as connection:
         for viewer in viewers:
-            for asked in [Filter(), *(some_filter(chance) for _ in range(5))]:
+            for asked in [Filter(), *(some_filter(chance) for _ in range(4))]:
                 limit, after, seen = chance.randrange(10, 60), -1, list[int]()
                 while after is not None:
                     rows, after = list_receivables(connection, viewer, asked, TODAY, after=after, limit=limit)

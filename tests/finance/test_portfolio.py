@@ -1,4 +1,4 @@
-"""A bank's portfolio: every breakdown adds up to the exposure, and both to a plain sum over the rows."""
+"""A bank's portfolio: every breakdown adds up to the exposure, and both to a plain sum over the parts."""
 
 import random
 from collections import Counter
@@ -7,13 +7,14 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from data.database import open_database, reading
+from data.tables import receivable_history
 from finance import criteria_store, holding_store
 from finance.portfolio import AGES, DIMENSIONS, MATURITIES, Group, Slice, portfolio
 from tests.databases import made
-from tests.finance.many import FIRST_DAY, add_people, add_rows, row_of
+from tests.finance.many import FIRST_DAY, add_part, add_people, add_rows, id_of, row_of
 
 TODAY = date(2026, 9, 1)
 BANK, RIVAL = 20, 21
@@ -64,29 +65,55 @@ def database(tmp_path: Path, database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_every_breakdown_adds_up_to_a_plain_sum_over_the_rows(database: Engine) -> None:
-    chance, rows, owed = random.Random(3), [], Counter[int]()
-    exposure_fen, number = 0, 0
-    for n in range(1, 200):
+def test_every_breakdown_adds_up_to_a_plain_sum_over_the_parts(database: Engine) -> None:
+    chance, owed, exposure_fen, held = random.Random(3), Counter[int](), 0, set[int]()
+    rows, parts = [], []
+    for number in range(1, 120):
         creditor, debtor = chance.sample(PARTIES, 2)
-        face_fen = chance.randrange(2, 10**9)
-        advance_fen = chance.randrange(1, face_fen + 1)
-        paid_fen, holder = chance.choice([0, chance.randrange(face_fen)]), chance.choice([BANK, RIVAL])
         due_day = (FIRST_DAY + timedelta(days=chance.randrange(300))).isoformat()
-        sold = {"holder": holder, "advance_fen": advance_fen, "paid_fen": paid_fen, "state": "financed"}
-        rows.append(row_of(n, n, creditor=creditor, debtor=debtor, face_fen=face_fen, due_day=due_day, **sold))
-        if holder == BANK and advance_fen > paid_fen:
-            exposure_fen, number = exposure_fen + advance_fen - paid_fen, number + 1
-            owed[debtor] += advance_fen - paid_fen
+        given = {"creditor": creditor, "debtor": debtor, "due_day": due_day, "with_recourse": chance.random() < 0.5}
+        rows.append(row_of(number, number, **given, state="financed"))
+        for part in range(1, chance.randrange(2, 5)):
+            owner, claim = chance.choice([BANK, RIVAL]), chance.choice([0, 1, 1])
+            open_fen = chance.choice([0, 1, chance.randrange(10**9)])
+            parts.append((number, owner, open_fen, {"part": part, "claim": claim}))
+            if owner == BANK and claim and open_fen:
+                exposure_fen += open_fen
+                owed[debtor] += open_fen
+                held.add(number)
     with database.begin() as connection:
         add_people(connection, [*PARTIES, BANK, RIVAL])
         add_rows(connection, rows)
+        for number, owner, open_fen, more in parts:
+            add_part(connection, number, owner, open_fen, number, **more)
     with reading(database) as connection:
         found = portfolio(holding_store.groups(connection, BANK), {}, TODAY)
         book = criteria_store.book_of(connection, BANK)
-    assert (found.exposure_fen, found.number) == (exposure_fen, number)
+    assert (found.exposure_fen, found.number) == (exposure_fen, len(held))
     for dimension in DIMENSIONS:
         slices = found.by[dimension]
-        assert (sum(each.amount_fen for each in slices), sum(each.number for each in slices)) == (exposure_fen, number)
+        assert sum(each.amount_fen for each in slices) == exposure_fen
+        assert sum(each.number for each in slices) == len(held)
     assert {int(each.name): each.amount_fen for each in found.by["debtor"]} == owed == book.by_debtor
     assert book.total_fen == exposure_fen == sum(book.by_seller.values())
+
+
+def test_what_comes_in_after_a_write_off_is_recovered(database: Engine) -> None:
+    """Only what the debtor pays: neither what was paid before nor what was split off."""
+    with database.begin() as connection:
+        add_people(connection, [*PARTIES, BANK])
+        add_rows(connection, [row_of(1, 9, creditor=1, debtor=2, state="written_off")])
+        add_part(connection, 1, BANK, 50, 9)
+        for change, part, before, after, actor in (
+            (1, 1, "1.20", "1.00", 2),
+            (2, None, "defaulted", "written_off", BANK),
+            (3, 1, "1.00", "0.80", BANK),
+            (4, 1, "0.80", "0.50", 2),
+            (5, None, "written_off", "written_off", 2),
+        ):
+            row = {"change": change, "receivable_id": id_of(1), "part": part, "actor": actor, "at_s": 0, "reason": ""}
+            connection.execute(insert(receivable_history), {**row, "before": before, "after": after})
+    with reading(database) as connection:
+        assert holding_store.recovered_fen(connection, BANK) == 30
+        found = portfolio(holding_store.groups(connection, BANK), {}, TODAY)
+    assert (found.exposure_fen, found.written_off_fen) == (0, 50)

@@ -15,7 +15,7 @@ from settlement import mirror_store
 from settlement import store as settlement_store
 from settlement.chain import ChainEvent
 from tests.databases import made
-from tests.finance.many import add_people, add_rows, id_of, row_of
+from tests.finance.many import add_part, add_people, add_rows, id_of, row_of
 
 PLANT, FACTORY, BANK, RIVAL, NOSY = 1, 2, 20, 21, 30
 NOW_S = 1_000
@@ -83,6 +83,16 @@ def test_a_change_is_told_to_whoever_may_see_it(database: Engine) -> None:
     assert numbers(database, NOSY) == [1, 2, 3, 4]
     assert numbers(database, RIVAL) == [], "its consent has ended"
     assert heard(database, BANK, EVERY_BANK)[0][2] == Content(before="acknowledged", after="listed", actor=0)
+
+
+def test_a_part_is_told_to_those_who_have_to_do_with_it(database: Engine) -> None:
+    with database.begin() as connection:
+        add_part(connection, 1, BANK, 7, 0, pledgee=RIVAL)
+        row = {"receivable_id": id_of(1), "part": 1, "before": "0.09", "after": "0.07", "actor": 2, "at_s": 7}
+        store.add_change(connection, {**row, "reason": ""}, NOW_S)
+    telling.tell_due(database, NOW_S)
+    said = [(1, "part", Content(part=1, before="0.09", after="0.07", actor=2))]
+    assert heard(database, BANK, EVERY_BANK) == heard(database, RIVAL) == heard(database, FACTORY) == said
 
 
 def test_any_number_is_a_place_to_begin_again(database: Engine) -> None:

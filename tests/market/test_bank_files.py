@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from finance import listing_store
-from tests.finance.many import add_rows, id_of, row_of
+from tests.finance.many import add_part, add_rows, id_of, row_of
 from tests.market.world import Person, World, open_market
 
 
@@ -36,6 +36,9 @@ async def test_a_bank_takes_home_what_it_may_see(tmp_path: Path, monkeypatch: py
                 row_of(5, 5, **parties, **sold, holder=rival.member),
             ]
             add_rows(connection, rows)
+            for number, owner, open_fen in ((3, bank, 9_000), (4, bank, 8_000), (5, rival, 9_000)):
+                add_part(connection, number, owner.member, open_fen, number)
+            add_part(connection, 1, rival.member, 1_000, 1, claim=0, pledgee=bank.member)
         shown = (await bank.get("/v1/portfolio")).body
         assert (shown["exposure"], shown["receivables"], shown["written_off"]) == ("170.00", 2, "0.00")
         assert {each["name"]: each["amount"] for each in shown["by_age"] if each["receivables"]} == {
@@ -56,8 +59,8 @@ async def test_a_bank_takes_home_what_it_may_see(tmp_path: Path, monkeypatch: py
             status, content = await file(world, bank, f"/v1/exports/receivables?format={form}")
             assert status == 200
             table = _table(form, content)
-            assert [row["number"] for row in table] == [2, 3, 4]
-            assert [row["receivable"] for row in table] == [id_of(number).hex() for number in (2, 3, 4)]
+            assert [row["number"] for row in table] == [1, 2, 3, 4]
+            assert [row["receivable"] for row in table] == [id_of(number).hex() for number in (1, 2, 3, 4)]
             assert {row["face_cny"] for row in table} == {Decimal("100.00")}
         status, content = await file(world, bank, "/v1/exports/receivables?format=csv&source=pv")
         assert [row["number"] for row in _table("csv", content)] == [2]

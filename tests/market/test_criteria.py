@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.finance.many import add_rows, id_of, row_of
+from tests.finance.many import add_part, add_rows, id_of, row_of
 from tests.market.world import open_market
 
 
@@ -16,6 +16,7 @@ async def test_a_bank_keeps_criteria_and_checks_against_them(tmp_path: Path) -> 
             rows = [row_of(n, n, **listed, debtor=who.member, face_fen=fen) for n, (who, fen) in debts.items()]
             held = {"state": "financed", "holder": bank.member, "advance_fen": 10_000, "face_fen": 12_000}
             add_rows(connection, [*rows, row_of(9, 9, creditor=plant.member, debtor=shop.member, **held)])
+            add_part(connection, 9, bank.member, 10_000, 9)
         assert (await plant.get("/v1/criteria")).code == "forbidden"
         assert (await bank.get("/v1/criteria")).body["version"] == 0
         for body, code in (
