@@ -60,6 +60,8 @@ from tests.settlement.settlement_world import (
 PLANT, FACTORY, SHOP, HOME = OWNERS["A1"], OWNERS["A2"], OWNERS["B1"], OWNERS["B2"]
 BANK, OTHER_BANK = 104, 105
 OFFICES = {1: Role.OPERATOR, 2: Role.CHECKER, 3: Role.METER_OPERATOR, 4: Role.CUSTODIAN, 5: Role.GRID_COMPANY}
+REGULATOR = 7
+OFFICES[REGULATOR] = Role.REGULATOR
 RELAYER = b"\x11" * 32
 CHAIN_ID = 1_337
 ACCOUNT = CollectionAccount("金沙托管户", "6222000000000001", "工商银行", "102100099996")
@@ -292,10 +294,18 @@ class Ledger:
             self.book.repay(connection, word, receivable_id, amount_fen, now_s=self.now_s)
 
     def offer(
-        self, bank: int, receivable_id: bytes, quote: Quote, *, advance_fen: int, proceeds_fen: int, **changed: Any
+        self,
+        bank: int,
+        receivable_id: bytes,
+        quote: Quote,
+        *,
+        advance_fen: int,
+        proceeds_fen: int,
+        with_recourse: bool = True,
+        **changed: Any,
     ) -> int:
         """An offer signed over these amounts, with a registration of its own."""
-        added = Added(ADDED.costs_fen, ADDED.late_rate_ppm, ADDED.with_recourse, self.registration())
+        added = Added(ADDED.costs_fen, ADDED.late_rate_ppm, with_recourse, self.registration())
 
         def digest_of(nonce: int, deadline_s: int) -> bytes:
             offer = Offer(
