@@ -15,6 +15,7 @@ particulars = Table(
     Column("bank_name", String(140), nullable=False),
     Column("bank_code", String(12), nullable=False),  # of the bank in CNAPS
     Column("given_s", BigInteger, nullable=False),
+    Column("confirmed_s", BigInteger),  # by the operator, that name and code are the member's
     Index(None, "member_id"),
 )
 

@@ -35,7 +35,7 @@ def assignment_of(connection: Connection, row: Row[Any], kind: Kind, bank: int, 
 
 
 def _partner(connection: Connection, member: int) -> Partner:
-    party = outside.party_of(connection, member)
+    party = outside.shown_party_of(connection, member)
     return Partner(str(member), party.name, party.code)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 from data.units import FEN_DECIMALS, format_steps
 from finance import fapiao, registry, registry_store
 from finance.fapiao import Fapiao, FapiaoVerifier, Owed, State
+from finance.particulars import is_organisation
 from finance.registry import Exempt, Form, Named, Refusal, Registry, RegistryError, Said, Subject
 
 FapiaoNeed = Literal["no", "recorded", "verified"]
@@ -112,11 +113,18 @@ def _unavailable(error: RegistryError) -> Refusal:
 
 
 def party_of(connection: Connection, member: int) -> Named:
-    """A member as the registry would know it: by the particulars that it gave, else by the name it has here."""
-    given = registry_store.particulars_of(connection, member)
+    """A member as the registry would know it: by the particulars that the operator confirmed, else by the name that it
+    was admitted under. What a member says of itself alone would let it have another searched in its place."""
+    given = registry_store.particulars_of(connection, member, confirmed=True)
     if given is None:
         return Named(registry_store.name_of(connection, member))
     return Named(given.legal_name, given.code)
+
+
+def shown_party_of(connection: Connection, member: int) -> Named:
+    """The same for others' eyes: a person's identity number is left out."""
+    party = party_of(connection, member)
+    return party if is_organisation(party.code) else Named(party.name)
 
 
 def subject_of(connection: Connection, row: Row[Any]) -> Subject:
@@ -169,7 +177,7 @@ def form_of(connection: Connection, row: Row[Any], bank: int, term_months: int) 
         description=description,
         amount=face,
         term_months=term_months,
-        debtors=(subject.debtor,),
+        debtors=(shown_party_of(connection, row.debtor),),
         first_day=subject.first_day,
         last_day=subject.last_day,
         invoices=(subject.invoice,) if subject.invoice else (),

@@ -1,6 +1,7 @@
 """Who a member is outside the market: legal name, code, bank account, as registry, tax office and banks know it.
 
-A member gives them itself, and whoever relies on them compares them with what registry or tax office shows. A
+A member gives them itself; for registry and tax invoice they count once the operator has confirmed that they are the
+member's, for a name of one's own choosing would have another searched in one's place. A
 business has a unified social credit code (GB 32100-2015, which is its taxpayer number too), a person an identity
 number (GB 11643-1999); both have check digits, which python-stdnum knows.
 """
@@ -28,6 +29,11 @@ class Particulars(msgspec.Struct, frozen=True):
 def is_code(text: str) -> bool:
     """Whether this is a unified social credit code or a resident's identity number, as written, check digit and all."""
     return text == text.strip().upper() and len(text) == 18 and (uscc.is_valid(text) or ric.is_valid(text))
+
+
+def is_organisation(code: str) -> bool:
+    """Whether a code is one that anyone may see, and not a person's identity number."""
+    return uscc.is_valid(code)
 
 
 def fault_of(given: Particulars) -> tuple[str, str] | None:

@@ -13,10 +13,18 @@ from data.tables import fapiao, members, particulars, periods, receivables, regi
 # ----------------------------------------------------------------------------------------------- particulars
 
 
-def particulars_of(connection: Connection, member_id: int) -> Row[Any] | None:
-    """What a member last gave as its legal name, code and bank account."""
+def particulars_of(connection: Connection, member_id: int, *, confirmed: bool = False) -> Row[Any] | None:
+    """What a member last gave as its legal name, code and bank account, or the last that the operator confirmed."""
     query = select(particulars).where(particulars.c.member_id == member_id)
+    if confirmed:
+        query = query.where(particulars.c.confirmed_s.is_not(None))
     return connection.execute(query.order_by(particulars.c.number.desc()).limit(1)).first()
+
+
+def confirm_particulars(connection: Connection, number: int, now_s: int) -> None:
+    """The operator has seen that these are the member's; the first time counts."""
+    first = (particulars.c.number == number) & particulars.c.confirmed_s.is_(None)
+    connection.execute(update(particulars).where(first).values(confirmed_s=now_s))
 
 
 def name_of(connection: Connection, member_id: int) -> str:

@@ -81,7 +81,7 @@ def _notice(context: Context, connection: Connection, row: Row[Any]) -> Notice:
 
 
 def _party(connection: Connection, member: int) -> Party:
-    known = outside.party_of(connection, member)
+    known = outside.shown_party_of(connection, member)
     return Party(member, known.name, known.code)
 
 

@@ -1,4 +1,4 @@
-"""What stands between a receivable and the registry of movable-property financing, and who its parties are there.
+"""What stands between a receivable and the registry of movable-property financing.
 
 The registration of a sale comes ready filled; the bank registers it and records the number, whose hash its offer
 carries to the chain. Without a registry (``registry.folder`` is not set) nothing is searched, and answers say so.
@@ -15,13 +15,11 @@ from sqlalchemy import Connection, Row
 from data.units import format_instant
 from finance import outside, registry, registry_store, store
 from finance.outside import Outside
-from finance.particulars import LONGEST_NAME, Particulars, fault_of
 from finance.receivable import State
-from finance.references import member_reference
 from finance.registry import Form, Receipt, Refusal, Registry, RegistryError, Said
 from market import wire
 from market.context import CONTEXT, Context
-from market.identity import require, require_fresh
+from market.identity import require
 from market.openapi.fields import PAGE, Day, Hash, Instant, Number
 from market.openapi.operation import MEMBER, operation
 from market.problems import ProblemError, not_found, refuse, unavailable
@@ -97,25 +95,6 @@ class KeptShown(msgspec.Struct, frozen=True):
     receivable: Hash
     registration: RegistrationShown
     to_cancel: bool
-
-
-class ParticularsBody(wire.Body, frozen=True):
-    """`code`: unified social credit code or identity number. The bank account is where withdrawals are paid to."""
-
-    legal_name: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
-    code: Annotated[str, msgspec.Meta(min_length=18, max_length=18, examples=["91110000600037341L"])]
-    account: Annotated[str, msgspec.Meta(max_length=34)] = ""
-    bank_name: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] = ""
-    bank_code: Annotated[str, msgspec.Meta(max_length=12)] = ""
-
-
-class ParticularsAnswer(msgspec.Struct, frozen=True):
-    """What a member last gave, and when. `reference` is what it quotes when it pays money in."""
-
-    member: int
-    reference: str
-    particulars: Particulars
-    given: Instant
 
 
 # ---------------------------------------------------------------------------------------------- registrations
@@ -352,72 +331,6 @@ async def _ask(context: Context, ask: Callable[[], T]) -> T:
         raise unavailable("registry_unavailable", str(error), 60) from error
 
 
-# ------------------------------------------------------------------------------------------------ particulars
-
-
-@operation(
-    ParticularsAnswer,
-    who=MEMBER,
-    scope="read",
-    query={"member": Number},
-    refuses=("400 bad_number", "403 forbidden", "404 not_found"),
-)
-async def show_particulars(request: web.Request) -> web.Response:
-    """What the member gave of itself; ``?member=`` is for the custodian, who pays, and for those who oversee."""
-    asking, context = require(request, scope="read"), request.app[CONTEXT]
-    asked = wire.query(request, "member").get("member")
-    member = asking.member_id if asked is None else wire.whole_number(asked, "member")
-    if member != asking.member_id and not asking.roles.intersection(_OFFICES):
-        raise refuse(403, "forbidden", "these are another member's", "member")
-    row = await context.read(lambda connection: registry_store.particulars_of(connection, member))
-    if row is None:
-        raise not_found("member's particulars")
-    return wire.reply(_particulars(row, context.chain.chain_id))
-
-
-@operation(
-    ParticularsAnswer,
-    status=201,
-    who=MEMBER,
-    scope="identity",
-    body=ParticularsBody,
-    is_sensitive=True,
-    refuses=("422 bad_particulars",),
-)
-async def give_particulars(request: web.Request) -> web.Response:
-    """Legal name, code and bank account, for registry, tax invoice and payments; what was given before is kept."""
-    member, context = require(request, scope="identity"), request.app[CONTEXT]
-    require_fresh(request)
-    body = await wire.read(request, ParticularsBody)
-    given = Particulars(body.legal_name, body.code, body.account, body.bank_name, body.bank_code)
-    fault = fault_of(given)
-    if fault is not None:
-        raise refuse(422, "bad_particulars", fault[1], fault[0])
-    values = msgspec.structs.asdict(given) | {"given_s": context.clock.now_s()}
-
-    def write(connection: Connection) -> Row[Any]:
-        known = registry_store.particulars_of(connection, member.member_id)
-        if known is None or _given(known) != given:
-            registry_store.add_particulars(connection, member.member_id, **values)
-        kept = registry_store.particulars_of(connection, member.member_id)
-        assert kept is not None
-        return kept
-
-    return await context.write_and_answer(
-        write, lambda row: wire.reply(_particulars(row, context.chain.chain_id), status=201)
-    )
-
-
-def _given(row: Row[Any]) -> Particulars:
-    return Particulars(row.legal_name, row.code, row.account, row.bank_name, row.bank_code)
-
-
-def _particulars(row: Row[Any], chain_id: int) -> ParticularsAnswer:
-    return ParticularsAnswer(
-        row.member_id, member_reference(chain_id, row.member_id), _given(row), format_instant(row.given_s)
-    )
-
-
 def routes() -> list[web.RouteDef]:
     return [
         web.get("/v1/receivables/{receivable}/registration", show),
@@ -425,6 +338,4 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/receivables/{receivable}/registration/request", ask_to_register),
         web.get("/v1/registrations", show_all),
         web.post("/v1/registrations/{number}/cancellation", ask_to_cancel),
-        web.get("/v1/particulars", show_particulars),
-        web.post("/v1/particulars", give_particulars),
     ]

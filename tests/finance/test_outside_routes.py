@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import tables
+from data.database import reading
 from data.units import format_instant
 from finance import registry
 from finance.fapiao import FapiaoFolder, Verdict
 from finance.iso20022 import assignment, camt_054, pain_001
 from finance.iso20022.assignment import Kind
 from finance.iso20022.camt_054 import Entry, Notification
-from finance.outside import Outside
+from finance.outside import Outside, party_of
 from finance.references import Quoted, member_reference, quoted_in, receivable_reference
 from finance.registry import Form, Named, Registration, SearchCertificate
 from finance.registry_folder import RegistryFolder, Request
@@ -47,7 +48,7 @@ INVOICE: Json = {
 async def test_particulars_are_checked_kept_and_shown_to_few(served: Served) -> None:  # noqa: F811
     assert (await served.call(PLANT, "GET", "/v1/particulars"))[0] == 404
     given = await served.post(PLANT, "/v1/particulars", PLANT_CO | ACCOUNT, 201)
-    assert given["particulars"] == PLANT_CO | ACCOUNT
+    assert (given["particulars"], given["confirmed"]) == (PLANT_CO | ACCOUNT, None)
     assert quoted_in(given["reference"], CHAIN_ID) == Quoted(False, PLANT)
     assert await served.get(PLANT, "/v1/particulars") == given
     assert await served.get(OPERATOR, f"/v1/particulars?member={PLANT}") == given
@@ -61,6 +62,23 @@ async def test_particulars_are_checked_kept_and_shown_to_few(served: Served) -> 
     ]:
         status, answer = await served.call(PLANT, "POST", "/v1/particulars", PLANT_CO | ACCOUNT | wrong)
         assert (status, answer["code"], answer["field"]) == (422, "bad_particulars", name)
+    confirming = {"member": PLANT, **PLANT_CO}
+    assert (await served.call(PLANT, "POST", "/v1/particulars/confirmation", confirming))[0] == 403
+    other = confirming | {"legal_name": "另一家"}
+    assert (await served.post(OPERATOR, "/v1/particulars/confirmation", other, 409))["code"] == "changed_meanwhile"
+    confirmed = await served.post(OPERATOR, "/v1/particulars/confirmation", confirming, 200)
+    assert confirmed["confirmed"] == format_instant(served.ledger.now_s)
+    again = await served.post(PLANT, "/v1/particulars", PLANT_CO | {"legal_name": "从未抵押过的电站"}, 201)
+    assert again["confirmed"] is None
+    with reading(served.ledger.database) as connection:
+        assert party_of(connection, PLANT) == Named(*PLANT_CO.values())  # a name of its own choosing finds nothing
+
+
+async def known_as(served: Served, member: int, particulars: Json) -> None:  # noqa: F811
+    """The member gives its particulars, and the operator confirms them."""
+    await served.post(member, "/v1/particulars", particulars, 201)
+    said = {name: particulars[name] for name in ("legal_name", "code")}
+    await served.post(OPERATOR, "/v1/particulars/confirmation", {"member": member, **said}, 200)
 
 
 async def test_an_invoice_is_recorded_once_matches_the_face_and_is_verified(
@@ -72,7 +90,7 @@ async def test_an_invoice_is_recorded_once_matches_the_face_and_is_verified(
     path = f"/v1/receivables/{name}/fapiao"
     assert (await served.get(PLANT, "/v1/market"))["fapiao_need"] == "no"
     served.context.outside = Outside(fapiao=FapiaoFolder(tmp_path), fapiao_need="verified")
-    await served.post(PLANT, "/v1/particulars", PLANT_CO, 201)
+    await known_as(served, PLANT, PLANT_CO)
     assert (await served.post(FACTORY, path, INVOICE, 403))["code"] == "not_a_party"
     assert (await served.post(PLANT, path, INVOICE | {"total": "0.71"}, 422))["code"] == "fapiao_amount"
     assert (await served.post(PLANT, path, INVOICE | {"buyer": {"name": "B1"}}, 422))["code"] == "fapiao_party"
@@ -123,8 +141,8 @@ async def test_the_registration_of_a_sale_comes_filled_in_and_is_recorded(
 ) -> None:
     name = (await served.ids(FACTORY))[0]
     path = f"/v1/receivables/{name}/registration"
-    await served.post(PLANT, "/v1/particulars", PLANT_CO, 201)
-    await served.post(BANK, "/v1/particulars", BANK_CO, 201)
+    await known_as(served, PLANT, PLANT_CO)
+    await known_as(served, BANK, BANK_CO)
     await served.acknowledge(name)
     without = await served.get(PLANT, f"{path}?bank={BANK}")
     assert (without["has_registry"], without["search"], without["barred"]) == (False, None, None)
@@ -210,7 +228,7 @@ async def sell(served: Served, name: str) -> None:  # noqa: F811
 async def test_a_sold_receivable_is_told_to_its_debtor_on_paper_and_to_banks_as_files(opened: Served) -> None:
     name = (await opened.ids(FACTORY))[0]
     base = f"/v1/receivables/{name}"
-    await opened.post(PLANT, "/v1/particulars", PLANT_CO, 201)
+    await known_as(opened, PLANT, PLANT_CO)
     for path in ("notice", "assignment_notification"):
         assert msgspec.json.decode((await raw(opened, PLANT, "GET", f"{base}/{path}"))[1])["code"] == "not_sold"
     asked = assignment.read((await raw(opened, PLANT, "GET", f"{base}/financing_request?bank={BANK}"))[1])[0]
@@ -306,7 +324,7 @@ async def test_what_came_in_is_matched_once_and_the_rest_is_told_with_its_reason
 async def test_the_custodian_is_told_what_to_pay(opened: Served) -> None:
     path = "/v1/custody/payments?day=2026-07-06"
     assert (await raw(opened, CUSTODIAN, "GET", path))[0] == 404
-    await opened.post(PLANT, "/v1/particulars", PLANT_CO | ACCOUNT, 201)
+    await known_as(opened, PLANT, PLANT_CO | ACCOUNT)
     deadline_s = opened.ledger.now_s + 3_600
     wanted = [(1, PLANT, 1_230_000, deadline_s), (2, HOME, 10_000, deadline_s), (3, PLANT, 10_001, deadline_s)]
     wanted += [(4, PLANT, 20_000, opened.ledger.now_s), (5, PLANT, 40_000, deadline_s)]

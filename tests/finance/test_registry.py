@@ -233,6 +233,7 @@ def test_a_conflicting_pledge_before_listing_one_released_and_one_that_appears_b
                 bank_name="",
                 bank_code="",
                 given_s=0,
+                confirmed_s=0,
             )
         row = next(row for row in store.all_receivables(connection) if row.debtor == FACTORY)
     receivable_id = row.receivable_id

@@ -13,7 +13,7 @@ def tell(connection: Connection, receivable_id: bytes, face_fen: int, *, seller:
     rows: list[tuple[Table, dict[str, Any]]] = [
         (tables.particulars, {"number": 1, "member_id": seller, "legal_name": "水电站", "code": "91110000600037341L",
                               "account": "6222000000000001", "bank_name": "闽江银行", "bank_code": "102100099996",
-                              "given_s": at_s}),
+                              "given_s": at_s, "confirmed_s": at_s}),
         (tables.registrations, {"number": "N0000001", "place": 1, "registration_hash": registration_hash("N0000001"),
                                 "receivable_id": receivable_id, "party": bank, "expires_day": "2027-12-31",
                                 "recorded_s": at_s}),

@@ -25,6 +25,7 @@ def _particulars() -> None:
         sa.Column("bank_name", sa.String(length=140), nullable=False),
         sa.Column("bank_code", sa.String(length=12), nullable=False),
         sa.Column("given_s", sa.BigInteger(), nullable=False),
+        sa.Column("confirmed_s", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["member_id"], ["members.member_id"], name="fk_particulars_member_id"),
         sa.PrimaryKeyConstraint("number", name="pk_particulars"),
     )
