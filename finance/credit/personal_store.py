@@ -29,8 +29,8 @@ _OWED = (
 
 
 def saleable(connection: Connection, member: int) -> Sequence[Row[Any]]:
-    """A creditor's own receivables that are still whole, the first due first."""
-    mine = (receivables.c.creditor == member) & receivables.c.state.in_(SALEABLE)
+    """A creditor's own receivables that are still whole and not frozen, the first due first."""
+    mine = (receivables.c.creditor == member) & receivables.c.state.in_(SALEABLE) & ~receivables.c.frozen
     query = select(receivables).where(mine).order_by(receivables.c.due_day, receivables.c.number)
     return connection.execute(query.limit(AT_MOST)).all()
 
