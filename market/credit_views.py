@@ -47,7 +47,7 @@ class ReasonBody(msgspec.Struct, frozen=True):
     most: int | None = None
 
 
-class PriceBody(msgspec.Struct, frozen=True):
+class SuggestedPrice(msgspec.Struct, frozen=True):
     """A suggested yearly rate, ACT/360, for so many days at most."""
 
     days: int
@@ -108,11 +108,11 @@ def caps(found: Scored) -> list[Words]:
     return [Words(found.card.caps[place].zh, found.card.caps[place].en) for place in found.score.caps]
 
 
-def prices(found: Scored) -> list[PriceBody]:
+def prices(found: Scored) -> list[SuggestedPrice]:
     """None where such a rating is not financed."""
     rates = found.card.by_rating[found.score.rating].rates_ppm
     pairs = zip(found.card.tenors_days, rates, strict=False)
-    return [PriceBody(days, format_rate(rate_ppm)) for days, rate_ppm in pairs]
+    return [SuggestedPrice(days, format_rate(rate_ppm)) for days, rate_ppm in pairs]
 
 
 def decision_body(found: Scored) -> DecisionBody | None:

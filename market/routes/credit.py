@@ -15,10 +15,10 @@ from market.context import CONTEXT
 from market.credit_views import (
     CardBody,
     DecisionBody,
-    PriceBody,
     Rating,
     ReasonBody,
     Scored,
+    SuggestedPrice,
     Words,
     caps,
     card_body,
@@ -156,7 +156,7 @@ class CreditBody(msgspec.Struct, frozen=True):
     reasons: list[ReasonBody]
     total: int | None = None
     limit: Fen | None = None
-    prices: list[PriceBody] | None = None
+    prices: list[SuggestedPrice] | None = None
     decision: DecisionBody | None = None
 
 

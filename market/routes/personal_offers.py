@@ -10,14 +10,13 @@ from sqlalchemy import Connection, Row
 from data.units import format_money
 from finance.calendar import days_between
 from finance.credit import personal_store, store
-from finance.credit.card import Card
 from finance.credit.improving import improvements
 from finance.credit.personal import Suggested, suggested
 from finance.credit.ratings import NO_HISTORY
 from finance.offer import format_rate, yearly_cost_ppm_ceil
 from finance.receivable import State
 from market import wire
-from market.context import CONTEXT
+from market.context import CONTEXT, Context
 from market.credit_views import (
     CardBody,
     ImprovementBody,
@@ -32,6 +31,11 @@ from market.openapi.fields import Day, Fen, Hash, Money, Rate, choice
 from market.openapi.operation import MEMBER, operation
 from market.receivable_answers import today_of
 from market.receivable_views import OfferBody, fen_text, offer_body
+from market.routes import programs
+from market.sale_views import FittingBody, fitting_body
+
+MOST_WITH_PROGRAMS = 20
+"""Of so many it is asked which programs take them; of one more, ``GET /v1/receivables/{receivable}/programs`` says."""
 
 _NEXT = {
     State.ISSUED: Words("等债务人确认后才能挂牌出售", "to be sold it must be acknowledged by its debtor, then listed"),
@@ -67,8 +71,9 @@ class SuggestedBody(msgspec.Struct, frozen=True):
 
 
 class ToSell(msgspec.Struct, frozen=True):
-    """A receivable of one's own. `next` says what has to happen; `offers` are banks' that can be accepted now, the one
-    that pays most first. Without a `suggested` price, `why` says why."""
+    """A receivable of one's own. `next` says what has to happen; `offers` are banks' that can be accepted now, and
+    `programs` banks' standing ones that would finance it at once (of the first 20 receivables), those that pay most
+    first. Without a `suggested` price, `why` says why."""
 
     receivable: Hash
     number: int
@@ -77,6 +82,7 @@ class ToSell(msgspec.Struct, frozen=True):
     due: Day
     next: Words
     offers: list[OfferBody]
+    programs: list[FittingBody]
     suggested: SuggestedBody | None
     why: Words | None
 
@@ -134,7 +140,7 @@ async def show_personal(request: web.Request) -> web.Response:
         return PersonalOffers(
             rating=found.score.rating,
             card=card_body(found.card),
-            to_sell=_to_sell(connection, member, card, today, now_s),
+            to_sell=_to_sell(connection, context, member, today, now_s),
             to_pay=[_to_pay(row, today) for row in personal_store.owed(connection, member)],
             credit=CreditNow(
                 format_money(position.credit_limit_micro),
@@ -150,20 +156,27 @@ async def show_personal(request: web.Request) -> web.Response:
     return wire.reply(await context.read(look))
 
 
-def _to_sell(connection: Connection, member: int, card: Card, today: date, now_s: int) -> list[ToSell]:
-    rows = personal_store.saleable(connection, member)
+def _to_sell(connection: Connection, context: Context, member: int, today: date, now_s: int) -> list[ToSell]:
+    rows, card = personal_store.saleable(connection, member), context.config.scorecard
     ratings = store.ratings_of(connection, [row.debtor for row in rows])
     offers: dict[bytes, list[OfferBody]] = {}
     for offer in personal_store.open_offers(connection, [row.receivable_id for row in rows], now_s):
         offers.setdefault(offer.receivable_id, []).append(offer_body(offer, now_s))
-    return [
-        _saleable(row, offers.get(row.receivable_id, []), card, ratings.get(row.debtor, NO_HISTORY), today)
-        for row in rows
-    ]
+    book = programs.program_book(context)
+    found = []
+    for place, row in enumerate(rows):
+        fitting = book.fitting(connection, row, now_s) if place < MOST_WITH_PROGRAMS else []
+        shown = [fitting_body(each, today.isoformat()) for each in fitting]
+        price = suggested(card, ratings.get(row.debtor, NO_HISTORY), row.face_fen, _due(row), today)
+        found.append(_saleable(row, offers.get(row.receivable_id, []), shown, price))
+    return found
 
 
-def _saleable(row: Row[Any], offers: list[OfferBody], card: Card, rating: str, today: date) -> ToSell:
-    price = suggested(card, rating, row.face_fen, date.fromisoformat(row.due_day), today)
+def _due(row: Row[Any]) -> date:
+    return date.fromisoformat(row.due_day)
+
+
+def _saleable(row: Row[Any], offers: list[OfferBody], fitting: list[FittingBody], price: Suggested | str) -> ToSell:
     return ToSell(
         receivable=row.receivable_id.hex(),
         number=row.number,
@@ -172,6 +185,7 @@ def _saleable(row: Row[Any], offers: list[OfferBody], card: Card, rating: str, t
         due=row.due_day,
         next=_NEXT[State(row.state)],
         offers=offers,
+        programs=fitting,
         suggested=_suggested_body(price) if isinstance(price, Suggested) else None,
         why=None if isinstance(price, Suggested) else _NO_PRICE[price],
     )
@@ -191,7 +205,7 @@ def _suggested_body(price: Suggested) -> SuggestedBody:
 
 
 def _to_pay(row: Row[Any], today: date) -> ToPay:
-    owed_fen, days = row.face_fen - row.paid_fen, days_between(today, date.fromisoformat(row.due_day))
+    owed_fen, days = row.face_fen - row.paid_fen, days_between(today, _due(row))
     return ToPay(
         receivable=row.receivable_id.hex(),
         number=row.number,
