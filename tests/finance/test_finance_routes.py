@@ -22,6 +22,7 @@ from market.clock import ManualClock
 from market.context import Context
 from market.feed import Feed
 from market.identity import Directory
+from market.risk import Account
 from market.scopes import SCOPES
 from market.sequencer import Sequencer
 from market.simulated_finance import offer_of
@@ -169,6 +170,13 @@ class Served:
         return await self.post(FACTORY, f"/v1/receivables/{name}/repay", {"amount": amount, **body}, expected)
 
 
+class Untraded:
+    """A sequencer that has no orders."""
+
+    async def look(self, _: object) -> Account:
+        return Account(0, 0, 0, 0, 0)
+
+
 @pytest.fixture
 async def served(ledger: Ledger) -> AsyncIterator[Served]:
     directory = Directory()
@@ -184,7 +192,7 @@ async def served(ledger: Ledger) -> AsyncIterator[Served]:
         config.timing,
         directory,
         ledger.world.operator,
-        cast(Sequencer, None),  # these routes never ask it
+        cast(Sequencer, Untraded()),  # all that these routes ask it is what of a credit limit is taken
         ledger.chain,
         cast(Feed, None),
     )

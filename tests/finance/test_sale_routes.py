@@ -198,6 +198,8 @@ async def test_a_program_from_the_price_table_to_the_draw(hall: Hall, monkeypatc
     (fitting,) = (await hall.served.get(PLANT, f"/v1/receivables/{name}/programs"))["programs"]
     assert (fitting["proceeds"], fitting["residual"], fitting["digest"]) == ("0.61", "0.07", made["digest"])
     assert (await hall.served.call(FACTORY, "GET", f"/v1/receivables/{name}/programs"))[0] == 404
+    sales = (await hall.served.get(PLANT, "/v1/offers/personal"))["to_sell"]
+    assert [sale["programs"] for sale in sales if sale["receivable"] == name] == [[fitting]]
     program = chain_program(hall.selling.program(made["program"]))
     assert program.deadline_s == parse_instant_s(made["deadline"])
     minimum_micro = parse_money_fen(fitting["proceeds"]) * MICRO_PER_FEN
