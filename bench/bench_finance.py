@@ -56,9 +56,8 @@ def _run(name: str, options: argparse.Namespace, say: Callable[[str], None]) -> 
     run: Callable[..., Rows] = import_module(SECTIONS[name]).run
     if name == "close":
         return run(options.sellers, options.debtors, lambda what: say(f"close: {what}"))
-    if name == "pages":
-        return run(options.receivables)
-    return run()
+    sizes = {"pages": options.receivables, "auctions": options.auctions}
+    return run(sizes[name]) if name in sizes else run()
 
 
 def _progress() -> Progress:
@@ -78,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sellers", type=int, default=10_000, help="in the period that is closed")
     parser.add_argument("--debtors", type=int, default=50, help="of each of them")
     parser.add_argument("--receivables", type=int, default=1_000_000, help="in the list whose pages are read")
+    parser.add_argument("--auctions", type=int, default=10, help="of 20 bids each")
     return parser.parse_args()
 
 
