@@ -94,7 +94,6 @@ def test_what_a_draw_comes_to() -> None:
 # ------------------------------------------------------------------------------------------------- on the chain
 
 
-@pytest.mark.usefixtures("database_url")
 def test_from_the_price_table_to_the_money(selling: Selling) -> None:
     number = selling.draft(BANK)
     with reading(selling.ledger.database) as connection:
