@@ -53,12 +53,16 @@ class Size(NamedTuple):
 
 def run(sellers: int = 10_000, debtors: int = 50, say: Say = lambda _: None) -> list[Row]:
     """Name and value of each figure, for ``bench_finance.py``."""
-    size = Size(sellers, debtors)
+    return list(figures(Size(sellers, debtors), say))
+
+
+def figures(size: Size, say: Say) -> Iterator[Row]:
+    """Each figure as soon as it is there."""
     with tempfile.TemporaryDirectory(prefix="jinsha-close-", dir=os.environ.get("TMPDIR")) as folder:
         say(f"writing {size.receivables:,} delivered trades")
         database = fill(Path(folder), size)
         try:
-            return list(_figures(database, size, say))
+            yield from _figures(database, size, say)
         finally:
             database.dispose()
 
@@ -125,7 +129,7 @@ def issue(database: Engine, now_s: int, size: Size) -> None:
         assert row is not None
         arguments: dict[str, int | bytes | bool] = {"period": 1, "root": row.root, "count": size.receivables}
         event = ChainEvent(9, 0, now_s, bytes(32), "Receivables", "PeriodIssued", arguments)
-        assert mirror.follow(connection, [event], now_s) == size.receivables
+        assert mirror.follow(connection, [event], now_s, RULES.time_zone) == size.receivables
 
 
 def prove(database: Engine, size: Size) -> None:
@@ -204,8 +208,8 @@ def main() -> int:
     parser.add_argument("--sellers", type=int, default=10_000)
     parser.add_argument("--debtors", type=int, default=50)
     options = parser.parse_args()
-    for name, value in run(options.sellers, options.debtors, lambda what: print(what, file=sys.stderr)):
-        print(f"{name}: {value}")
+    for name, value in figures(Size(options.sellers, options.debtors), lambda what: print(what, file=sys.stderr)):
+        print(f"{name}: {value}", flush=True)
     return 0
 
 
