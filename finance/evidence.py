@@ -6,7 +6,7 @@ the chain's ``Committed`` shows. ``verify_evidence`` is that check. Numbers are 
 since 1970-01-01), bytes are hex; no name, meter or limit price is in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,11 +15,15 @@ from sqlalchemy import Connection, Row
 from data.units import MICRO_PER_FEN, floor_fen
 from finance import period_store, registry_store, store
 from finance.claim import TermsTrade, trades_root
+from finance.listing import DRAFTED
+from finance.mirror import change_of
 from finance.paths import path_of
 from finance.period import Pair
+from finance.receivable import State
 from finance.rows import claim_of
 from settlement import merkle, receivable_acts
 from settlement import store as settlement_store
+from settlement.chain import ChainEvent
 from settlement.contradiction import Contradiction
 from settlement.hexjson import Hex
 
@@ -97,7 +101,71 @@ class Evidence(msgspec.Struct, frozen=True):
     registrations: tuple[ShownRegistration, ...] = ()
 
 
+class ShownChange(msgspec.Struct, frozen=True):
+    """A change that the chain made: of the state, or, where ``part`` is a number, of what is open of that part."""
+
+    part: int | None
+    before: str
+    after: str
+    actor: int
+    at_s: int
+    reason: str
+    block: int
+    log_index: int
+
+
+class WholeEvidence(Evidence, frozen=True, kw_only=True):
+    """What a bank gets: also when the debtor acknowledged it (null: not yet), and every change on the chain since."""
+
+    acknowledged: ShownChange | None
+    history: tuple[ShownChange, ...]
+
+
 # ------------------------------------------------------------------------------------------------- gathering
+
+
+def whole_evidence_of(connection: Connection, row: Row[Any]) -> WholeEvidence:
+    """The evidence of an issued receivable with its history, given as its row."""
+    history = tuple(
+        ShownChange(*(getattr(change, name) for name in ShownChange.__struct_fields__))
+        for change in store.history(connection, row.receivable_id)
+        if change.block is not None
+    )
+    acknowledged = next((each for each in history if each.after == State.ACKNOWLEDGED), None)
+    fields = msgspec.structs.asdict(evidence_of(connection, row))
+    return WholeEvidence(**fields, acknowledged=acknowledged, history=history)
+
+
+def verify_history(evidence: WholeEvidence, events: Iterable[ChainEvent]) -> list[Contradiction]:
+    """Where the history is not what the chain says of this receivable; ``events`` are read from the chain."""
+    said = {
+        (event.block, event.log_index): change
+        for event in events
+        if event.arguments.get("receivable") == evidence.receivable_id
+        for change in [change_of(event, "", "")]
+        if change is not None and event.event in ("Changed", "PartChanged")
+    }
+    shown = {
+        (each.block, each.log_index): each
+        for each in evidence.history
+        if each.part is not None or each.before != each.after
+    }
+    name = evidence.receivable_id.hex()
+    problems = [
+        Contradiction("receivable_history", name, "block, log_index", f"{place} is on the chain and not shown")
+        for place in said.keys() - shown.keys()
+        if said[place]["before"] != said[place]["after"]
+    ]
+    for place, each in shown.items():
+        stated = (each.part, each.before, each.after, each.actor)
+        change = said.get(place)
+        is_issue = change is None and each.before == DRAFTED
+        if not is_issue and (change is None or stated != tuple(change[key] for key in _SAID)):
+            problems.append(Contradiction("receivable_history", name, "before, after", f"{stated} is not on the chain"))
+    return problems
+
+
+_SAID = ("part", "before", "after", "actor")
 
 
 def evidence_of(connection: Connection, row: Row[Any]) -> Evidence:

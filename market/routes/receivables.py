@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row
 
 from finance import store
 from finance.book import may_see
-from finance.evidence import Evidence, evidence_of
+from finance.evidence import WholeEvidence, whole_evidence_of
 from finance.listing import Viewer
 from finance.listing_store import list_receivables, with_consents
 from market import wire
@@ -129,7 +129,7 @@ async def show_one(request: web.Request) -> web.Response:
     return wire.reply(ReceivableWithHistory(body, [change_body(change) for change in changes]))
 
 
-@operation(Evidence, who=MEMBER, scope="read", path=NAMED, refuses=("404 not_found",))
+@operation(WholeEvidence, who=MEMBER, scope="read", path=NAMED, refuses=("404 not_found",))
 async def show_evidence(request: web.Request) -> web.Response:
     """All that it takes to check a receivable without the market; see ``finance/evidence.py``."""
     viewer, context, receivable_id = (
@@ -139,7 +139,7 @@ async def show_evidence(request: web.Request) -> web.Response:
     )
 
     def gather(connection: Connection) -> bytes:
-        return hexjson.dumps(evidence_of(connection, _seen(connection, context, viewer, receivable_id)))
+        return hexjson.dumps(whole_evidence_of(connection, _seen(connection, context, viewer, receivable_id)))
 
     return await wire.reply_bytes(context.read(gather))
 

@@ -109,6 +109,31 @@ def test_a_market_of_the_first_release_comes_forward_whole(empty_url: str, keeps
     database.dispose()
 
 
+ANOTHER = """
+    INSERT INTO receivables SELECT :id, :at, period, creditor, debtor, face_fen, terms_days, issue_day, due_day,
+    trades_root, salt, :state, holder, :advance, proceeds_fen, :paid, :on, act, act_outbox, act_reason, changed_s,
+    change FROM receivables WHERE number = 1
+"""
+"""A receivable like the one that the first release left, but for its state and its sums."""
+
+
+def test_what_a_bank_had_financed_becomes_two_parts(empty_url: str) -> None:
+    """Paid from the holder's claim on; what was never sold is one part, and what is not on the chain has none."""
+    database = open_database(empty_url)
+    first_release(database, keeps_revision=True)
+    with database.begin() as connection:
+        rows = [("partly_paid", 40, 45, True), ("acknowledged", 0, 10, True), ("rejected", 0, 0, True)]
+        for at, (state, advance, paid, on_chain) in enumerate([*rows, ("issued", 0, 0, False)]):
+            given = {"id": bytes([at]) * 32, "at": at + 10, "state": state, "advance": advance, "paid": paid}
+            connection.execute(text(ANOTHER), given | {"on": on_chain})
+    bring_forward(database)
+    with database.connect() as connection:
+        query = "SELECT receivable_id, part, claim, open_fen FROM receivable_parts ORDER BY receivable_id, part"
+        found = [(bytes(each[0])[0], *each[1:]) for each in connection.execute(text(query))]
+    assert found == [(0, 1, 1, 0), (0, 2, 0, 7), (1, 1, 0, 42), (2, 1, 0, 0)]
+    database.dispose()
+
+
 def test_a_newer_database_is_left_alone(empty_url: str) -> None:
     database = open_database(empty_url)
     bring_forward(database)

@@ -14,7 +14,7 @@ from aiohttp import web
 from data.database import reading
 from data.units import MICRO_PER_FEN, format_instant, parse_instant_s, parse_money_fen
 from finance.calendar import DayCount, days_between
-from finance.evidence import Evidence, verify_evidence
+from finance.evidence import WholeEvidence, verify_evidence, verify_history
 from finance.offer import Quote, terms_of
 from market import app as application
 from market import member_store
@@ -430,12 +430,21 @@ async def test_a_period_is_read_in_pages(served: Served) -> None:
 
 async def test_the_evidence_holds_against_the_chain(served: Served) -> None:
     (name,) = await served.ids(FACTORY)
+    await served.acknowledge(name)
+    await served.list_for_sale(name)
+    await served.repay(name, "0.10")
+    served.ledger.sync()
     async with served.http.get(
         f"{served.server}/v1/receivables/{name}/evidence", headers={"Authorization": f"Bearer {served.tokens[FACTORY]}"}
     ) as response:
-        evidence = hexjson.load(await response.read(), Evidence)
+        evidence = hexjson.load(await response.read(), WholeEvidence)
     events = served.ledger.chain.events(0)
     period_root = next(event.arguments["root"] for event in events if event.event == "PeriodIssued")
     roots = {each.arguments["index"]: each.arguments["trade_root"] for each in events if each.event == "Committed"}
     assert verify_evidence(evidence, cast(bytes, period_root), cast(dict[int, bytes], roots)) == []
     assert evidence.receivable_id.hex() == name
+    assert verify_history(evidence, events) == []
+    assert evidence.acknowledged is not None and evidence.acknowledged.actor == FACTORY
+    forged = [msgspec.structs.replace(each, actor=each.actor + 1) for each in evidence.history]
+    assert verify_history(msgspec.structs.replace(evidence, history=tuple(forged)), events) != []
+    assert verify_history(msgspec.structs.replace(evidence, history=evidence.history[:1]), events) != []
