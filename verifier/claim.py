@@ -61,15 +61,17 @@ _MICRO_PER_FEN = 10_000
 
 
 class Subject(NamedTuple):
-    """The trade, the market's contracts, and how much of the trade is said to be delivered."""
+    """The trade (None: the receivable is shown by itself), the market's contracts, and how much of the trade is said
+    to be delivered.
+    """
 
-    trade: Trade
+    trade: Trade | None
     contracts: tuple[bytes, ...]
     delivered_lots: int | None
 
 
 def verify_claim(fields: Fields, report: Report, known: Known, subject: Subject) -> None:
-    """Verify a receivable of which the trade is a part. Raises MalformedError."""
+    """Verify a receivable, of which the trade is a part if there is one. Raises MalformedError."""
     evidence = fields.fields("evidence", *_EVIDENCE)
     content = evidence.fields("content", *_CONTENT)
     numbers = [content.number(name) for name in _CONTENT[:7]]
@@ -84,7 +86,10 @@ def verify_claim(fields: Fields, report: Report, known: Known, subject: Subject)
     face_micro = (carried_micro + total_micro) // _MICRO_PER_FEN * _MICRO_PER_FEN
     report.check("claim_face", face_micro == numbers[3], amount=numbers[3])
     report.believe("claim_carried", amount=carried_micro)
-    _verify_sides(report, subject.trade, numbers[1], numbers[2])
+    if subject.trade is None:
+        report.show("claim_parties", creditor=numbers[1], debtor=numbers[2], amount=numbers[3])
+    else:
+        _verify_sides(report, subject.trade, numbers[1], numbers[2])
     _verify_told(evidence, report, numbers[3])
     _verify_events(fields, report, known, subject, _Claim(named, numbers[0], numbers[2], period_root))
 
@@ -102,13 +107,16 @@ def _verify_trades(fields: Fields, report: Report, subject: Subject, trades_root
         under = climb(own, each.path("path")) == roots.get(each.number("commitment"))
         holds = under and amount_micro == delivered_lots * each.number("seller_price_ticks")
         report.check("claimed_trade", holds, trade=trade_id, amount=amount_micro)
-        if trade_id == subject.trade.common.trade_id:
+        if subject.trade is None:
+            report.believe("claimed_slot", trade=trade_id, when=each.number("slot_s"))
+        if subject.trade is not None and trade_id == subject.trade.common.trade_id:
             is_in = own == subject.trade.leaf and delivered_lots == subject.delivered_lots
             is_in = is_in and each.number("slot_s") == subject.trade.common.slot_s
         leaves.append(leaf(word(trade_id) + word(amount_micro) + own))
         total_micro += amount_micro
     report.check("claim_trades", root(leaves) == trades_root)
-    report.check("claim_has_trade", is_in, trade=subject.trade.common.trade_id)
+    if subject.trade is not None:
+        report.check("claim_has_trade", is_in, trade=subject.trade.common.trade_id)
     report.believe("claimed_commitments", count=len(roots))
     return total_micro
 

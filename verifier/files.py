@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from verifier import evidence, trade
+from verifier import evidence, receivable, trade
 from verifier.chain import Known
 from verifier.document import MalformedError
 from verifier.report import Report
@@ -15,5 +15,7 @@ def verify(value: Any, report: Report, known: Known) -> None:
         trade.verify_trade(value, "", report, known)
     elif kind == evidence.KIND:
         evidence.verify_evidence(value, report, known)
+    elif kind == receivable.KIND:
+        receivable.verify_receivable(value, report, known)
     else:
         raise MalformedError("kind", "this is no proof that is known here")

@@ -125,7 +125,7 @@ def _read(fields: Fields) -> Trade:
     halves = own + other if side == BUY else other + own
     return Trade(
         domain=domain,
-        contracts=tuple(contract_address(fields.hex("deployer", 20), nonce) for nonce in range(MAX_CONTRACTS)),
+        contracts=contracts_of(fields),
         side=side,
         common=common,
         half=half,
@@ -133,6 +133,11 @@ def _read(fields: Fields) -> Trade:
         other_half=other,
         trade_root=fields.fields("commitment", *_COMMITMENT).hex("trade_root", 32),
     )
+
+
+def contracts_of(fields: Fields) -> tuple[bytes, ...]:
+    """The addresses of the first contracts of the account in the field ``deployer``."""
+    return tuple(contract_address(fields.hex("deployer", 20), nonce) for nonce in range(MAX_CONTRACTS))
 
 
 def read_domain(fields: Fields) -> Domain:

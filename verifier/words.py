@@ -158,6 +158,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "claimed_trade": ("It claims {amount} CNY of trade {trade}", "其中成交 {trade} 计 {amount} 元"),
     "claim_trades": ("The claimed trades come to its root", "所含成交与其根相符"),
+    "claimed_slot": (
+        "that trade {trade} is of the slot {when}, and was delivered so: its own evidence shows it",
+        "成交 {trade} 属于时段 {when}，并已如数交付：由该成交自身的证据证明",
+    ),
+    "claim_parties": (
+        "Member {debtor} owes member {creditor} {amount} CNY by its content",
+        "按其内容，会员 {debtor} 欠会员 {creditor} {amount} 元",
+    ),
     "claim_has_trade": ("Trade {trade} is one of them, as delivered", "成交 {trade} 在其中，数量与交付相符"),
     "claimed_commitments": (
         "the roots of the {count} commitments of the claimed trades: compare them with the chain",

@@ -18,12 +18,13 @@ from finance.book import may_see
 from finance.evidence import WholeEvidence, whole_evidence_of
 from finance.listing import Viewer
 from finance.listing_store import list_receivables, with_consents
+from finance.receivable_evidence import ReceivableEvidence, receivable_evidence
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import require
 from market.openapi.fields import PAGE, FenGiven, Hash
 from market.openapi.operation import MEMBER, operation
-from market.problems import not_found
+from market.problems import not_found, unavailable
 from market.receivable_answers import (
     NAMED,
     Books,
@@ -51,6 +52,8 @@ from market.receivable_views import (
     word_of,
 )
 from settlement import hexjson
+from settlement.chain import ChainUnavailableError
+from settlement.event_proof import EventNotProvableError
 
 
 class RejectBody(SignedBody, frozen=True):
@@ -140,6 +143,25 @@ async def show_evidence(request: web.Request) -> web.Response:
 
     def gather(connection: Connection) -> bytes:
         return hexjson.dumps(whole_evidence_of(connection, _seen(connection, context, viewer, receivable_id)))
+
+    return await wire.reply_bytes(context.read(gather))
+
+
+@operation(ReceivableEvidence, who=MEMBER, scope="read", path=NAMED, refuses=("404 not_found", "503 chain_unavailable"))
+async def show_package(request: web.Request) -> web.Response:
+    """One file to keep: the evidence with every event on the receivable and its block's header; for `jinsha verify`."""
+    viewer, context, receivable_id = (
+        viewer_of(require(request, scope="read")),
+        request.app[CONTEXT],
+        receivable_id_of(request),
+    )
+
+    def gather(connection: Connection) -> bytes:
+        row = _seen(connection, context, viewer, receivable_id)
+        try:
+            return hexjson.dumps(receivable_evidence(connection, context.chain, row))
+        except (ChainUnavailableError, EventNotProvableError) as error:
+            raise unavailable("chain_unavailable", "the chain does not show its events now; ask again") from error
 
     return await wire.reply_bytes(context.read(gather))
 
@@ -299,6 +321,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/receivables/acknowledge-root", acknowledge_root),
         web.get("/v1/receivables/{receivable}", show_one),
         web.get("/v1/receivables/{receivable}/evidence", show_evidence),
+        web.get("/v1/receivables/{receivable}/package", show_package),
         web.post("/v1/receivables/{receivable}/reject", reject),
         web.post("/v1/receivables/{receivable}/cancel", cancel),
         web.post("/v1/receivables/{receivable}/list", put_up),

@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from data.database import reading
+from finance import store
+from finance.receivable_evidence import receivable_evidence
 from finance.trade_evidence import Source, TradeEvidence, trade_evidence
 from settlement import hexjson
 from tests.finance.ledger import Ledger
@@ -142,6 +145,31 @@ def test_every_field_changed_in_turn_is_refused(settled: Settled, owed: int) -> 
     assert tried > 300
     for place in words:
         assert place[-1] in ("financeable", "carried_micro", "checker_signature") or LEAVES_OUT & set(place), place
+
+
+def package(settled: Settled) -> Any:
+    world, chain = settled.chained.world, settled.chained.chain
+    with reading(world.database) as connection:
+        row = store.all_receivables(connection)[0]
+        return msgspec.json.decode(hexjson.dumps(receivable_evidence(connection, chain, row)))
+
+
+def test_a_bank_checks_a_receivable_by_itself(settled: Settled) -> None:
+    """With one command, offline; whatever is changed is refused, or told as believed."""
+    document = package(settled)
+    documented.check("GET", f"/v1/receivables/{'0f' * 32}/package", 200, "application/json", document)
+    report = verified(document)
+    assert report.holds, [each for each in report.findings if each.status == Status.FAILS]
+    assert {"claim_is_content", "claim_issued", "claim_acknowledged", "claim_trades", "claim_face"} <= codes(
+        report, Status.HOLDS
+    )
+    assert "claim_has_trade" not in codes(report, Status.HOLDS)
+    original, tried = believed(document), 0
+    for place, changed in tampered(document, most=1):
+        tried += 1
+        if not is_refused(changed):
+            assert believed(changed) != original or place[:1] == ("domain",), place
+    assert tried > 50
 
 
 def believed(document: Any) -> list[str]:
