@@ -448,7 +448,7 @@ class Life(RuleBasedStateMachine):
 
 
 Life.TestCase.settings = settings(
-    max_examples=max(settings().max_examples // 2, 25),
+    max_examples=max(settings().max_examples // 4, 25),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much],

@@ -215,7 +215,7 @@ BEFORE = st.lists(st.one_of(ACTS, st.just(show)), max_size=3)
 SALES = st.builds(sell, st.sampled_from([1, 7_999, 8_000, 10_000]), st.sampled_from([0, 1, 700]), st.just(240_000))
 
 
-@settings(max_examples=max(settings().max_examples // 20, 5), deadline=None)
+@settings(max_examples=max(settings().max_examples // 30, 3), deadline=None)
 @given(before=BEFORE, sale=SALES, after=st.lists(ACTS, min_size=6, max_size=16))
 def test_rules_and_contracts_agree_on_any_acts(before: list[Act], sale: Act, after: list[Act]) -> None:
     pair = Pair(owed_at(ChainState.ACKNOWLEDGED))
