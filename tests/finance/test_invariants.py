@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from finance.claim import Claim
 from finance.life import AcknowledgedReceivable, FinancedReceivable, IssuedReceivable, Live, Sale, Signed
@@ -32,8 +32,8 @@ CLAIM = Claim(1, PLANT, FACTORY, FACE_FEN, 60, date(2026, 7, 1), DUE, bytes(32),
 ID = CLAIM.receivable_id
 
 ANYONE = st.sampled_from([*MEMBERS, STRANGER])
-PART = st.integers(1, 5)
-AMOUNT = st.integers(0, FACE_FEN)
+PART = st.sampled_from([1, 2, 2, 3, 4])
+AMOUNT = st.one_of(st.integers(0, FACE_FEN), st.sampled_from([1, 100, 150, 400]))
 RARELY = st.sampled_from([False] * 5 + [True])
 
 
@@ -148,6 +148,27 @@ class Life(RuleBasedStateMachine):
         self.value: Any = IssuedReceivable(CLAIM)
         self.slow = Slow()
         self.today = CLAIM.issue_day
+
+    @initialize(
+        sold=st.sampled_from([False, True, True, True]),
+        late_rate_ppm=st.sampled_from([0, 60_000, 240_000]),
+        costs=st.sampled_from([0, 7, 150]),
+        recourse=st.booleans(),
+        days=st.sampled_from([-30, 0, 2, 4, 35]),
+    )
+    def begin(self, sold: bool, late_rate_ppm: int, costs: int, recourse: bool, days: int) -> None:
+        """Mostly somewhere in the life of a sold one: what comes before is soon over."""
+        if sold:
+            self.acknowledge(FACTORY, True)
+            self.show(PLANT)
+            self.finance(PLANT, 800_000, costs, late_rate_ppm, recourse)
+            self.today = DUE + timedelta(days=days)
+            self.mark()
+
+    def owner(self, part: int, who: int) -> int:
+        """Mostly the part's owner acts: a stranger stands for one act in five."""
+        share = self.slow.shares.get(part)
+        return who if share is None or who == FACTORY else share.owner
 
     def attempt(self, allowed: bool, who: int, name: str, act: Callable[[], Any]) -> bool:
         """Whether it was done; a value that comes in a pair with what it paid is the first of it."""
@@ -273,7 +294,7 @@ class Life(RuleBasedStateMachine):
     def repay(self, who: int, amount: int, rest: bool) -> None:
         slow = self.slow
         left = slow.open_of("holder") + slow.open_of("residual")
-        amount = left if rest else amount
+        amount = left if rest else amount // 4
         takes = {"acknowledged", "listed", "financed", "due", "partly_paid"}
         late = {"overdue", "recourse", "defaulted", "written_off"}
         allowed = slow.state in takes | late and who == FACTORY and 0 < amount <= left
@@ -281,14 +302,16 @@ class Life(RuleBasedStateMachine):
             slow.pay(amount, self.today)
             slow.state = "settled" if amount == left else (slow.state if slow.state in late else "partly_paid")
 
-    @rule(who=st.sampled_from([BANK, OTHER, PLANT]))
-    def demand(self, who: int) -> None:
+    @rule(who=st.sampled_from([BANK, OTHER, PLANT]), and_buy_back=st.booleans())
+    def demand(self, who: int, and_buy_back: bool) -> None:
         slow = self.slow
         holds = any(share.owner == who and share.kind == "holder" for share in slow.shares.values())
         recourse = slow.sold is not None and slow.sold.with_recourse and not slow.bought_back
         allowed = slow.state == "overdue" and recourse and holds
         if self.attempt(allowed, who, "demand", lambda: self.value.demand(Signed(ID, who))):
             slow.state = "recourse"
+            if and_buy_back:
+                self.buy_back(PLANT)
 
     @rule(who=st.sampled_from([PLANT, BANK]))
     def buy_back(self, who: int) -> None:
@@ -321,11 +344,14 @@ class Life(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------------------------------------- parts
 
-    @rule(who=st.sampled_from(MEMBERS), part=PART, amount=AMOUNT)
-    def split(self, who: int, part: int, amount: int) -> None:
+    @rule(who=st.sampled_from(MEMBERS), part=PART, amount=AMOUNT, and_back=st.booleans())
+    def split(self, who: int, part: int, amount: int, and_back: bool) -> None:
+        who = self.owner(part, who)
         allowed = self.may_cut(part, amount, who)
         if self.attempt(allowed, who, "split", lambda: self.value.split(Signed(ID, who), part, amount)):
             self.cut(part, amount, who)
+            if and_back:
+                self.merge(who, part, self.slow.numbers)
 
     def may_cut(self, part: int, amount: int, who: int) -> bool:
         slow = self.slow
@@ -338,6 +364,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(MEMBERS), part=PART, amount=AMOUNT, to=ANYONE, whole=st.booleans())
     def transfer(self, who: int, part: int, amount: int, to: int, whole: bool) -> None:
+        who = self.owner(part, who)
         slow, share = self.slow, self.slow.shares.get(part)
         amount = share.fen if share is not None and whole else amount
         transferee = Transferee(to, is_member=to != STRANGER, is_bank=to in BANKS, is_creditor=to == PLANT)
@@ -356,22 +383,28 @@ class Life(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(MEMBERS), part=PART, other=PART)
     def merge(self, who: int, part: int, other: int) -> None:
+        who = self.owner(part, who)
         slow = self.slow
         allowed = part != other and slow.may_move(part, who) and slow.may_move(other, who)
         allowed = allowed and slow.shares[part].kind == slow.shares[other].kind
         if self.attempt(allowed, who, "merge", lambda: self.value.merge(Signed(ID, who), part, other)):
             slow.shares[part].fen += slow.shares.pop(other).fen
 
-    @rule(who=st.sampled_from(MEMBERS), part=PART, to=ANYONE)
-    def pledge(self, who: int, part: int, to: int) -> None:
+    @rule(who=st.sampled_from(MEMBERS), part=PART, to=ANYONE, and_back=st.booleans())
+    def pledge(self, who: int, part: int, to: int, and_back: bool) -> None:
+        who = self.owner(part, who)
         allowed = self.slow.may_move(part, who) and to in BANKS and self.slow.complete
         if self.attempt(
             allowed, who, "pledge", lambda: self.value.pledge(Signed(ID, who), part, to, is_bank=to in BANKS)
         ):
             self.slow.shares[part].pledgee = to
+            if and_back:
+                self.release(to, part)
 
     @rule(who=st.sampled_from(MEMBERS), part=PART)
     def release(self, who: int, part: int) -> None:
+        pledged = self.slow.shares.get(part)
+        who = pledged.pledgee if pledged is not None and pledged.pledgee and who != FACTORY else who
         share = self.slow.shares.get(part)
         allowed = share is not None and share.pledgee == who
         if self.attempt(allowed, who, "release", lambda: self.value.release(Signed(ID, who), part)):
