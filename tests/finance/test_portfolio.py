@@ -105,10 +105,10 @@ def test_what_comes_in_after_a_write_off_is_recovered(database: Engine) -> None:
         add_rows(connection, [row_of(1, 9, creditor=1, debtor=2, state="written_off")])
         add_part(connection, 1, BANK, 50, 9)
         for change, part, before, after, actor in (
-            (1, 1, "1.20", "1.00", 2),
+            (1, 1, "1.200000", "1.000000", 2),
             (2, None, "defaulted", "written_off", BANK),
             (3, 1, "1.00", "0.80", BANK),
-            (4, 1, "0.80", "0.50", 2),
+            (4, 1, "0.800000", "0.500000", 2),
             (5, None, "written_off", "written_off", 2),
         ):
             row = {"change": change, "receivable_id": id_of(1), "part": part, "actor": actor, "at_s": 0, "reason": ""}
