@@ -95,7 +95,9 @@ async def show_all(request: web.Request) -> web.Response:
     return wire.reply(wire.page([_shown(row) for row in rows], rows[-1].consent if len(rows) == limit else None))
 
 
-@operation(ConsentShown, who=MEMBER, scope="finance", path={"consent": Number}, refuses=("404 not_found",))
+@operation(
+    ConsentShown, who=MEMBER, scope="finance", path={"consent": Number}, refuses=("400 bad_number", "404 not_found")
+)
 async def withdraw(request: web.Request) -> web.Response:
     """Take a consent back; the bank sees nothing by it from now on. Once more changes nothing."""
     context, member = request.app[CONTEXT], require(request, scope="finance")

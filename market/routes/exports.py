@@ -54,7 +54,7 @@ _FRAME_FILTERS = ("day", "start", "end", "member", "meter")
         **FILTERS,
     },
     headers={"Content-Disposition": "A name for the file"},
-    refuses=("400 bad_filter bad_format bad_flag bad_parameter", "422 bad_amount bad_day bad_time"),
+    refuses=("400 bad_filter bad_flag bad_format bad_number bad_parameter", "422 bad_amount bad_day bad_time"),
 )
 async def export_receivables(request: web.Request) -> web.StreamResponse:
     """Receivables as a file: to a bank what it may see now, by the filters of the list; to others as `{name}`."""

@@ -140,8 +140,8 @@ def test_the_transition_table_is_this_one() -> None:
         "issued": "acknowledge>acknowledged reject>rejected cancel>cancelled freeze",
         "acknowledged": "list>listed fall_due>due repay>partly_paid,settled dispute>disputed "
         "split transfer merge pledge release freeze",
-        "listed": "withdraw>acknowledged reserve>reserved finance>financed fall_due>due repay>partly_paid,settled "
-        "dispute>disputed freeze",
+        "listed": "withdraw>acknowledged auction reserve>reserved finance>financed fall_due>due "
+        "repay>partly_paid,settled dispute>disputed freeze",
         "reserved": "unreserve>listed finance>financed freeze",
         "financed": "fall_due>due repay>partly_paid,settled compensate split transfer merge pledge release freeze",
         "due": "fall_overdue>overdue repay>partly_paid,settled compensate split transfer merge pledge release freeze",

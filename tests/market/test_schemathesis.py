@@ -33,8 +33,14 @@ GOOD = ["2xx", "401", "403", "404", "409", "422", "426", "429"]
 ALSO_A_NAME = ("POST /v1/members/batch", "POST /v1/receivables/acknowledge", "POST /v1/receivables/acknowledge-root")
 """Another method there asks for a member, or a receivable, of that name, and there is none."""
 
-TOGETHER = ("GET /v1/trades", "GET /v1/exports/{name}", "GET /v1/statements/totals", "GET /v1/residuals")
-"""Their parameters are good or bad together, which no schema says."""
+TOGETHER = (
+    "GET /v1/trades",
+    "GET /v1/exports/{name}",
+    "GET /v1/exports/receivables",
+    "GET /v1/statements/totals",
+    "GET /v1/residuals",
+)
+"""Their parameters are good or bad together, or with who asks, which no schema says."""
 
 OF_ROWS = ("POST /v1/readings/csv", "POST /v1/custody/credits")
 """Their body is a text whose rows no schema describes."""
@@ -98,8 +104,8 @@ class Served:
         try:
             async with open_market(self._folder) as world:
                 ann, bo = await neighbours(world)
-                await world.newcomer("bank", "bank")
-                await world.newcomer("analyst", "analyst")
+                for role in ("bank", "insurer", "analyst"):
+                    await world.newcomer(role, role)
                 for role in INSTITUTIONS:
                     await world.institution(role)
                 assert (await ann.place(order("b1", "A1", "buy", "1.00", "0.45"))).status == 201
