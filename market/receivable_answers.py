@@ -13,15 +13,17 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from finance import parts_store, store
-from finance.book import Book, Word
+from finance.book import Book, Word, may_see
 from finance.fate_book import FateBook
 from finance.listing import Viewer
+from finance.listing_store import with_consents
 from finance.part_book import PartBook
 from finance.parts import Part
 from market import wire
 from market.context import CONTEXT, Context
 from market.identity import Member, require
 from market.openapi.fields import Hash
+from market.problems import not_found
 from market.receivable_views import ReceivableBody, SignedBody, attempt, receivable_body, receivable_id_of, word_of
 from market.scopes import Scope
 from settlement import calendar
@@ -54,6 +56,17 @@ Shown = tuple[Row[Any], Sequence[Part]]
 def today_of(context: Context) -> date:
     """The local day by the market's clock."""
     return calendar.day_of(context.clock.now_s(), context.config.market.time_zone)
+
+
+def seen(connection: Connection, context: Context, viewer: Viewer, receivable_id: bytes) -> Row[Any]:
+    """A receivable that the viewer is shown: as a party, for a part of it, listed, or by its seller's consent.
+
+    Raises ProblemError ``not_found``.
+    """
+    row = store.receivable(connection, receivable_id)
+    if row is None or not may_see(connection, with_consents(connection, viewer, context.clock.now_s()), row):
+        raise not_found("receivable")
+    return row
 
 
 def with_parts(connection: Connection, rows: Sequence[Row[Any]]) -> list[Shown]:

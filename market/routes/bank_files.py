@@ -28,7 +28,7 @@ from market.identity import require
 from market.openapi.fields import PAGE, Day, Fen, Hash, Number, choice, text
 from market.openapi.operation import MEMBER, operation
 from market.problems import ProblemError, not_found, refuse
-from market.receivable_answers import today_of
+from market.receivable_answers import seen, today_of
 from market.receivable_views import fen_text, receivable_id_of, viewer_of
 from market.withdrawals import reference_of
 from settlement.keccak import keccak
@@ -104,9 +104,7 @@ async def financing_request(request: web.Request) -> web.Response:
         raise not_found("bank")
 
     def build(connection: Connection) -> bytes:
-        row = store.receivable(connection, receivable_id)
-        if row is None or not viewer.may_see(row):
-            raise not_found("receivable")
+        row = seen(connection, context, viewer, receivable_id)
         if not (viewer.is_bank or viewer.is_overseer or viewer.member == row.creditor):
             raise refuse(403, "forbidden", "the request is for the seller and for banks")
         return _assignment(context, connection, row, Kind.REQUEST, bank)

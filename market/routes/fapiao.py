@@ -8,7 +8,7 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from data.units import format_instant
-from finance import fapiao, outside, registry_store, store
+from finance import fapiao, outside, registry_store
 from finance.fapiao import Fapiao, State
 from finance.outside import Outside
 from finance.registry import Named, RegistryError
@@ -18,7 +18,7 @@ from market.identity import require
 from market.openapi.fields import Day, Fen, FenGiven, Hash, Instant, choice
 from market.openapi.operation import MEMBER, operation
 from market.problems import not_found, refuse, unavailable
-from market.receivable_answers import today_of
+from market.receivable_answers import seen, today_of
 from market.receivable_views import fen_text, money_fen, receivable_id_of, viewer_of
 
 _NAMED = {"receivable": Hash}
@@ -70,9 +70,9 @@ async def show(request: web.Request) -> web.Response:
     receivable_id = receivable_id_of(request)
 
     def look(connection: Connection) -> Row[Any]:
-        row = store.receivable(connection, receivable_id)
-        found = None if row is None else registry_store.fapiao_of(connection, receivable_id)
-        if row is None or not viewer.may_see(row) or found is None:
+        seen(connection, context, viewer, receivable_id)
+        found = registry_store.fapiao_of(connection, receivable_id)
+        if found is None:
             raise not_found("tax invoice")
         return found
 
@@ -105,9 +105,7 @@ async def record(request: web.Request) -> web.Response:
     now_s, today = context.clock.now_s(), today_of(context)
 
     def write(connection: Connection) -> Row[Any]:
-        row = store.receivable(connection, receivable_id)
-        if row is None or not viewer.may_see(row):
-            raise not_found("receivable")
+        row = seen(connection, context, viewer, receivable_id)
         if member.member_id != row.creditor:
             raise refuse(403, "not_a_party", "the seller records its invoice")
         barred = fapiao.refusal_of(said, outside.owed_of(connection, row), today)

@@ -14,17 +14,15 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from finance import store
-from finance.book import may_see
 from finance.evidence import WholeEvidence, whole_evidence_of
-from finance.listing import Viewer
 from finance.listing_store import list_receivables, with_consents
 from finance.receivable_evidence import ReceivableEvidence, receivable_evidence
 from market import wire
-from market.context import CONTEXT, Context
+from market.context import CONTEXT
 from market.identity import require
 from market.openapi.fields import PAGE, FenGiven, Hash
 from market.openapi.operation import MEMBER, operation
-from market.problems import not_found, unavailable
+from market.problems import unavailable
 from market.receivable_answers import (
     NAMED,
     Books,
@@ -33,6 +31,7 @@ from market.receivable_answers import (
     Words,
     act_on_many,
     asked,
+    seen,
     shown,
     signed_act,
     today_of,
@@ -124,7 +123,7 @@ async def show_one(request: web.Request) -> web.Response:
     )
 
     def look(connection: Connection) -> tuple[list[Shown], Sequence[Row[Any]]]:
-        row = _seen(connection, context, viewer, receivable_id)
+        row = seen(connection, context, viewer, receivable_id)
         return with_parts(connection, [row]), store.history(connection, receivable_id)
 
     rows, changes = await context.read(look)
@@ -142,7 +141,7 @@ async def show_evidence(request: web.Request) -> web.Response:
     )
 
     def gather(connection: Connection) -> bytes:
-        return hexjson.dumps(whole_evidence_of(connection, _seen(connection, context, viewer, receivable_id)))
+        return hexjson.dumps(whole_evidence_of(connection, seen(connection, context, viewer, receivable_id)))
 
     return await wire.reply_bytes(context.read(gather))
 
@@ -157,20 +156,13 @@ async def show_package(request: web.Request) -> web.Response:
     )
 
     def gather(connection: Connection) -> bytes:
-        row = _seen(connection, context, viewer, receivable_id)
+        row = seen(connection, context, viewer, receivable_id)
         try:
             return hexjson.dumps(receivable_evidence(connection, context.chain, row))
         except (ChainUnavailableError, EventNotProvableError) as error:
             raise unavailable("chain_unavailable", "the chain does not show its events now; ask again") from error
 
     return await wire.reply_bytes(context.read(gather))
-
-
-def _seen(connection: Connection, context: Context, viewer: Viewer, receivable_id: bytes) -> Row[Any]:
-    row = store.receivable(connection, receivable_id)
-    if row is None or not may_see(connection, with_consents(connection, viewer, context.clock.now_s()), row):
-        raise not_found("receivable")
-    return row
 
 
 # ----------------------------------------------------------------------------------------------------- acts

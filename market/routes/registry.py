@@ -23,7 +23,7 @@ from market.identity import require
 from market.openapi.fields import PAGE, Day, Hash, Instant, Number
 from market.openapi.operation import MEMBER, operation
 from market.problems import ProblemError, not_found, refuse, unavailable
-from market.receivable_answers import today_of
+from market.receivable_answers import seen, today_of
 from market.receivable_views import receivable_id_of, viewer_of
 
 T = TypeVar("T")
@@ -125,9 +125,7 @@ async def show(request: web.Request) -> web.Response:
     now_s, today = context.clock.now_s(), today_of(context)
 
     def look(connection: Connection) -> RegistrationAnswer:
-        row = store.receivable(connection, receivable_id)
-        if row is None or not viewer.may_see(row):
-            raise not_found("receivable")
+        row = seen(connection, context, viewer, receivable_id)
         if not (viewer.is_bank or viewer.is_overseer or viewer.member == row.creditor):
             raise refuse(403, "forbidden", "the form is for the seller and for banks")
         form = outside.form_of(connection, row, bank, _months(row, today))
@@ -192,9 +190,7 @@ async def record(request: web.Request) -> web.Response:
     expires, now_s = _day(body.expires), context.clock.now_s()
 
     def write(connection: Connection) -> Row[Any]:
-        row = store.receivable(connection, receivable_id)
-        if row is None or not viewer.may_see(row):
-            raise not_found("receivable")
+        row = seen(connection, context, viewer, receivable_id)
         known = registry_store.registration(connection, body.number)
         if known is not None:
             if (known.receivable_id, known.party, known.expires_day) == (receivable_id, bank.member_id, str(expires)):
@@ -263,9 +259,7 @@ async def ask_to_register(request: web.Request) -> web.Response:
     today = today_of(context)
 
     def look(connection: Connection) -> tuple[Form, int]:
-        row = store.receivable(connection, receivable_id)
-        if row is None or not viewer.may_see(row):
-            raise not_found("receivable")
+        row = seen(connection, context, viewer, receivable_id)
         return outside.form_of(connection, row, bank.member_id, _months(row, today)), row.number
 
     form, number = await context.read(look)
