@@ -251,6 +251,9 @@ class Machine:
 
     def _execute_one(self, environment: vm.BlockEnvironment, output: vm.BlockOutput, raw: bytes) -> Executed:
         transaction = _decode(raw)
+        if not isinstance(transaction, LegacyTransaction) and int(transaction.chain_id) != self.chain_id:
+            # the specification recovers the sender of such a one without asking which chain it was signed for
+            raise InvalidTransactionError(f"signed for chain {int(transaction.chain_id)}")
         gas_before, logs_before = output.block_gas_used, len(output.block_logs)
         _outcomes.clear()
         try:

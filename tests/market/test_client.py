@@ -37,6 +37,7 @@ MARKET: dict[str, Any] = {
     "contracts": {"Members": "11" * 20, "Clearing": "22" * 20},
     "salt": "33" * 32,
     "members": {"operator": 1},
+    "collection_account": {"hash": "44" * 32},
     "operator_key": msgspec.to_builtins(jwk_of(OPERATOR)),
 }
 FACTS = msgspec.convert(MARKET, Facts)

@@ -23,7 +23,7 @@ from settlement.event_proof import EventNotProvableError
 from settlement.jsonrpc import Failure, JsonRpc, Request
 from settlement.node import Node
 from settlement.node_methods import answer
-from settlement.rpc import RpcChain, sign_transaction, submit_raw
+from settlement.rpc import RpcChain, number_of, sign_transaction, submit_raw
 from tests.settlement.chain_bench import RELAYER_KEY, chain_on, commit_calls, live_one_life, node_on, rpc_to
 from tests.settlement.contract_bench import CHAIN_ID, RELAYER, START_S, genesis
 
@@ -129,7 +129,7 @@ def test_a_number_too_high_only_waits(chain: RpcChain) -> None:
 def test_what_no_block_can_hold_is_refused_and_the_rest_goes_in(node: Node, chain: RpcChain) -> None:
     good, late = chain.sign(commit_calls(chain, 2))
     gap = sign_transaction(RELAYER, CHAIN_ID, 99, chain.addresses["Cash"], b"")
-    other_chain = sign_transaction(RELAYER, CHAIN_ID + 1, 6, chain.addresses["Cash"], b"")
+    other_chain = sign_transaction(RELAYER, CHAIN_ID + 1, number_of(good), chain.addresses["Cash"], b"")
     for bad in (gap, other_chain, b"", b"\x02\x01", b"\x7f" * 40, b"\xf8" * 40, good[:-1]):
         (problem,) = node.send([bad])
         assert problem is not None
