@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
+from progress_shown import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 Rows = list[tuple[str, str]]
@@ -35,17 +35,17 @@ def main() -> int:
         sys.exit(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     table = Table("section", "what", "found", title="Finance")
     failed: list[str] = []
-    with _progress() as progress:
-        task = progress.add_task("", total=len(wanted))
+    with progress() as shown:
+        task = shown.add_task("", total=len(wanted))
         for name in wanted:
-            progress.update(task, description=name)
+            shown.update(task, description=name)
             try:
-                for what, found in _run(name, options, lambda said: progress.update(task, description=said)):
+                for what, found in _run(name, options, lambda said: shown.update(task, description=said)):
                     table.add_row(name, what, found)
             except Exception as error:  # noqa: BLE001 - the other sections are still worth their time; the table says it
                 failed.append(name)
                 table.add_row(name, "broke off", repr(error))
-            progress.advance(task)
+            shown.advance(task)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     return 1 if failed else 0
@@ -58,17 +58,6 @@ def _run(name: str, options: argparse.Namespace, say: Callable[[str], None]) -> 
         return run(options.sellers, options.debtors, lambda what: say(f"close: {what}"))
     sizes = {"pages": options.receivables, "auctions": options.auctions}
     return run(sizes[name]) if name in sizes else run()
-
-
-def _progress() -> Progress:
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _options() -> argparse.Namespace:

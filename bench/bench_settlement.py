@@ -17,8 +17,7 @@ import settlement_gas
 import settlement_latency
 import settlement_market
 import settlement_pipe
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from progress_shown import progress
 from settlement_figures import Figure, Section, table
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
@@ -41,34 +40,23 @@ def main() -> int:
         sys.exit(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     figures: dict[str, list[Figure]] = {}
     failed: dict[str, str] = {}
-    with _progress() as progress:
-        task = progress.add_task("", total=len(wanted))
+    with progress() as shown:
+        task = shown.add_task("", total=len(wanted))
         for name in wanted:
             found = figures.setdefault(name, [])
 
             def say(what: str, name: str = name) -> None:
-                progress.update(task, description=f"{name}: {what}")
+                shown.update(task, description=f"{name}: {what}")
 
             try:
                 for figure in SECTIONS[name](options)(say):
                     found.append(figure)
             except Exception as error:  # noqa: BLE001 - the other sections are still worth their time; the table says it
                 failed[name] = repr(error)
-            progress.advance(task)
+            shown.advance(task)
     print(table(figures, failed))
     print(f"\n{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     return 1 if failed else 0
-
-
-def _progress() -> Progress:
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _options() -> argparse.Namespace:

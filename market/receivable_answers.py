@@ -23,8 +23,17 @@ from market import wire
 from market.context import CONTEXT, Context
 from market.identity import Member, require
 from market.openapi.fields import Hash
+from market.openapi.operation import MEMBER, H, operation
 from market.problems import not_found
-from market.receivable_views import ReceivableBody, SignedBody, attempt, receivable_body, receivable_id_of, word_of
+from market.receivable_views import (
+    ACT_REFUSED,
+    ReceivableBody,
+    SignedBody,
+    attempt,
+    receivable_body,
+    receivable_id_of,
+    word_of,
+)
 from market.scopes import Scope
 from settlement import calendar
 
@@ -37,6 +46,19 @@ class ReceivableAnswer(msgspec.Struct, frozen=True):
     """The receivable as it stands; its `act` says what is on its way."""
 
     receivable: ReceivableBody
+
+
+def act_operation(body: type[SignedBody], *refuses: str) -> Callable[[H], H]:
+    """What every signed act of a member on one receivable is described by; ``refuses`` beside what all may refuse."""
+    return operation(
+        ReceivableAnswer,
+        status=202,
+        who=MEMBER,
+        scope="finance",
+        path=NAMED,
+        body=body,
+        refuses=(*ACT_REFUSED, *refuses),
+    )
 
 
 class Books:

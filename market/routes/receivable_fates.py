@@ -17,8 +17,16 @@ from market import wire
 from market.context import CONTEXT
 from market.identity import require
 from market.openapi.fields import FenGiven, Signature
-from market.openapi.operation import MEMBER, operation
-from market.receivable_answers import NAMED, Books, ReceivableAnswer, Words, asked, signed_act
+from market.openapi.operation import operation
+from market.receivable_answers import (
+    NAMED,
+    Books,
+    ReceivableAnswer,
+    Words,
+    act_operation,
+    asked,
+    signed_act,
+)
 from market.receivable_views import ACT_REFUSED, SignedBody, money_fen
 
 Ruling = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -73,15 +81,7 @@ class NextRuling(msgspec.Struct, frozen=True):
     ruling: int
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=DisputeBody,
-    refuses=(*ACT_REFUSED, "409 not_whole"),
-)
+@act_operation(DisputeBody, "409 not_whole")
 async def dispute(request: web.Request) -> web.Response:
     """The debtor contests what it acknowledged, while nobody but its creditor has a right in it."""
     member, body = await asked(request, DisputeBody)
@@ -95,7 +95,7 @@ async def dispute(request: web.Request) -> web.Response:
     )
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=SignedBody, refuses=ACT_REFUSED)
+@act_operation(SignedBody)
 async def withdraw_dispute(request: web.Request) -> web.Response:
     """The debtor owes it after all."""
     member, body = await asked(request, SignedBody)
@@ -109,7 +109,7 @@ async def withdraw_dispute(request: web.Request) -> web.Response:
     )
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=SignedBody, refuses=ACT_REFUSED)
+@act_operation(SignedBody)
 async def concede(request: web.Request) -> web.Response:
     """The creditor gives in: the receivable is void, its period and its trades can be claimed again."""
     member, body = await asked(request, SignedBody)
@@ -123,15 +123,7 @@ async def concede(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=CompensateBody,
-    refuses=(*ACT_REFUSED, "422 insufficient_cash"),
-)
+@act_operation(CompensateBody, "422 insufficient_cash")
 async def compensate(request: web.Request) -> web.Response:
     """The creditor pays the debtor on account of a receivable that was sold: how a dispute ends then."""
     member, body = await asked(request, CompensateBody, is_moving=True)
@@ -146,15 +138,7 @@ async def compensate(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=SignedBody,
-    refuses=(*ACT_REFUSED, "409 no_recourse", "403 not_a_holder"),
-)
+@act_operation(SignedBody, "409 no_recourse", "403 not_a_holder")
 async def demand(request: web.Request) -> web.Response:
     """A holder asks the seller to buy back what is overdue and was sold with recourse."""
     member, body = await asked(request, SignedBody)
@@ -168,15 +152,7 @@ async def demand(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=BuyBackBody,
-    refuses=(*ACT_REFUSED, "409 receivable_frozen nothing_open", "422 price_above_most insufficient_cash"),
-)
+@act_operation(BuyBackBody, "409 receivable_frozen nothing_open", "422 price_above_most insufficient_cash")
 async def buy_back(request: web.Request) -> web.Response:
     """The seller pays costs, interest and advance as of the day, and has the holder's claim back."""
     member, body = await asked(request, BuyBackBody, is_moving=True)
@@ -191,15 +167,7 @@ async def buy_back(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=MajorityBody,
-    refuses=(*ACT_REFUSED, "409 too_early", "403 no_majority", "422 named_twice"),
-)
+@act_operation(MajorityBody, "409 too_early", "403 no_majority", "422 named_twice")
 async def declare_default(request: web.Request) -> web.Response:
     """Those who own more than half of the claim declare a default, at the earliest 31 days after the due day."""
     member, body = await asked(request, MajorityBody)
@@ -214,15 +182,7 @@ async def declare_default(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=MajorityBody,
-    refuses=(*ACT_REFUSED, "403 no_majority", "422 named_twice"),
-)
+@act_operation(MajorityBody, "403 no_majority", "422 named_twice")
 async def write_off(request: web.Request) -> web.Response:
     """The same expect nothing more; what is paid later is recovered."""
     member, body = await asked(request, MajorityBody)

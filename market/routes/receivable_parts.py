@@ -11,14 +11,18 @@ from aiohttp import web
 from data.units import MICRO_PER_FEN
 from market import wire
 from market.openapi.fields import FenGiven, Hash
-from market.openapi.operation import MEMBER, operation
-from market.receivable_answers import NAMED, ReceivableAnswer, asked, signed_act
-from market.receivable_views import ACT_REFUSED, REGISTRATION_REFUSED, SignedBody, money_fen
+from market.receivable_answers import (
+    act_operation,
+    asked,
+    signed_act,
+)
+from market.receivable_views import REGISTRATION_REFUSED, SignedBody, money_fen
 from settlement.part_acts import Pledge, Transfer
 
 PartNumber = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
-MOVE_REFUSED = (*ACT_REFUSED, "409 receivable_frozen pledged", "403 not_the_owner", "422 no_such_part")
+MOVE_REFUSED = ("409 receivable_frozen pledged", "403 not_the_owner", "422 no_such_part")
+"""What a move of a part can be refused for, beside what every act can."""
 
 
 class SplitBody(SignedBody, frozen=True):
@@ -49,15 +53,7 @@ class ReleaseBody(SignedBody, frozen=True):
     part: PartNumber
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=SplitBody,
-    refuses=(*MOVE_REFUSED, "422 part_too_small too_many_parts"),
-)
+@act_operation(SplitBody, *MOVE_REFUSED, "422 part_too_small too_many_parts")
 async def split(request: web.Request) -> web.Response:
     """Cut ``amount`` off a part; it becomes a part of its own. Both keep at least 1 CNY."""
     member, body = await asked(request, SplitBody, is_moving=True)
@@ -72,15 +68,7 @@ async def split(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=TransferBody,
-    refuses=(*MOVE_REFUSED, "422 part_too_small too_many_parts unknown_member not_a_bank"),
-)
+@act_operation(TransferBody, *MOVE_REFUSED, "422 part_too_small too_many_parts unknown_member not_a_bank")
 async def transfer(request: web.Request) -> web.Response:
     """Give a part, or an amount of it, to another: the holder's claim to a bank or back to the creditor, a residual to
     any admitted member."""
@@ -96,15 +84,7 @@ async def transfer(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=MergeBody,
-    refuses=(*MOVE_REFUSED, "422 not_mergeable"),
-)
+@act_operation(MergeBody, *MOVE_REFUSED, "422 not_mergeable")
 async def merge(request: web.Request) -> web.Response:
     """Put the part ``other`` into ``part``: both of the same claim, and the owner's."""
     member, body = await asked(request, MergeBody, is_moving=True)
@@ -118,15 +98,7 @@ async def merge(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=PledgeBody,
-    refuses=(*MOVE_REFUSED, *REGISTRATION_REFUSED, "422 not_a_bank bad_registration"),
-)
+@act_operation(PledgeBody, *MOVE_REFUSED, *REGISTRATION_REFUSED, "422 not_a_bank bad_registration")
 async def pledge(request: web.Request) -> web.Response:
     """Pledge a part to a bank: it stays its owner's and does not move; its money goes to the bank until released."""
     member, body = await asked(request, PledgeBody, is_moving=True)
@@ -141,15 +113,7 @@ async def pledge(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=ReleaseBody,
-    refuses=(*ACT_REFUSED, "403 not_the_pledgee", "422 no_such_part not_pledged"),
-)
+@act_operation(ReleaseBody, "403 not_the_pledgee", "422 no_such_part not_pledged")
 async def release(request: web.Request) -> web.Response:
     """The pledgee gives a pledge back."""
     member, body = await asked(request, ReleaseBody)

@@ -26,10 +26,10 @@ from market.problems import unavailable
 from market.receivable_answers import (
     NAMED,
     Books,
-    ReceivableAnswer,
     Shown,
     Words,
     act_on_many,
+    act_operation,
     asked,
     seen,
     shown,
@@ -216,7 +216,7 @@ async def _acknowledge(request: web.Request, *, under_root: bool) -> web.Respons
     return await act_on_many(request, ids, act, reply)
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=RejectBody, refuses=ACT_REFUSED)
+@act_operation(RejectBody)
 async def reject(request: web.Request) -> web.Response:
     """The debtor does not owe this; the optional ``reason`` stands in the history."""
     member, body = await asked(request, RejectBody)
@@ -230,7 +230,7 @@ async def reject(request: web.Request) -> web.Response:
     )
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=RejectBody, refuses=ACT_REFUSED)
+@act_operation(RejectBody)
 async def cancel(request: web.Request) -> web.Response:
     """The creditor takes back what its debtor has not acknowledged; the optional ``reason`` stands in the history."""
     member, body = await asked(request, RejectBody)
@@ -244,15 +244,7 @@ async def cancel(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=SignedBody,
-    refuses=(*ACT_REFUSED, *OUTSIDE_REFUSED, "409 receivable_frozen not_whole past_due"),
-)
+@act_operation(SignedBody, *OUTSIDE_REFUSED, "409 receivable_frozen not_whole past_due")
 async def put_up(request: web.Request) -> web.Response:
     """The creditor puts an acknowledged receivable up for sale, if registry and tax invoice are in order.
 
@@ -269,7 +261,7 @@ async def put_up(request: web.Request) -> web.Response:
     )
 
 
-@operation(ReceivableAnswer, status=202, who=MEMBER, scope="finance", path=NAMED, body=SignedBody, refuses=ACT_REFUSED)
+@act_operation(SignedBody)
 async def withdraw(request: web.Request) -> web.Response:
     """The creditor takes it back from sale."""
     member, body = await asked(request, SignedBody, is_moving=True)
@@ -283,15 +275,7 @@ async def withdraw(request: web.Request) -> web.Response:
     )
 
 
-@operation(
-    ReceivableAnswer,
-    status=202,
-    who=MEMBER,
-    scope="finance",
-    path=NAMED,
-    body=RepayBody,
-    refuses=(*ACT_REFUSED, "422 insufficient_cash"),
-)
+@act_operation(RepayBody, "422 insufficient_cash")
 async def repay(request: web.Request) -> web.Response:
     """The debtor pays ``amount``, whole fen, out of its cash: costs, overdue interest, the advance, the residual."""
     member, body = await asked(request, RepayBody)

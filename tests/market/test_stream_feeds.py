@@ -151,6 +151,9 @@ async def test_what_is_kept_for_those_who_are_away_is_bounded(tmp_path: Path, mo
             run = (await line.do("subscribe", to={"channel": "mine"}))["run"]
         for number in range(1, 4):
             await ann.place(order(f"b{number}", "A1", "buy", "1.00", "0.45"))
+        async with asyncio.timeout(30):
+            while world.context.feed.mine._logs[ann.member].number < 3:  # noqa: ASYNC110 - told after it is answered
+                await asyncio.sleep(0.01)
         for after, is_kept in ((1, True), (0, False)):
             async with stream(world, ann) as line:
                 begun = await line.do("subscribe", to={"channel": "mine", "run": run, "after": after})
