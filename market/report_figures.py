@@ -157,7 +157,7 @@ class Figures:
 
     @property
     def cost_of_finance_fen(self) -> int:
-        return sum(sale.discount_fen + sale.fee_fen for sale in self.sales)
+        return sum(sale.advance_fen - sale.proceeds_fen for sale in self.sales)
 
 
 def collect(database_url: str, facts: Facts) -> Figures:
@@ -207,7 +207,7 @@ def _collect(connection: Connection, facts: Facts) -> Figures:
         stages={stage.state: stage for stage in store.stages(connection)},
         paid_fen=store.paid_fen(connection),
         offers=store.count_by(connection, offers.c.state),
-        sales=store.sales(connection),
+        sales=store.sales(connection, facts.time_zone),
     )
 
 

@@ -6,6 +6,7 @@ read row by row that the database can add up.
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Connection, FromClause, Row, and_, case, func, or_, select
@@ -19,7 +20,6 @@ from data.tables import (
     members,
     meters,
     nodes,
-    offers,
     orders,
     outbox,
     receivable_history,
@@ -27,6 +27,8 @@ from data.tables import (
     statement_lines,
     trades,
 )
+from data.units import floor_fen
+from settlement import calendar
 from settlement.cycle_store import parts_from_json
 
 _t, _l = trades.c, statement_lines.c
@@ -259,23 +261,33 @@ def paid_fen(connection: Connection) -> int:
 
 
 class Sale(NamedTuple):
-    """An accepted offer, in fen; ``days`` from today to the due day, as the bank counted them."""
+    """A receivable that a bank paid for, in whatever way it was sold, in fen; ``days`` from that day to the due day."""
 
     bank: str
     advance_fen: int
-    discount_fen: int
-    fee_fen: int
     proceeds_fen: int
     days: int
 
 
-def sales(connection: Connection) -> list[Sale]:
-    """Every accepted offer."""
-    o = offers.c
-    query = (
-        select(members.c.name, o.advance_fen, o.discount_fen, o.fee_fen, o.proceeds_fen, o.terms)
-        .select_from(offers.join(members, o.bank == members.c.member_id))
-        .where(o.state == "accepted")
-        .order_by(o.offer_id)
-    )
-    return [Sale(*row[:5], days=int(json.loads(row.terms)["days"])) for row in connection.execute(query)]
+def sales(connection: Connection, time_zone: str) -> list[Sale]:
+    """What the chain says was financed, in its order."""
+    e, v = chain_events.c, receivables.c
+    query = select(e.block_s, e.arguments).where(e.contract == "Sales", e.event == "Financed")
+    said = [
+        (at_s, json.loads(arguments)) for at_s, arguments in connection.execute(query.order_by(e.block, e.log_index))
+    ]
+    due = {row.receivable_id: row.due_day for row in connection.execute(select(v.receivable_id, v.due_day))}
+    names = {row.member_id: row.name for row in connection.execute(select(members.c.member_id, members.c.name))}
+    return [
+        Sale(
+            names[int(each["bank"])],
+            floor_fen(int(each["advance"])),
+            floor_fen(int(each["proceeds"])),
+            days=(date.fromisoformat(due[_bytes(each["receivable"])]) - calendar.day_of(at_s, time_zone)).days,
+        )
+        for at_s, each in said
+    ]
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))

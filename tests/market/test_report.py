@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, update
 from data import tables
 from data.database import open_database
 from data.schema import bring_forward
+from data.units import parse_instant_s
 from market import report, report_figures
 from market.report import Facts
 from market.report_figures import Benefit, Figures, Flow, Lines, SlotEnergy, benefits, energy_by_slot, link_uses
@@ -101,6 +102,18 @@ def _add_a_sale(connection: Connection) -> None:
                 change=number, receivable_id=RECEIVABLE_ID, before=before, after=after, actor=1, at_s=1, reason=""
             )
         )
+    financed = {"receivable": f"0x{RECEIVABLE_ID.hex()}", "bank": BANK, "advance": 40_000_000, "proceeds": 39_800_000}
+    connection.execute(
+        insert(tables.chain_events).values(
+            block=2,
+            log_index=0,
+            block_s=parse_instant_s("2026-07-01T04:00:00Z"),
+            transaction_hash=bytes(32),
+            contract="Sales",
+            event="Financed",
+            arguments=json.dumps({name: str(value) for name, value in financed.items()}),
+        )
+    )
     for number, state in ((1, "accepted"), (2, "lapsed")):
         connection.execute(
             insert(tables.offers).values(
