@@ -3,7 +3,7 @@
 Execution is that of the executable specification (``ethereum-execution``, Osaka rules, P256VERIFY included): every
 transaction goes through its own ``process_transaction`` with sender recovery, nonce and gas rules. Gas is metered and
 costs nothing. What the specification does around a block for consensus (beacon roots, withdrawals) has no meaning
-here and is left out. Source: https://pypi.org/project/ethereum-execution, ``ethereum.forks.osaka``.
+here and is left out. Source: the ``ethereum-execution`` distribution, ``ethereum.forks.osaka``.
 """
 
 import gc
