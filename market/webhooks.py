@@ -127,6 +127,7 @@ class Deliveries:
 
     async def _begin_what_is_due(self) -> float:
         """Start on every webhook whose turn it is; how long until the next one's."""
+        busy = set(self._under_way)  # of one that ends meanwhile, what is read may be how it stood before
         try:
             waiting = await self._read(lambda it: webhook_store.behind(it, feed_store.last_number(it)))
         except DBAPIError as error:
@@ -134,7 +135,7 @@ class Deliveries:
             return OUTAGE_PAUSE_S
         now_s, next_s = self._now_s(), LOOK_EVERY_S
         for webhook in waiting:
-            if webhook.webhook_id in self._under_way:
+            if webhook.webhook_id in busy:
                 continue
             if webhook.next_try_s > now_s:
                 next_s = min(next_s, webhook.next_try_s - now_s)

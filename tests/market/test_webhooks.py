@@ -125,6 +125,31 @@ async def test_what_is_not_taken_holds_back_what_is_later_and_is_given_up_after_
     assert (found.state, found.attempts, found.failing_s) == ("active", 0, None)
 
 
+async def test_a_look_that_began_before_a_delivery_ended_begins_no_other(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it read is how the webhook stood before: the same event would be tried again at once."""
+    tell(database, BANK)
+    async with receiver() as there:
+        there.answers = [500, 500]
+        hook(database, there.url)
+        deliveries = deliveries_on(database, now_s=lambda: 1_000.0)
+        read = deliveries._read
+
+        async def slowly(ask: Any) -> Any:
+            found = await read(ask)
+            await asyncio.sleep(0.05)
+            return found
+
+        monkeypatch.setattr(deliveries, "_read", slowly)
+        async with running(deliveries):
+            for _ in range(20):
+                deliveries.wake()
+                await asyncio.sleep(0.02)
+            await failed(database, 1)
+    assert there.numbers == [1]
+
+
 async def failed(database: Engine, attempts: int) -> Webhook:
     async with asyncio.timeout(60):
         while (found := standing(database)).attempts < attempts:  # noqa: ASYNC110 - it is in the database
