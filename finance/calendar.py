@@ -126,8 +126,3 @@ def days_between(first: date, last: date) -> int:
 def epoch_day(day: date) -> int:
     """Days since 1970-01-01, as the contracts count days."""
     return (day - date(1970, 1, 1)).days
-
-
-def day_of_epoch(days: int) -> date:
-    """The inverse of ``epoch_day``."""
-    return date(1970, 1, 1) + timedelta(days=days)

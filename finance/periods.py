@@ -172,11 +172,6 @@ def whole_period(connection: Connection, number: int) -> PublishedPeriod | None:
     return joined([page for page in pages if page is not None]) if pages[0] is not None else None
 
 
-def waiting_for_checker(connection: Connection) -> list[int]:
-    """The periods that a checker has yet to sign."""
-    return [row.period for row in period_store.periods_in(connection, "drafted", "refused")]
-
-
 def accept_signature(
     connection: Connection,
     number: int,

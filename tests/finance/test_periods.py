@@ -96,7 +96,6 @@ def test_a_refused_period_says_why_holds_up_the_next_and_can_still_be_signed(led
         assert periods.refuse(connection, 2, "?") == "unknown_period"
         row = period_store.period(connection, 1)
         assert row is not None and (row.state, row.refusal) == ("refused", "the root is wrong")
-        assert periods.waiting_for_checker(connection) == [1]
     ledger.settle(NEXT_DAY)
     assert ledger.close() is None
     assert ledger.sign_period(1) is None
